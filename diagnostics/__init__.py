@@ -1,0 +1,1 @@
+"""Ground floor: what a provider declares and what crosses the port to a transport."""

@@ -1,0 +1,115 @@
+"""What one execution is about: a diagnostic and the data that it is run on."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from climate_ref_prefect.diagnostics.model import Document, FrozenModel
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+
+Slug = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+Isolation = Literal["warm", "fresh"]
+
+
+class Dataset(FrozenModel):
+    """One data set: its facets and the files that hold it."""
+
+    instance_id: str
+    """Unique name, for CMIP6 the DRS path with dots."""
+
+    facets: Mapping[str, str]
+    """What the data set is, for example `{"source_id": "CanESM5"}`."""
+
+    files: tuple[Path, ...] = Field(min_length=1)
+    """Absolute paths, in order of time."""
+
+    fingerprint: str
+    """Changes when any of the files changes (names, sizes and modification times)."""
+
+
+class ExecutionDefinition(FrozenModel):
+    """A diagnostic of a provider, and the group of data sets that one execution reads."""
+
+    provider: str = Slug
+    provider_version: str
+    diagnostic: str = Slug
+    diagnostic_version: str
+    key: str
+    """Name of the group within the diagnostic, for example `CanESM5.historical.Amon`."""
+
+    selectors: Mapping[str, str]
+    """The facets that all data sets of the group share by its group-by."""
+
+    datasets: tuple[Dataset, ...] = Field(min_length=1)
+
+    @property
+    def label(self) -> str:
+        """Name for people, in logs, task runs and tables."""
+        return f"{self.provider}/{self.diagnostic}/{self.key}"
+
+    @property
+    def input_hash(self) -> str:
+        """Same for the same inputs and the same versions of provider and diagnostic."""
+        parts = [self.provider_version, self.diagnostic_version]
+        parts += sorted(f"{dataset.instance_id} {dataset.fingerprint}" for dataset in self.datasets)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class ProviderReference(FrozenModel):
+    """How a worker finds a provider and how it may be run."""
+
+    target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    """Import reference, `module:attribute`."""
+
+    interpreter: Path | None = None
+    """Another Python to run it with; none for the worker's own."""
+
+    isolation: Isolation = "warm"
+    """`warm`: forked from a server that has imported it; `fresh`: a new interpreter each time."""
+
+
+class WorkerLimits(FrozenModel):
+    """What the supervisor of an execution holds it to, beside its resource hint."""
+
+    import_deadline_seconds: float = Field(default=120.0, gt=0)
+    """Time that a provider may take to be imported and warmed up."""
+
+    kill_grace_seconds: float = Field(default=5.0, ge=0)
+    """Time between SIGTERM and SIGKILL."""
+
+    heartbeat_seconds: float = Field(default=5.0, gt=0)
+    """How often `telemetry.json` is replaced."""
+
+    memory_tolerance: float | None = Field(default=0.1, ge=0)
+    """Fraction of `memory_mb` that may be used beyond it before the execution is stopped; none never stops it."""
+
+    finish_without_caller: bool = False
+    """Whether an execution goes on when the process that started it is gone."""
+
+
+class ExecutionEnvelope(Document):
+    """All that a worker needs to know about one execution; holds no session, configuration or vocabulary."""
+
+    execution_id: int
+    fragment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")
+    """Directory of the execution below scratch and results."""
+
+    provider: ProviderReference
+    definition: ExecutionDefinition
+    resources: ResourceHint
+    limits: WorkerLimits = WorkerLimits()
+
+    @property
+    def label(self) -> str:
+        """Name for people: the definition and which execution of it this is."""
+        return f"{self.definition.label} #{self.execution_id}"
+
+    @field_validator("fragment")
+    @classmethod
+    def _stays_inside(cls, fragment: str) -> str:
+        if ".." in fragment.split("/"):
+            raise ValueError(f"fragment {fragment!r} leaves its root")
+        return fragment

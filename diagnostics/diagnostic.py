@@ -1,0 +1,96 @@
+"""The two kinds of diagnostic that a provider declares."""
+
+import subprocess
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.errors import CommandFailedError, CommandKilledError
+from climate_ref_prefect.diagnostics.requirement import DataRequirement
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import ExecutionResult
+
+_SHELL_REPORTS_SIGNAL = 128
+"""A shell gives 128 + n for a child killed by signal n."""
+_SIGKILL = 9
+
+
+class Diagnostic(ABC):
+    """
+    A computation on groups of data sets.
+
+    A subclass sets the class attributes and implements `run`.
+    """
+
+    slug: ClassVar[str]
+    """Short name in lower case, digits and dashes, unique within the provider."""
+
+    name: ClassVar[str]
+    """Name for people."""
+
+    version: ClassVar[str] = "1"
+    """Raised whenever the numbers may change; what succeeded with another version is run again."""
+
+    data: ClassVar[DataRequirement]
+    """Which data sets it wants and how they are grouped: one execution per group."""
+
+    resources: ClassVar[ResourceHint] = ResourceHint()
+    """What one execution needs."""
+
+    def resources_for(self, definition: ExecutionDefinition) -> ResourceHint:
+        """Return what this execution needs; override where it grows with the input."""
+        return self.resources
+
+    @abstractmethod
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        """
+        Compute the result, writing plots and data below `output_directory`.
+
+        Parameters
+        ----------
+        definition
+            The data sets to read.
+        output_directory
+            Exists, is empty and belongs to this execution alone.
+
+        Raises
+        ------
+        DiagnosticError
+            Where these inputs cannot give a result; it is not tried again.
+            Any other exception counts the same, but for `OSError` and `MemoryError`.
+        """
+
+
+class CommandLineDiagnostic(Diagnostic):
+    """A diagnostic that is an external command, which is run in the output directory."""
+
+    @abstractmethod
+    def command(self, definition: ExecutionDefinition, output_directory: Path) -> Sequence[str]:
+        """Return the program and its arguments; no shell reads them."""
+
+    @abstractmethod
+    def collect(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        """Build the result from what the command left in the output directory."""
+
+    def environment(self, definition: ExecutionDefinition) -> Mapping[str, str] | None:
+        """Return the whole environment of the command; none to hand on the worker's."""
+        return None
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        """Run the command, then collect its result."""
+        command = list(self.command(definition, output_directory))
+        ended = subprocess.run(  # noqa: S603 - the command is the provider's own, and no shell is involved
+            command, cwd=output_directory, env=self.environment(definition), check=False
+        )
+        _raise_if_failed(command, ended.returncode)
+        return self.collect(definition, output_directory)
+
+
+def _raise_if_failed(command: Sequence[str], code: int) -> None:
+    program = command[0]
+    if code in (-_SIGKILL, _SHELL_REPORTS_SIGNAL + _SIGKILL):
+        raise CommandKilledError(f"{program} was killed (exit code {code})")
+    if code != 0:
+        raise CommandFailedError(f"{program} ended with exit code {code}; what it printed is in run.log")

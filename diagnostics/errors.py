@@ -1,0 +1,72 @@
+"""
+What can go wrong on the ground floor.
+
+::
+
+    ClimateRefPrefectError
+    ├── BadInputError               refused before anything starts
+    │   ├── UnknownNameError        a name that nothing answers to; lists the valid ones
+    │   └── ProviderReferenceError  an import reference that leads to no provider
+    ├── SchemaMismatchError         a file written by another version
+    ├── DiagnosticError             raised by a diagnostic: it can never succeed as it stands
+    │   └── CommandFailedError      an external command ended with an error
+    ├── CommandKilledError          an external command was killed by a signal
+    └── ResultValidationError       a result that breaks its format
+        └── VocabularyMismatchError a value outside the controlled vocabulary
+"""
+
+from collections.abc import Iterable
+
+
+class ClimateRefPrefectError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class BadInputError(ClimateRefPrefectError, ValueError):
+    """What was asked for makes no sense; nothing has been started."""
+
+
+class UnknownNameError(BadInputError):
+    """A provider, diagnostic, transport or setting of that name does not exist."""
+
+    def __init__(self, what: str, name: str, valid: Iterable[str]) -> None:
+        self.name = name
+        self.valid = tuple(sorted(valid))
+        known = ", ".join(self.valid) or "none"
+        super().__init__(f"There is no {what} {name!r}. Valid: {known}.")
+
+
+class ProviderReferenceError(BadInputError):
+    """An import reference does not lead to a `DiagnosticProvider`."""
+
+
+class SchemaMismatchError(ClimateRefPrefectError):
+    """A document was written in another version of the file protocol."""
+
+    def __init__(self, document: str, *, found: object, expected: int) -> None:
+        self.found = found
+        self.expected = expected
+        super().__init__(
+            f"{document} has schema version {found!r}, this version of climate-ref-prefect reads {expected}. "
+            "Use the same version on the coordinator and on the nodes."
+        )
+
+
+class DiagnosticError(ClimateRefPrefectError):
+    """Raised by a diagnostic whose inputs or method cannot give a result; it is not retried."""
+
+
+class CommandFailedError(DiagnosticError):
+    """The external command of a diagnostic ended with a non-zero exit code."""
+
+
+class CommandKilledError(ClimateRefPrefectError):
+    """The external command of a diagnostic was killed; whether by lack of memory is decided from telemetry."""
+
+
+class ResultValidationError(ClimateRefPrefectError):
+    """A result does not have the format that it must have."""
+
+
+class VocabularyMismatchError(ResultValidationError):
+    """A dimension or value is not in the controlled vocabulary."""

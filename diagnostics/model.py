@@ -1,0 +1,52 @@
+"""The two base classes of every value that crosses a boundary."""
+
+import json
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from climate_ref_prefect.diagnostics.errors import SchemaMismatchError
+
+SCHEMA_VERSION = 1
+"""Version of the files that coordinator and worker exchange."""
+
+
+class FrozenModel(BaseModel):
+    """An immutable value that refuses unknown fields, infinities and NaN."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        ser_json_timedelta="iso8601",
+    )
+
+
+class Document(FrozenModel):
+    """A value that is kept as a JSON file of its own and names the schema it was written in."""
+
+    schema_version: int = SCHEMA_VERSION
+    """Version of the file protocol that wrote this document."""
+
+    def to_json(self) -> str:
+        """Return the document as JSON text; `from_json` gives the same document back."""
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """
+        Read a document, looking at its `schema_version` before anything else.
+
+        Raises
+        ------
+        SchemaMismatchError
+            If it was written in another version of the file protocol.
+        pydantic.ValidationError
+            If it is not such a document.
+        """
+        written = json.loads(text)
+        found = written.get("schema_version") if isinstance(written, dict) else None
+        if found != SCHEMA_VERSION:
+            raise SchemaMismatchError(cls.__name__, found=found, expected=SCHEMA_VERSION)
+        return cls.model_validate_json(text)

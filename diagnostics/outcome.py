@@ -1,0 +1,111 @@
+"""What came of one execution, as plain data."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from pydantic import Field, JsonValue
+
+from climate_ref_prefect.diagnostics.model import Document, FrozenModel
+
+
+class FailureKind(StrEnum):
+    """Why an execution failed; the coordinator decides from this alone what comes next."""
+
+    DIAGNOSTIC_ERROR = "diagnostic_error"
+    """The provider's own error."""
+    INVALID_RESULT = "invalid_result"
+    """The result is not what a result must be: wrong type, not JSON, files that do not exist."""
+    VOCABULARY_MISMATCH = "vocabulary_mismatch"
+    """The result names something outside the controlled vocabulary."""
+    PROVIDER_IMPORT = "provider_import"
+    """The provider could not be imported: it raised, hung or crashed."""
+    SYSTEM_ERROR = "system_error"
+    """The node's error: an OSError, an interrupt."""
+    CRASHED = "crashed"
+    """The child ended without a result: a segmentation fault, `os._exit`."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """Known to have run out of memory."""
+    KILLED = "killed"
+    """Killed, nobody knows by whom."""
+    TIMEOUT = "timeout"
+    """`wall_clock`, or the job's own time limit, was reached."""
+    WORKER_LOST = "worker_lost"
+    """The worker or its node is gone, or was preempted, or the site cancelled the job."""
+    SUBMISSION_REFUSED = "submission_refused"
+    """The backend will never accept it."""
+    PUBLISH_FAILED = "publish_failed"
+    """The run succeeded, its results could not be brought to the results directory or the database."""
+    SCHEMA_MISMATCH = "schema_mismatch"
+    """Coordinator and worker speak different versions of the file protocol."""
+    ALREADY_CLAIMED = "already_claimed"
+    """Another worker has claimed it: this delivery was a second one and ran nothing."""
+    COORDINATOR_LOST = "coordinator_lost"
+    """The coordinator ended before the execution did."""
+    CANCELLED = "cancelled"
+    """The user cancelled."""
+
+
+class ExecutionFailure(FrozenModel):
+    """Why an execution has no result."""
+
+    kind: FailureKind
+    message: str
+    """One sentence for people: what happened and why as far as known."""
+
+    details: str = ""
+    """The traceback or the scheduler's own words."""
+
+
+class Telemetry(Document):
+    """What an execution used; replaced on disk while it runs, so that it survives a kill."""
+
+    sequence: int = Field(default=0, ge=0)
+    """Counts the samples: it grows while the supervisor lives."""
+
+    duration_seconds: float = Field(default=0.0, ge=0)
+    cpu_seconds: float = Field(default=0.0, ge=0)
+    """Processor time of the process tree."""
+
+    peak_rss_mb: float = Field(default=0.0, ge=0)
+    """Largest memory of the process tree, in MiB."""
+
+    memory_source: str = "none"
+    """How the memory was measured: `pss`, `rss` or `cgroup`."""
+
+    host: str = ""
+    started_at: float = 0.0
+    """Seconds since the epoch, by the worker's clock."""
+
+    exit_code: int | None = None
+    """Of the child; negative for a signal, as in `subprocess`."""
+
+    transport_meta: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """What the transport adds: job id, node, queue wait."""
+
+
+class FileRecord(FrozenModel):
+    """One file of the output: what it must be when it is published."""
+
+    path: str
+    """Relative to the output directory, with `/`."""
+
+    size_bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ExecutionOutcome(Document):
+    """The last word on one attempt: success with its files, or a failure."""
+
+    execution_id: int
+    failure: ExecutionFailure | None = None
+    """None when it succeeded."""
+
+    manifest: tuple[FileRecord, ...] = ()
+    """Every file of the output directory; empty unless it succeeded."""
+
+    telemetry: Telemetry = Telemetry()
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the diagnostic ran and left a valid result."""
+        return self.failure is None

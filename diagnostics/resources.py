@@ -1,0 +1,35 @@
+"""What one execution needs from the place where it runs."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from annotated_types import Gt
+from pydantic import Field
+
+from climate_ref_prefect.diagnostics.model import FrozenModel
+
+
+class ResourceHint(FrozenModel):
+    """
+    Memory, processors, time and queue that one execution asks for.
+
+    The defaults are those of the RFC. A hint is declared once, on the diagnostic,
+    and every transport sizes its place from it.
+    """
+
+    memory_mb: int = Field(default=4096, gt=0)
+    """Memory of the whole process tree, in MiB."""
+
+    cpu: int = Field(default=1, gt=0)
+    """Processors, and the thread count given to BLAS and OpenMP."""
+
+    wall_clock: Annotated[timedelta, Gt(timedelta(0))] = timedelta(hours=6)
+    """Time limit, counted from the start of the execution, not from its submission."""
+
+    queue: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """A routing tag such as `bigmem`; each site maps it to a queue of its own."""
+
+    @property
+    def wall_clock_seconds(self) -> float:
+        """The time limit in seconds."""
+        return self.wall_clock.total_seconds()

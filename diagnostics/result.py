@@ -1,0 +1,52 @@
+"""What a diagnostic returns: pure data; building one touches no disk."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.model import Document, FrozenModel
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+
+METRIC_BUNDLE = "metric.json"
+OUTPUT_BUNDLE = "output.json"
+SERIES = "series.json"
+"""File names, below the output directory, that the worker writes a result to."""
+
+
+class Series(FrozenModel):
+    """Values along one index, for example twelve months or some years."""
+
+    dimensions: Mapping[str, str] = Field(min_length=1)
+    """What the series belongs to, checked against the vocabulary."""
+
+    index_name: str
+    """What the index counts, for example `month` or `year`."""
+
+    index: tuple[float | int | str, ...] = Field(min_length=1)
+    values: tuple[float | None, ...]
+    """One per index; null where there is none."""
+
+    attributes: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """For example `{"units": "K"}`."""
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Self:
+        if len(self.values) != len(self.index):
+            raise ValueError(f"{len(self.values)} values for an index of {len(self.index)}")
+        return self
+
+
+class SeriesCollection(Document):
+    """All series of one execution, as kept in `series.json`."""
+
+    series: tuple[Series, ...] = ()
+
+
+class ExecutionResult(FrozenModel):
+    """Metrics, outputs and series of one execution."""
+
+    metrics: MetricBundle
+    outputs: OutputBundle = OutputBundle()
+    series: tuple[Series, ...] = ()

@@ -1,0 +1,1 @@
+"""What happens in which order, as Prefect flows and tasks."""

@@ -1,0 +1,1 @@
+"""What is recorded of every execution: models, migrations and one Store."""

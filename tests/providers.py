@@ -1,0 +1,201 @@
+"""Providers for tests: diagnostics that do, on request, what diagnostics do at their worst."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.diagnostic import CommandLineDiagnostic, Diagnostic
+from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
+from climate_ref_prefect.diagnostics.requirement import DataRequirement
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
+
+PER_DATASET = DataRequirement(group_by=("source_id", "table_id"))
+SMALL = ResourceHint(memory_mb=256, wall_clock=timedelta(seconds=60))
+state: list[str] = []
+"""Grows in each child that runs here: a child that saw another's state would find it."""
+
+
+def some_metrics(definition: ExecutionDefinition, value: float = 1.5) -> MetricBundle:
+    """Return metrics that the default vocabulary accepts."""
+    source = definition.selectors.get("source_id", "any")
+    return MetricBundle.from_scalars(("source_id", "statistic"), {(source, "mean"): value})
+
+
+class Behaving(Diagnostic):
+    """Does what a function says, then returns a small result."""
+
+    data = PER_DATASET
+    resources = SMALL
+
+    def __init__(self, slug: str, act: Callable[[Path], object], resources: ResourceHint = SMALL) -> None:
+        self.slug = slug  # type: ignore[misc]
+        self.name = slug  # type: ignore[misc]
+        self.resources = resources  # type: ignore[misc]
+        self._act = act
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        answer = self._act(output_directory)
+        return answer if answer is not None else ExecutionResult(metrics=some_metrics(definition))  # type: ignore[return-value]
+
+
+class Writing(Diagnostic):
+    """Leaves a file and a series."""
+
+    slug = "writing"
+    name = "Writes a file"
+    data = PER_DATASET
+    resources = SMALL
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        print(f"writing for {definition.key}")
+        (output_directory / "values.txt").write_text("1 2 3\n")
+        source = definition.selectors.get("source_id", "any")
+        return ExecutionResult(
+            metrics=some_metrics(definition),
+            outputs=OutputBundle(data={"values": OutputFile(filename="values.txt", long_name="Three values")}),
+            series=(
+                Series(
+                    dimensions={"source_id": source}, index_name="month", index=(1, 2, 3), values=(1.0, None, 3.0)
+                ),
+            ),
+        )
+
+
+class Command(CommandLineDiagnostic):
+    """Runs a shell command line given when it is made."""
+
+    data = PER_DATASET
+    resources = SMALL
+
+    def __init__(self, slug: str, line: str) -> None:
+        self.slug = slug  # type: ignore[misc]
+        self.name = slug  # type: ignore[misc]
+        self._line = line
+
+    def command(self, definition: ExecutionDefinition, output_directory: Path) -> list[str]:
+        return ["sh", "-c", self._line]
+
+    def collect(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        return ExecutionResult(metrics=some_metrics(definition))
+
+
+def raise_error(error: BaseException) -> Callable[[Path], None]:
+    def act(_: Path) -> None:
+        raise error
+
+    return act
+
+
+def segfault(_: Path) -> None:
+    ctypes.string_at(0)
+
+
+def kill_self(_: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(_: Path) -> None:
+    print("hanging", flush=True)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def leave_tree(output: Path, then: Callable[[Path], None]) -> None:
+    """Start grandchildren that detach in every way known, note their pids, then go on."""
+    script = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
+    for number in range(2):
+        subprocess.Popen([sys.executable, "-c", script, str(output / f"pid{number}")], start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            (output / "pid2").write_text(str(os.getpid()))
+            os.execve("/bin/sleep", ["sleep", "600"], {})
+        os._exit(0)
+    while not all((output / f"pid{number}").exists() for number in range(3)):
+        time.sleep(0.01)
+    then(output)
+
+
+def allocate(output: Path) -> None:
+    blocks = []
+    for _ in range(60):
+        blocks.append(b"x" * (20 << 20))
+        time.sleep(0.02)
+
+
+def print_much(_: Path) -> None:
+    line = "x" * (1 << 20)
+    for _number in range(300):
+        print(line)
+
+
+def see_state(_: Path) -> None:
+    state.append("mine")
+    if len(state) != 1 or Path.cwd().name != "output":
+        raise DiagnosticError(f"{state} in {Path.cwd()}")
+
+
+def escape_by_link(output: Path) -> ExecutionResult:
+    (output / "passwd").symlink_to("/etc/passwd")
+    return ExecutionResult(
+        metrics=MetricBundle.from_scalars(("source_id",), {("any",): 1.0}),
+        outputs=OutputBundle(data={"passwd": OutputFile(filename="passwd")}),
+    )
+
+
+def report_threads(output: Path) -> None:
+    (output / "threads").write_text(os.environ["OMP_NUM_THREADS"])
+
+
+ONE_SECOND = ResourceHint(memory_mb=256, wall_clock=timedelta(seconds=1))
+
+provider = DiagnosticProvider(
+    slug="test",
+    name="Test provider",
+    version="1",
+    diagnostics=[
+        Behaving("noop", lambda _: None),
+        Writing(),
+        Behaving("own-error", raise_error(DiagnosticError("no such method"))),
+        Behaving("value-error", raise_error(ValueError("wrong"))),
+        Behaving("os-error", raise_error(OSError("disk on fire"))),
+        Behaving("memory-error", raise_error(MemoryError())),
+        Behaving("system-exit", raise_error(SystemExit(3))),
+        Behaving("segfault", segfault),
+        Behaving("os-exit", lambda _: os._exit(7)),
+        Behaving("killed", kill_self),
+        Behaving("hang", hang, ONE_SECOND),
+        Behaving("sleep", lambda _: time.sleep(1)),
+        Behaving("long", lambda _: time.sleep(600)),
+        Behaving("tree", lambda output: leave_tree(output, lambda _: None)),
+        Behaving("tree-hang", lambda output: leave_tree(output, hang), ONE_SECOND),
+        Behaving("tree-crash", lambda output: leave_tree(output, segfault)),
+        Behaving("tree-long", lambda output: leave_tree(output, lambda _: time.sleep(600))),
+        Behaving("allocate", allocate),
+        Behaving("print-much", print_much),
+        Behaving("not-a-result", lambda _: {"set": {1, 2}}),
+        Behaving("not-json", lambda _: ExecutionResult(metrics=MetricBundle.from_scalars(("a",), {("b",): {1}}))),  # type: ignore[dict-item]
+        Behaving("missing-file", lambda _: ExecutionResult(
+            metrics=MetricBundle.from_scalars(("source_id",), {("any",): 1.0}),
+            outputs=OutputBundle(data={"none": OutputFile(filename="none.nc")}),
+        )),
+        Behaving("link", escape_by_link),
+        Behaving("state", see_state),
+        Behaving("threads", report_threads, ResourceHint(memory_mb=256, cpu=2)),
+        Command("command", "echo from the command"),
+        Command("command-fails", "echo broken >&2; exit 3"),
+        Command("command-killed", "kill -9 $$"),
+    ],
+)
+fresh = DiagnosticProvider("fresh", "Fresh provider", "1", provider.diagnostics.values(), isolation="fresh")

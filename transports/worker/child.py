@@ -1,0 +1,130 @@
+"""The child of a supervisor: a process in a session of its own that runs one diagnostic."""
+
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.process_tree import die_with_parent
+from climate_ref_prefect.transports.worker.run import run_diagnostic
+from climate_ref_prefect.transports.worker.verdict import judge_exception
+
+IMPORTED = b"imported\n"
+"""First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
+CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
+_STANDARD_STREAMS = 3
+_RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+def fork_child(
+    directory: ExecutionDirectory, envelope: ExecutionEnvelope, provider: DiagnosticProvider
+) -> tuple[int, int]:
+    """Fork a child that runs the diagnostic; return its pid and the descriptor that its report is read from."""
+    reading, writing = os.pipe()
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        report = _settle_in(directory, supervisor, writing)
+        _run_and_exit(directory, envelope, provider, report)
+    os.close(writing)
+    return pid, reading
+
+
+def exec_child(directory: ExecutionDirectory) -> tuple[int, int]:
+    """Start a child in a new interpreter, which imports the provider itself."""
+    reading, writing = os.pipe()
+    supervisor = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        report = _settle_in(directory, supervisor, writing)
+        os.set_inheritable(report, True)
+        os.execv(sys.executable, [sys.executable, "-P", "-m", CHILD_MODULE, str(directory.path), str(report)])  # noqa: S606
+    os.close(writing)
+    return pid, reading
+
+
+def _settle_in(directory: ExecutionDirectory, supervisor: int, report: int) -> int:
+    """Leave the parent's session, streams, signals and descriptors behind; return the report's descriptor."""
+    os.setsid()
+    die_with_parent()
+    if os.getppid() != supervisor:  # it died before the kernel was asked to tell
+        os._exit(1)
+    for number in _RESET_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    kept = os.dup2(report, _STANDARD_STREAMS, inheritable=False)
+    os.closerange(_STANDARD_STREAMS + 1, os.sysconf("SC_OPEN_MAX"))
+    directory.output.mkdir(mode=0o750, exist_ok=True)
+    os.chdir(directory.output)
+    return kept
+
+
+def _run_and_exit(
+    directory: ExecutionDirectory, envelope: ExecutionEnvelope, provider: DiagnosticProvider, report: int
+) -> NoReturn:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    failure = None
+    try:
+        run_diagnostic(envelope, provider, directory.output)
+    except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
+        failure = judge_exception(error)
+        print(failure.details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
+    report_verdict(report, failure)
+
+
+def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
+    """Tell the supervisor how it went and end, running nothing that was registered in the parent."""
+    verdict = json.dumps(failure.model_dump(mode="json") if failure else None)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # a full disk has cut the log short; the verdict still counts
+            continue
+    with os.fdopen(report, "w") as pipe:
+        pipe.write(verdict + "\n")
+    os._exit(0)
+
+
+def main(directory_path: str, report_descriptor: str) -> NoReturn:
+    """Import the provider, say so, run the diagnostic: the life of a fresh child."""
+    report = int(report_descriptor)
+    os.set_inheritable(report, False)
+    die_with_parent()
+    directory = ExecutionDirectory(Path(directory_path))
+    envelope = directory.read_envelope()
+    provider = _import_or_report(envelope.provider, report)
+    os.write(report, IMPORTED)
+    _run_and_exit(directory, envelope, provider, report)
+
+
+def _import_or_report(reference: ProviderReference, report: int) -> DiagnosticProvider:
+    try:
+        return load_provider(reference)
+    except BaseException as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
+        print(judge_exception(error).details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
+        report_verdict(report, import_failure(reference.target, error))
+
+
+def import_failure(target: str, error: BaseException) -> ExecutionFailure:
+    """Say that a provider could not be imported, and with what."""
+    judged = judge_exception(error)
+    return ExecutionFailure(
+        kind=FailureKind.PROVIDER_IMPORT,
+        message=f"Provider {target} cannot be imported: {judged.message}",
+        details=judged.details,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

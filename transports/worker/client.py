@@ -1,0 +1,225 @@
+"""The caller's side of a warm server: start it, have executions run, ask what a provider declares."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.provider import ProviderDescription
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.supervisor import CANCEL
+from climate_ref_prefect.transports.worker.verdict import describe_exit
+from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, SIZES, read_line, read_to_end
+
+SERVER_MODULE: Final = "climate_ref_prefect.transports.worker.server"
+_THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_COORDINATORS_OWN: Final = ("PREFECT_", "CLIMATE_REF_PREFECT_")
+"""Variables that hold secrets or addresses of the coordinator's; a diagnostic has no use for them."""
+_TAIL_BYTES: Final = 4000
+_CLOSE_SECONDS: Final = 2.0
+
+
+class ProviderImportError(ClimateRefPrefectError):
+    """A provider could not be imported: it raised, hung or crashed."""
+
+    def __init__(self, failure: ExecutionFailure) -> None:
+        self.failure = failure
+        super().__init__(failure.message)
+
+
+class ProviderCodeError(ClimateRefPrefectError):
+    """A provider's own code failed while it described itself or sized an execution."""
+
+
+class RunningExecution:
+    """An execution under way; its socket becomes readable when the outcome is there."""
+
+    def __init__(self, directory: ExecutionDirectory, conversation: socket.socket) -> None:
+        self.directory = directory
+        self._conversation = conversation
+        self._conversation.sendall(f"{directory.path}\n".encode())
+        self._answer = b""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._conversation.fileno()
+
+    def cancel(self) -> None:
+        """Have the whole process tree ended; the outcome then says so."""
+        with suppress(BrokenPipeError):  # it ended by itself in the meantime
+            self._conversation.sendall(CANCEL)
+
+    def receive(self) -> bool:
+        """Take in what has arrived; whether that was all of it."""
+        try:
+            read = self._conversation.recv(1 << 16)
+        except ConnectionResetError:
+            read = b""
+        self._answer += read
+        return not read
+
+    def outcome(self) -> ExecutionOutcome | None:
+        """Return what the supervisor said, or left in its file; none if it died before it could."""
+        while not self.receive():
+            pass
+        self._conversation.close()
+        if self._answer:
+            return ExecutionOutcome.from_json(self._answer)
+        return self.directory.read_outcome()
+
+
+class ProviderServer:
+    """
+    A warm server for one provider, started and owned by this process.
+
+    Parameters
+    ----------
+    reference
+        The provider, the interpreter to run it with and its isolation.
+    cpu
+        Threads that BLAS and OpenMP may use; fixed before the provider is imported.
+    import_deadline_seconds
+        Time that the provider has to be imported and warmed up.
+
+    Raises
+    ------
+    ProviderImportError
+        If it raises, hangs or crashes.
+    """
+
+    def __init__(self, reference: ProviderReference, cpu: int = 1, import_deadline_seconds: float = 120.0) -> None:
+        self._reference = reference
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                [
+                    str(reference.interpreter or sys.executable),
+                    *("-P", "-m", SERVER_MODULE, reference.target, reference.isolation, str(theirs.fileno())),
+                ],
+                env=_environment(cpu),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_ready(import_deadline_seconds)
+        except ProviderImportError:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server process still runs."""
+        return self._process.poll() is None
+
+    def execute(self, directory: ExecutionDirectory) -> RunningExecution:
+        """Have a supervisor forked for an execution; returns at once."""
+        ours = self._request(EXECUTE)
+        return RunningExecution(directory, ours)
+
+    def describe(self, timeout_seconds: float) -> ProviderDescription:
+        """
+        Ask the provider what it declares.
+
+        Raises
+        ------
+        ProviderCodeError
+            If its code fails, or does not answer in time.
+        """
+        return ProviderDescription.model_validate(self._ask(DESCRIBE, b"", timeout_seconds))
+
+    def sizes(self, definitions: Sequence[ExecutionDefinition], timeout_seconds: float) -> list[ResourceHint]:
+        """Ask the diagnostics what some executions need; raises as `describe` does."""
+        asked = json.dumps([definition.model_dump(mode="json") for definition in definitions]).encode()
+        answer = self._ask(SIZES, asked, timeout_seconds)
+        return [ResourceHint.model_validate(item) for item in answer]  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """End the server; what it had started ends by itself, seeing this process let go of it."""
+        self._control.close()
+        try:
+            self._process.wait(_CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _wait_until_ready(self, deadline_seconds: float) -> None:
+        self._control.settimeout(deadline_seconds)
+        began = time.monotonic()
+        try:
+            line = read_line(self._control)
+        except TimeoutError as error:
+            self._process.kill()
+            raise self._import_error(f"was not imported after {deadline_seconds:g} s") from error
+        self._control.settimeout(None)
+        if not line:
+            remaining = max(0.0, deadline_seconds - (time.monotonic() - began))
+            code = self._process.wait(min(remaining, _CLOSE_SECONDS) or None)
+            raise self._import_error(f"ended its process while it was imported: {describe_exit(code)}")
+        failure = json.loads(line)
+        if failure is not None:
+            raise ProviderImportError(ExecutionFailure.model_validate(failure))
+
+    def _import_error(self, what: str) -> ProviderImportError:
+        message = f"Provider {self._reference.target} {what}."
+        return ProviderImportError(
+            ExecutionFailure(kind=FailureKind.PROVIDER_IMPORT, message=message, details=self._log_tail())
+        )
+
+    def _log_tail(self) -> str:
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace")
+
+    def _request(self, kind: bytes) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._control, [kind], [theirs.fileno()])
+        return ours
+
+    def _ask(self, kind: bytes, asked: bytes, timeout_seconds: float) -> object:
+        with self._request(kind) as conversation:
+            conversation.settimeout(timeout_seconds)
+            conversation.sendall(asked)
+            conversation.shutdown(socket.SHUT_WR)
+            try:
+                answered = read_to_end(conversation)
+            except TimeoutError as error:
+                raise ProviderCodeError(
+                    f"Provider {self._reference.target} did not answer in {timeout_seconds:g} s."
+                ) from error
+        if not answered:
+            raise ProviderCodeError(f"Provider {self._reference.target} crashed. {self._log_tail()}")
+        answer = json.loads(answered)
+        if isinstance(answer, Mapping) and "failure" in answer:
+            failure = ExecutionFailure.model_validate(answer["failure"])
+            raise ProviderCodeError(f"Provider {self._reference.target} failed: {failure.message}\n{failure.details}")
+        return answer
+
+
+def _environment(cpu: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_COORDINATORS_OWN)}
+    # What can be imported here, from a notebook's folder too, can be imported there.
+    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(cpu))
+    return {**kept, **threads, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}

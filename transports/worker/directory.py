@@ -1,0 +1,165 @@
+"""The directory of one execution on scratch: the file protocol between coordinator and worker."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import TypeVar
+
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.model import Document
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
+from climate_ref_prefect.transports.worker.documents import Claim, Closed
+
+_POLL_SECONDS = 0.2
+_CHUNK_BYTES = 1 << 20
+AnyDocument = TypeVar("AnyDocument", bound=Document)
+
+
+class ExecutionDirectory:
+    """
+    One execution's files: envelope, claim, telemetry, log, output, outcome and closing.
+
+    Parameters
+    ----------
+    path
+        `<scratch>/<fragment>`; need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.output = path / "output"
+        self.log = path / "run.log"
+        self._envelope = path / "envelope.json"
+        self._claim = path / "claim.json"
+        self._telemetry = path / "telemetry.json"
+        self._outcome = path / "outcome.json"
+        self._closed = path / "closed.json"
+
+    def write_envelope(self, envelope: ExecutionEnvelope) -> None:
+        """Make the directory, for the user alone, and put the envelope there."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(self._envelope, envelope.to_json())
+
+    def read_envelope(self, patience_seconds: float = 0.0) -> ExecutionEnvelope:
+        """
+        Read the envelope, waiting for it: a shared file system may show it late.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it has not appeared in `patience_seconds`.
+        SchemaMismatchError
+            If the coordinator speaks another version of the protocol.
+        """
+        give_up_at = time.monotonic() + patience_seconds
+        while not self._envelope.exists() and time.monotonic() < give_up_at:
+            time.sleep(_POLL_SECONDS)
+        return ExecutionEnvelope.from_json(self._envelope.read_bytes())
+
+    def claim(self, claim: Claim) -> bool:
+        """Claim the execution; false if another worker has it. Finding one's own claim counts as success."""
+        if _create(self._claim, claim.to_json()):
+            return True
+        found = self.read_claim()
+        return found is not None and found.token == claim.token
+
+    def read_claim(self) -> Claim | None:
+        """Return who claimed the execution, if anyone has."""
+        return _read(self._claim, Claim)
+
+    def write_telemetry(self, telemetry: Telemetry) -> None:
+        """Replace the telemetry; it is not forced to disk, the next one comes soon."""
+        _replace(self._telemetry, telemetry.to_json())
+
+    def read_telemetry(self) -> Telemetry | None:
+        """Return the last sign of life, if there was any."""
+        return _read(self._telemetry, Telemetry)
+
+    def write_outcome(self, outcome: ExecutionOutcome) -> None:
+        """Leave the last word, safely on disk before its name appears."""
+        _replace(self._outcome, outcome.to_json(), durable=True)
+
+    def read_outcome(self, patience_seconds: float = 0.0) -> ExecutionOutcome | None:
+        """Return the outcome, waiting for it up to `patience_seconds`; none if it does not come."""
+        give_up_at = time.monotonic() + patience_seconds
+        while (outcome := _read(self._outcome, ExecutionOutcome)) is None and time.monotonic() < give_up_at:
+            time.sleep(_POLL_SECONDS)
+        return outcome
+
+    def close(self, reason: str) -> bool:
+        """Give the attempt up; false if it was given up before."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _create(self._closed, Closed(reason=reason, closed_at=time.time()).to_json())
+
+    def is_closed(self) -> bool:
+        """Whether the coordinator has given the attempt up."""
+        return self._closed.exists()
+
+
+def manifest(output: Path) -> tuple[FileRecord, ...]:
+    """Describe every regular file below a directory, sorted by path; links are neither followed nor listed."""
+    records = []
+    for folder, _, names in os.walk(output):
+        for name in names:
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                records.append(describe_file(path, path.relative_to(output).as_posix()))
+    return tuple(sorted(records, key=lambda record: record.path))
+
+
+def describe_file(path: Path, relative_path: str) -> FileRecord:
+    """Return size and SHA-256 of a file, to be known by `relative_path`."""
+    digest = hashlib.sha256()
+    size_bytes = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size_bytes += len(chunk)
+    return FileRecord(path=relative_path, size_bytes=size_bytes, sha256=digest.hexdigest())
+
+
+def _read(path: Path, document: type[AnyDocument]) -> AnyDocument | None:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return document.from_json(text)
+
+
+def _create(path: Path, text: str) -> bool:
+    """Create a file with its whole content, or find that it is there: link(2) is atomic on NFS, too."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    temporary.write_text(text)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _replace(path: Path, text: str, *, durable: bool = False) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Force the names in a directory to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,93 @@
+"""What the process tree of an execution uses, sampled from outside so that it survives a kill."""
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Callable
+
+from climate_ref_prefect.diagnostics.outcome import Telemetry
+from climate_ref_prefect.transports.worker.process_tree import cpu_seconds, descendants, memory_mb, resident_mb
+
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
+_SHARE_OF_TIME = 20
+"""A sample of a large process is slow: pauses are this many times as long as the sample before."""
+_KIB_PER_MIB = 1024
+_RUSAGE_UNIT = _KIB_PER_MIB if os.uname().sysname == "Linux" else _KIB_PER_MIB**2
+"""`ru_maxrss` counts KiB on Linux, bytes on macOS."""
+
+
+class Meter:
+    """
+    Samples the descendants of the calling process.
+
+    Parameters
+    ----------
+    clock
+        Seconds that only grow; for tests.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = clock()
+        self._started_at = time.time()
+        self._host = socket.gethostname()
+        self._floor_mb = resident_mb(os.getpid())
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._samples = 0
+        self._peak_mb = 0.0
+        self._cpu_seconds = 0.0
+        self._source = "none"
+        self.next_sample = self._begun + _FIRST_PAUSE_SECONDS
+
+    def sample(self) -> float:
+        """Measure the tree once; return its memory in MiB."""
+        began = self._clock()
+        pids = descendants(os.getpid())
+        used_mb, self._source = memory_mb(pids)
+        self._peak_mb = max(self._peak_mb, used_mb)
+        self._cpu_seconds = max(self._cpu_seconds, cpu_seconds(pids))
+        self._samples += 1
+        took = self._clock() - began
+        longest = max(_LONGEST_PAUSE_SECONDS, _SHARE_OF_TIME * took)
+        self._pause_seconds = min(1.5 * self._pause_seconds, longest)
+        self.next_sample = self._clock() + max(self._pause_seconds, _SHARE_OF_TIME * took)
+        return used_mb
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Time since the child was started."""
+        return self._clock() - self._begun
+
+    @property
+    def peak_mb(self) -> float:
+        """Largest memory seen so far, in MiB."""
+        return self._peak_mb
+
+    def telemetry(self, exit_code: int | None = None) -> Telemetry:
+        """Return what has been measured so far."""
+        return Telemetry(
+            sequence=self._samples,
+            duration_seconds=self.elapsed_seconds,
+            cpu_seconds=self._cpu_seconds,
+            peak_rss_mb=round(self._peak_mb, 2),
+            memory_source=self._source,
+            host=self._host,
+            started_at=self._started_at,
+            exit_code=exit_code,
+        )
+
+    def close(self) -> None:
+        """
+        Complete the measurements by what the kernel kept of the children that have been waited for.
+
+        `ru_maxrss` of a forked child begins at its parent's size, so only what it grew by counts: that
+        catches the peak of a child that was shorter than the first pause.
+        """
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._cpu_seconds = max(self._cpu_seconds, usage.ru_utime + usage.ru_stime)
+        grown_mb = usage.ru_maxrss / _RUSAGE_UNIT - self._floor_mb
+        if grown_mb > self._peak_mb:
+            self._peak_mb = grown_mb
+            self._source = "rusage"

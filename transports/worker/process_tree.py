@@ -1,0 +1,160 @@
+"""Processes below one process: which they are, what they use, and their end."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+_LINUX = sys.platform == "linux"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_KIB_PER_MIB = 1024
+_CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+_PAUSE_SECONDS = 0.01
+_UNKILLABLE_SECONDS = 30.0
+"""A process that the kernel holds in uninterruptible I/O outlives SIGKILL; nobody waits longer for it."""
+
+
+def become_subreaper() -> bool:
+    """Adopt the orphans of every descendant, however they detached; false where the system cannot (macOS)."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that forked it ends; does nothing on macOS."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> bool:
+    if not _LINUX:
+        return False
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all processes below `pid`, parents before their children, without itself."""
+    found = children(pid)
+    for child in found:
+        found.extend(children(child))
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children of a process, zombies included."""
+    if not _LINUX:
+        return _children_by_psutil(pid)
+    found: list[int] = []
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found.extend(int(child) for child in (thread / "children").read_text().split())
+    except OSError:  # it ended while being looked at
+        return found
+    return found
+
+
+def _children_by_psutil(pid: int) -> list[int]:
+    import psutil  # noqa: PLC0415 - only macOS needs it
+
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def memory_mb(pids: Iterable[int]) -> tuple[float, str]:
+    """
+    Return the memory of some processes in MiB, and how it was measured.
+
+    `pss` shares pages out among the processes that map them, so that pages common to a forked tree
+    count once (Linux, `/proc/PID/smaps_rollup`); `rss` counts them in each.
+    """
+    total_mb = 0.0
+    source = "pss"
+    for pid in pids:
+        pss_mb = _pss_mb(pid)
+        if pss_mb is None:
+            source = "rss"
+            pss_mb = resident_mb(pid)
+        total_mb += pss_mb
+    return total_mb, source
+
+
+def _pss_mb(pid: int) -> float | None:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123 - sampled often
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) / _KIB_PER_MIB
+    except (ProcessLookupError, FileNotFoundError):
+        return 0.0 if _LINUX else None
+    except OSError:
+        return None
+    return 0.0
+
+
+def resident_mb(pid: int) -> float:
+    """Return the resident memory of one process in MiB; 0 once it has ended."""
+    if _LINUX:
+        try:
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        except OSError:
+            return 0.0
+        return pages * os.sysconf("SC_PAGE_SIZE") / _KIB_PER_MIB**2
+    import psutil  # noqa: PLC0415 - only macOS needs it
+
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / _KIB_PER_MIB**2
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Return the processor time of some processes and of the children that they have waited for (Linux)."""
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        ticks += sum(int(field) for field in fields[11:15])
+    return ticks / _CLOCK_TICKS
+
+
+def terminate(grace_seconds: float) -> list[int]:
+    """
+    End all that runs below the calling process: SIGTERM, then SIGKILL to what is left after the grace.
+
+    Returns the processes that not even SIGKILL could end, normally none.
+    """
+    own = os.getpid()
+    kill_at = time.monotonic() + grace_seconds
+    give_up_at = kill_at + _UNKILLABLE_SECONDS
+    _signal(descendants(own), signal.SIGTERM)
+    while reap() and time.monotonic() < kill_at:
+        time.sleep(_PAUSE_SECONDS)
+    while reap() and time.monotonic() < give_up_at:
+        _signal(descendants(own), signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+    return descendants(own)
+
+
+def reap() -> bool:
+    """Collect the children that have ended; whether any is left."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -79,10 +78,14 @@ class RunningExecution:
         """Return what the supervisor said, or left in its file; none if it died before it could."""
         while not self.receive():
             pass
-        self._conversation.close()
+        self.close()
         if self._answer:
             return ExecutionOutcome.from_json(self._answer)
         return self.directory.read_outcome()
+
+    def close(self) -> None:
+        """Let go of it: unless it was told to finish without its caller, it ends by itself."""
+        self._conversation.close()
 
 
 class ProviderServer:
@@ -95,16 +98,9 @@ class ProviderServer:
         The provider, the interpreter to run it with and its isolation.
     cpu
         Threads that BLAS and OpenMP may use; fixed before the provider is imported.
-    import_deadline_seconds
-        Time that the provider has to be imported and warmed up.
-
-    Raises
-    ------
-    ProviderImportError
-        If it raises, hangs or crashes.
     """
 
-    def __init__(self, reference: ProviderReference, cpu: int = 1, import_deadline_seconds: float = 120.0) -> None:
+    def __init__(self, reference: ProviderReference, cpu: int = 1) -> None:
         self._reference = reference
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._control, theirs = socket.socketpair()
@@ -121,11 +117,6 @@ class ProviderServer:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-        try:
-            self._wait_until_ready(import_deadline_seconds)
-        except ProviderImportError:
-            self.close()
-            raise
 
     @property
     def alive(self) -> bool:
@@ -155,27 +146,44 @@ class ProviderServer:
         return [ResourceHint.model_validate(item) for item in answer]  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """End the server; what it had started ends by itself, seeing this process let go of it."""
-        self._control.close()
+        """End the server, whatever it is doing; an execution under way goes on for as long as its caller listens."""
+        if self._log.closed:
+            return
+        with suppress(OSError):  # it has ended by itself
+            self._control.shutdown(socket.SHUT_RDWR)
         try:
             self._process.wait(_CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._control.close()
         self._log.close()
 
-    def _wait_until_ready(self, deadline_seconds: float) -> None:
+    def wait_until_ready(self, deadline_seconds: float) -> None:
+        """
+        Wait until the provider is imported and warmed up; closes the server where that fails.
+
+        Raises
+        ------
+        ProviderImportError
+            If it raises, hangs or crashes.
+        """
+        try:
+            self._hear_that_it_is_ready(deadline_seconds)
+        except ProviderImportError:
+            self.close()
+            raise
+
+    def _hear_that_it_is_ready(self, deadline_seconds: float) -> None:
         self._control.settimeout(deadline_seconds)
-        began = time.monotonic()
         try:
             line = read_line(self._control)
         except TimeoutError as error:
-            self._process.kill()
+            self._process.kill()  # it may be stuck where no signal handler runs
             raise self._import_error(f"was not imported after {deadline_seconds:g} s") from error
         self._control.settimeout(None)
         if not line:
-            remaining = max(0.0, deadline_seconds - (time.monotonic() - began))
-            code = self._process.wait(min(remaining, _CLOSE_SECONDS) or None)
+            code = self._process.wait()
             raise self._import_error(f"ended its process while it was imported: {describe_exit(code)}")
         failure = json.loads(line)
         if failure is not None:

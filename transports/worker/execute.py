@@ -25,6 +25,7 @@ class ServerPool:
         self._servers: dict[_Key, ProviderServer] = {}
         self._failed: dict[_Key, ProviderImportError] = {}
         self._lock = threading.Lock()
+        self._key_locks: dict[_Key, threading.Lock] = {}
 
     def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> RunningExecution:
         """
@@ -43,25 +44,27 @@ class ServerPool:
         """Return the server of a provider, started if need be; raises as `start` does."""
         key = (reference, cpu)
         with self._lock:
+            key_lock = self._key_locks.setdefault(key, threading.Lock())
+        with key_lock:  # a provider that hangs while it is imported keeps nobody else waiting
             if key in self._failed:
                 raise self._failed[key]
             server = self._servers.get(key)
-            if server is None or not server.alive:
-                try:
-                    server = ProviderServer(reference, cpu, import_deadline_seconds)
-                except ProviderImportError as error:
-                    self._failed[key] = error
-                    raise
-                self._servers[key] = server
+            if server is not None and server.alive:
+                return server
+            server = self._servers[key] = ProviderServer(reference, cpu)
+            try:
+                server.wait_until_ready(import_deadline_seconds)
+            except ProviderImportError as error:
+                self._failed[key] = error
+                raise
             return server
 
     def close(self) -> None:
         """End all servers; the pool may be used again afterwards."""
-        with self._lock:
-            for server in self._servers.values():
-                server.close()
-            self._servers.clear()
-            self._failed.clear()
+        for server in list(self._servers.values()):
+            server.close()
+        self._servers.clear()
+        self._failed.clear()
 
 
 _pool = ServerPool()

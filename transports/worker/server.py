@@ -146,3 +146,4 @@ def main(target: str, isolation: str, descriptor: str) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    os._exit(0)  # a thread or exit handler of the provider's must not keep the server alive

@@ -1,0 +1,175 @@
+"""Drives one open transport for many waiting threads, and settles what each end means."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import (
+    ExecutionFailure,
+    ExecutionOutcome,
+    FailureKind,
+    Telemetry,
+)
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.port import Ended, Submission, SubmissionError, Transport
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.verdict import judge_memory
+
+_POLL_SECONDS: Final = 0.2
+_SUBMISSION_TRIES: Final = 5
+_FIRST_PAUSE_SECONDS: Final = 2.0
+
+
+class TransportClosedError(ClimateRefPrefectError):
+    """The transport was closed while an execution was still waited for; it has been stopped."""
+
+
+class TransportDriver:
+    """
+    Submits executions to a transport and waits for all of them in one thread.
+
+    Parameters
+    ----------
+    transport
+        Opened by the first submission and closed by `close`.
+    sleep
+        How to pause between tries of a submission; for tests.
+    """
+
+    def __init__(self, transport: Transport, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._transport = transport
+        self._sleep = sleep
+        self._futures: dict[Path, Future[Ended]] = {}
+        self._submissions: dict[Path, Submission] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._poller: threading.Thread | None = None
+
+    def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
+        """
+        Have an execution run and return its outcome, however it ended.
+
+        Raises
+        ------
+        TransportClosedError
+            If the transport was closed meanwhile.
+        """
+        execution = ExecutionDirectory(directory.resolve())
+        try:
+            ended = self._submit(execution.path, resources).result()
+        except SubmissionError as error:
+            return _failed(execution, FailureKind.SUBMISSION_REFUSED, str(error))
+        return settle(self._transport, execution, ended)
+
+    def cancel_all(self) -> None:
+        """Have everything stopped that runs or waits; each then ends as cancelled."""
+        for submission in list(self._submissions.values()):
+            self._transport.cancel(submission)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Close the transport, then let go of whoever still waits."""
+        self._closing.set()
+        if self._poller is not None:
+            self._poller.join()
+        self._transport.close(timeout_seconds)
+        self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
+
+    def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
+        future: Future[Ended] = Future()
+        with self._lock:
+            if self._closing.is_set():
+                raise TransportClosedError("The transport is closed.")
+            self._futures[directory] = future  # before it is submitted: it may end before that returns
+            self._start_polling()
+        try:
+            self._submissions[directory] = self._submit_patiently(directory, resources)
+        except BaseException:
+            self._futures.pop(directory, None)
+            raise
+        return future
+
+    def _submit_patiently(self, directory: Path, resources: ResourceHint) -> Submission:
+        pause_seconds = _FIRST_PAUSE_SECONDS
+        for _ in range(_SUBMISSION_TRIES - 1):
+            try:
+                return self._transport.submit(directory, resources)
+            except SubmissionError as error:
+                if not error.transient:
+                    raise
+            self._sleep(pause_seconds)
+            pause_seconds *= 2
+        return self._transport.submit(directory, resources)
+
+    def _start_polling(self) -> None:
+        if self._poller is None:
+            self._poller = threading.Thread(target=self._poll, name=f"wait-for-{self._transport.name}", daemon=True)
+            self._poller.start()
+
+    def _poll(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._deliver(self._transport.wait(_POLL_SECONDS))
+        except Exception as error:  # noqa: BLE001 - it is handed on to everyone who waits
+            self._closing.set()
+            self._fail_all(error)
+
+    def _deliver(self, all_ended: Sequence[Ended]) -> None:
+        for ended in all_ended:
+            self._submissions.pop(ended.submission.directory, None)
+            future = self._futures.pop(ended.submission.directory, None)
+            if future is not None:
+                future.set_result(ended)
+
+    def _fail_all(self, error: Exception) -> None:
+        with self._lock:
+            futures = list(self._futures.values())
+            self._futures.clear()
+        for future in futures:
+            future.set_exception(error)
+
+
+def settle(transport: Transport, execution: ExecutionDirectory, ended: Ended) -> ExecutionOutcome:
+    """
+    Return the outcome of an execution that the backend says is over.
+
+    The file is the truth. Where neither it nor the backend brings an outcome in time, one is made from the
+    transport's explanation and the last telemetry.
+    """
+    outcome = ended.outcome
+    if outcome is None or _is_of_second_delivery(outcome):
+        outcome = execution.read_outcome(transport.outcome_patience_seconds) or outcome
+    if outcome is None:
+        return _explain(transport, execution, ended.submission)
+    return outcome.model_copy(update={"execution_id": execution.read_envelope().execution_id})
+
+
+def _is_of_second_delivery(outcome: ExecutionOutcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind is FailureKind.ALREADY_CLAIMED
+
+
+def _explain(transport: Transport, execution: ExecutionDirectory, submission: Submission) -> ExecutionOutcome:
+    death = transport.explain(submission)
+    if death is None:
+        return _failed(execution, FailureKind.WORKER_LOST, "It ended without an outcome, and nobody knows why.")
+    return _failed(execution, death.kind, death.message, meta=dict(death.meta))
+
+
+def _failed(
+    execution: ExecutionDirectory, kind: FailureKind, message: str, meta: dict[str, object] | None = None
+) -> ExecutionOutcome:
+    envelope = execution.read_envelope()
+    telemetry = Telemetry()
+    with suppress(OSError, ValueError, ClimateRefPrefectError):  # a torn file of a dead node tells nothing
+        telemetry = execution.read_telemetry() or telemetry
+    failure = judge_memory(
+        ExecutionFailure(kind=kind, message=message),
+        peak_rss_mb=telemetry.peak_rss_mb,
+        memory_mb=envelope.resources.memory_mb,
+    )
+    telemetry = telemetry.model_copy(update={"transport_meta": {**telemetry.transport_meta, **(meta or {})}})
+    return ExecutionOutcome(execution_id=envelope.execution_id, failure=failure, telemetry=telemetry)

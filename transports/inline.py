@@ -1,0 +1,97 @@
+"""`inline`: one execution after another, for small runs, notebooks and debugging."""
+
+import warnings
+from collections import deque
+from pathlib import Path
+from time import sleep
+from typing import Literal
+
+from pydantic import PrivateAttr
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.base import TransportModel, absolute, never_ran
+from climate_ref_prefect.transports.children import Children
+from climate_ref_prefect.transports.packing import Packing
+from climate_ref_prefect.transports.port import Ended, Submission
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.here import execute_here
+
+
+class UnguardedWarning(UserWarning):
+    """Executions run in this very process: a crash takes it along and no deadline holds."""
+
+
+class InlineTransport(TransportModel):
+    """
+    One child process at a time, with the same worker, deadline and telemetry as everywhere.
+
+    With `in_process=True` the diagnostic runs in this very process instead, so that `breakpoint()` and
+    `pdb` work: then without deadline, isolation and memory limit, which a warning says.
+    """
+
+    kind: Literal["inline"] = "inline"
+
+    in_process: bool = False
+    """Whether to run the diagnostic in this process, for a debugger."""
+
+    _children: Children | None = PrivateAttr(default=None)
+    _waiting: deque[Submission] = PrivateAttr(default_factory=deque)
+    _ended: deque[Ended] = PrivateAttr(default_factory=deque)
+
+    @property
+    def slots(self) -> int:
+        """One runs and one is ready."""
+        return 1 if self.in_process else 2
+
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        """Queue an execution behind the others."""
+        submission = Submission(transport=self.name, directory=absolute(directory))
+        if self.in_process:
+            self._waiting.append(submission)
+        else:
+            self._open().submit(submission, resources)
+        return submission
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        """Return what has ended; with `in_process`, by running the next one here."""
+        if not self.in_process:
+            return self._open().wait(timeout_seconds)
+        if self._waiting:
+            self._ended.append(self._run(self._waiting.popleft()))
+        elif not self._ended:
+            sleep(timeout_seconds)
+        ended = list(self._ended)
+        self._ended.clear()
+        return ended
+
+    def cancel(self, submission: Submission) -> None:
+        """Stop an execution, or keep it from starting; what runs in this process cannot be stopped."""
+        if not self.in_process:
+            self._open().cancel(submission.directory)
+        elif submission in self._waiting:
+            self._waiting.remove(submission)
+            envelope = ExecutionDirectory(submission.directory).read_envelope()
+            outcome = never_ran(envelope, FailureKind.CANCELLED, "Cancelled before it had started.")
+            self._ended.append(Ended(submission=submission, outcome=outcome))
+
+    def close(self, timeout_seconds: float = 10.0) -> None:
+        """Stop all that runs and the providers' servers."""
+        self._waiting.clear()
+        if self._children is not None:
+            self._children.close(timeout_seconds)
+            self._children = None
+
+    def _open(self) -> Children:
+        if self._children is None:
+            self._children = Children(Packing(items=1))
+        return self._children
+
+    def _run(self, submission: Submission) -> Ended:
+        warnings.warn(
+            "inline with in_process=True: no deadline, no memory limit, and a crash ends this process.",
+            UnguardedWarning,
+            stacklevel=3,
+        )
+        outcome: ExecutionOutcome = execute_here(submission.directory)
+        return Ended(submission=submission, outcome=outcome)

@@ -1,0 +1,127 @@
+"""The port between the lifecycle and whatever runs executions; nothing here knows an engine or a scheduler."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from pydantic import Field, JsonValue
+
+from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+
+
+class ResourcesRefusedError(BadInputError):
+    """No place of this size can be had here; says why, and what would fit."""
+
+
+class SubmissionError(ClimateRefPrefectError):
+    """
+    The backend did not take an execution.
+
+    Parameters
+    ----------
+    message
+        The backend's own words, fit for people.
+    transient
+        Whether the same submission may be taken later.
+    """
+
+    def __init__(self, message: str, *, transient: bool) -> None:
+        super().__init__(message)
+        self.transient = transient
+
+
+class Submission(FrozenModel):
+    """A handle on what was submitted: plain JSON, so that it can be kept."""
+
+    transport: str
+    directory: Path
+    handle: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Whatever the transport needs to find it again, for example a job id."""
+
+
+class Death(FrozenModel):
+    """Why the backend ended an execution, in its own words."""
+
+    kind: FailureKind
+    message: str
+    meta: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """Goes to the telemetry: job id, node, the scheduler's state."""
+
+
+class Ended(FrozenModel):
+    """A submission that is over, as the backend says."""
+
+    submission: Submission
+    outcome: ExecutionOutcome | None = None
+    """Where the backend could bring it back; the file is the truth where it could not."""
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """
+    A place where executions run.
+
+    A transport only translates: it holds no lifecycle. Whatever ends, however it ends, `wait` says so once.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name, recorded with each execution."""
+        ...
+
+    @property
+    def limits(self) -> WorkerLimits:
+        """What the worker holds an execution to here."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """How many submissions it pays to have here at once, running or ready to start."""
+        ...
+
+    @property
+    def outcome_patience_seconds(self) -> float:
+        """How late an outcome file may show after the end: 0 on a local disk, 90 on shared file systems."""
+        ...
+
+    def check(self, resources: ResourceHint) -> ResourceHint:
+        """
+        Return what an execution that asks for `resources` is given here.
+
+        Raises
+        ------
+        ResourcesRefusedError
+            Before anything starts, if no place here fits.
+        """
+        ...
+
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        """
+        Take an execution whose envelope lies in `directory`; returns without waiting for it to start.
+
+        Raises
+        ------
+        SubmissionError
+            If the backend refuses.
+        """
+        ...
+
+    def wait(self, timeout_seconds: float) -> Sequence[Ended]:
+        """Return what has ended since the last call, in any order; wait up to `timeout_seconds` for the first."""
+        ...
+
+    def cancel(self, submission: Submission) -> None:
+        """Have it stopped, whether it runs or not yet; `wait` tells when it is over. Unknown ones are ignored."""
+        ...
+
+    def explain(self, submission: Submission) -> Death | None:
+        """Return why the backend ended it, where it knows."""
+        ...
+
+    def close(self, timeout_seconds: float) -> None:
+        """Stop what runs and leave nothing behind: no process, no job. Safe to repeat."""
+        ...

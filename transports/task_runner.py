@@ -1,0 +1,78 @@
+"""The one Prefect task runner: it maps any transport to Prefect."""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from prefect.tasks import Task
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.driver import TransportDriver
+from climate_ref_prefect.transports.port import Transport
+
+_CLOSE_SECONDS = 10.0
+
+
+class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[ExecutionOutcome]]):
+    """
+    Runs tasks whose body belongs on a transport.
+
+    The task run itself stays here, in a thread: compute nodes never need to reach Prefect's API, and a lost node
+    cannot leave a task run in the state Running. A task submitted here takes `directory` and `resources`, and its
+    body must be what a worker does: `execute(directory)`.
+
+    Parameters
+    ----------
+    transport
+        Where the executions run. It is opened by the first submission and closed with the runner.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.transport = transport
+        self._driver = TransportDriver(transport)
+        self._threads: ThreadPoolTaskRunner[ExecutionOutcome] = ThreadPoolTaskRunner(max_workers=transport.slots)
+        self._remote_tasks: dict[int, Task[Any, Any]] = {}
+
+    def duplicate(self) -> Self:
+        """Return a runner for the same transport."""
+        return type(self)(self.transport)
+
+    def submit(  # type: ignore[override]
+        self,
+        task: Task[Any, ExecutionOutcome],
+        parameters: dict[str, Any],
+        wait_for: Iterable[PrefectFuture[Any]] | None = None,
+        dependencies: dict[str, set[Any]] | None = None,
+    ) -> PrefectConcurrentFuture[ExecutionOutcome]:
+        """Start a task run here whose body runs on the transport."""
+        return self._threads.submit(self._remote(task), parameters, wait_for, dependencies)
+
+    def cancel_all(self) -> None:
+        """Have every execution stopped; their task runs then finish with outcomes that say so."""
+        self._driver.cancel_all()
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        self._threads.__enter__()
+        return self
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        # The pool first: threads that wait for it would otherwise be waited for.
+        self._driver.close(_CLOSE_SECONDS)
+        self._threads.__exit__(exc_type, exc_value, traceback)
+        super().__exit__(exc_type, exc_value, traceback)
+
+    def _remote(self, task: Task[Any, ExecutionOutcome]) -> Task[Any, ExecutionOutcome]:
+        if id(task) not in self._remote_tasks:
+            remote = copy.copy(task)
+            remote.fn = self._run
+            self._remote_tasks[id(task)] = remote
+        return self._remote_tasks[id(task)]
+
+    def _run(self, label: str, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
+        return self._driver.run(directory, resources)

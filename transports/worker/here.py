@@ -1,0 +1,35 @@
+"""Run an execution in the calling process, for a debugger: without isolation, deadline or memory limit."""
+
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.provider import load_provider
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
+from climate_ref_prefect.transports.worker.documents import Claim
+from climate_ref_prefect.transports.worker.meter import Meter
+from climate_ref_prefect.transports.worker.run import run_diagnostic
+from climate_ref_prefect.transports.worker.verdict import judge_exception
+
+
+def execute_here(path: Path) -> ExecutionOutcome:
+    """Run the execution whose envelope lies at `path` in this process, and leave its outcome there."""
+    directory = ExecutionDirectory(path)
+    envelope = directory.read_envelope()
+    if not directory.claim(Claim.of_this_process()):
+        failure = ExecutionFailure(kind=FailureKind.ALREADY_CLAIMED, message="Another worker has claimed it.")
+        return ExecutionOutcome(execution_id=envelope.execution_id, failure=failure)
+    meter = Meter()
+    judged = None
+    directory.log.write_text("Ran in the coordinator's own process: what it printed went to its output.\n")
+    try:
+        run_diagnostic(envelope, load_provider(envelope.provider), directory.output)
+    except Exception as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
+        judged = judge_exception(error)
+    outcome = ExecutionOutcome(
+        execution_id=envelope.execution_id,
+        failure=judged,
+        manifest=() if judged else manifest(directory.output),
+        telemetry=meter.telemetry(),
+    )
+    directory.write_outcome(outcome)
+    return outcome

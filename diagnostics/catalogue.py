@@ -145,7 +145,7 @@ def _nothing_found(root: Path, strangers: Sequence[str]) -> str:
 
 def _directories_with_netcdf(root: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """Yield each directory that has NetCDF files, with those files."""
-    pending = [(root, (os.path.realpath(root),))]
+    pending: list[tuple[str, tuple[str, ...]]] = [(root, (os.path.realpath(root),))]
     while pending:
         directory, trail = pending.pop()
         files = []

@@ -7,7 +7,7 @@ Format: CMEC metrics package standards, "JSON results" (EMDS v1), https://cmec.l
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from pydantic import Field, JsonValue, model_serializer, model_validator
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, model_serializer, model_validator
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
 
@@ -16,6 +16,8 @@ Scalar = float | int | None
 ATTRIBUTES = "attributes"
 """Key that CMEC allows at every level of RESULTS; it holds no results."""
 
+_JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
+_CMEC_KEYS = ("SCHEMA", "DIMENSIONS", "RESULTS", "PROVENANCE", "DISCLAIMER", "NOTES")
 _CMEC_SCHEMA = {"name": "CMEC", "version": "v1", "package": "climate-ref-prefect"}
 
 
@@ -57,10 +59,17 @@ class MetricBundle(FrozenModel):
             The value at each address, an address having as many parts as there are dimensions.
         provenance
             Free attributes about how the values were made.
+
+        Raises
+        ------
+        ValueError
+            If an address is too short or too long, or the bundle would break its format.
         """
         dimensions: dict[str, dict[str, Attributes]] = {name: {} for name in json_structure}
         results: dict[str, Any] = {}
         for address, scalar in scalars.items():
+            if not address or len(address) != len(json_structure):
+                raise ValueError(f"address {address} does not have one value for each of {json_structure}")
             level = results
             for name, value in zip(json_structure, address, strict=True):
                 dimensions[name].setdefault(value, {})
@@ -78,6 +87,10 @@ class MetricBundle(FrozenModel):
     def _read_cmec(cls, document: Any) -> Any:
         if not isinstance(document, Mapping) or "DIMENSIONS" not in document:
             return document
+        if unknown := [key for key in document if key not in _CMEC_KEYS]:
+            raise ValueError(f"{unknown} are not keys of a metric bundle; valid: {', '.join(_CMEC_KEYS)}")
+        if not isinstance(document["DIMENSIONS"], Mapping):
+            raise ValueError("DIMENSIONS must be an object with json_structure and one key per dimension")
         fields = {key.lower(): value for key, value in document.items() if key != "SCHEMA"}
         dimensions = dict(fields["dimensions"])
         return {**fields, "json_structure": dimensions.pop("json_structure", ()), "dimensions": dimensions}
@@ -88,6 +101,10 @@ class MetricBundle(FrozenModel):
             raise ValueError(
                 f"DIMENSIONS {sorted(self.dimensions)} do not match json_structure {list(self.json_structure)}"
             )
+        if len(set(self.json_structure)) < len(self.json_structure):
+            raise ValueError(f"json_structure {list(self.json_structure)} names a dimension twice")
+        _check_names(self.dimensions)
+        _check_attributes(self.results)
         for address, scalar in self.scalars():
             _check_scalar(address, scalar, self.dimensions)
         return self
@@ -115,6 +132,24 @@ def _walk(level: Any, names: tuple[str, ...], address: dict[str, str]) -> Iterat
             yield from _walk(below, names[1:], {**address, names[0]: value})
 
 
+def _check_names(dimensions: Mapping[str, Mapping[str, Attributes]]) -> None:
+    if reserved := {ATTRIBUTES, "json_structure"} & set(dimensions):
+        raise ValueError(f"{sorted(reserved)} is a word of CMEC's own and cannot name a dimension")
+    for name, values in dimensions.items():
+        if ATTRIBUTES in values:
+            raise ValueError(f"{name} {ATTRIBUTES!r}: what RESULTS has under this word is not read as results")
+
+
+def _check_attributes(level: Any) -> None:
+    """Look for attributes on every level of RESULTS and at what they hold: it must be JSON."""
+    if isinstance(level, Mapping):
+        for value, below in level.items():
+            if value == ATTRIBUTES:
+                _JSON.validate_python(below)
+            else:
+                _check_attributes(below)
+
+
 def _check_scalar(
     address: Mapping[str, str], scalar: object, dimensions: Mapping[str, Mapping[str, Attributes]]
 ) -> None:
@@ -122,7 +157,7 @@ def _check_scalar(
         if value not in dimensions[name]:
             raise ValueError(f"RESULTS has {name} {value!r}, which DIMENSIONS does not list")
     if isinstance(scalar, bool) or not (scalar is None or isinstance(scalar, int | float)):
-        raise ValueError(f"RESULTS at {dict(address)} must be a number or null, not {scalar!r}")
+        raise ValueError(f"RESULTS at {dict(address)} must be an int, a float or null, not {scalar!r}")
     if isinstance(scalar, float) and not (float("-inf") < scalar < float("inf")):
         raise ValueError(f"RESULTS at {dict(address)} is {scalar!r}; write null for a missing value")
 

@@ -45,8 +45,11 @@ class Document(FrozenModel):
         pydantic.ValidationError
             If it is not such a document.
         """
-        written = json.loads(text)
+        try:
+            written = json.loads(text)
+        except (ValueError, RecursionError):  # cut short, or no JSON: pydantic says where
+            return cls.model_validate_json(text)
         found = written.get("schema_version") if isinstance(written, dict) else None
-        if found != SCHEMA_VERSION:
+        if type(found) is not int or found != SCHEMA_VERSION:
             raise SchemaMismatchError(cls.__name__, found=found, expected=SCHEMA_VERSION)
         return cls.model_validate_json(text)

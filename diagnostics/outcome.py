@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from climate_ref_prefect.diagnostics.model import Document, FrozenModel
 
@@ -54,6 +54,12 @@ class ExecutionFailure(FrozenModel):
 
     details: str = ""
     """The traceback or the scheduler's own words."""
+
+    @field_validator("message", "details")
+    @classmethod
+    def _can_be_written(cls, text: str) -> str:
+        # Names of files need not be UTF-8; an error that mentions one must still reach outcome.json.
+        return text.encode(errors="backslashreplace").decode()
 
 
 class Telemetry(Document):

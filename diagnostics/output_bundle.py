@@ -31,7 +31,7 @@ class OutputFile(FrozenModel):
     @classmethod
     def _stays_inside(cls, filename: str) -> str:
         path = PurePosixPath(filename)
-        if not filename or path.is_absolute() or ".." in path.parts:
+        if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in filename:
             raise ValueError(f"{filename!r} must be a path inside the output directory")
         return filename
 

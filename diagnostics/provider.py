@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
+from pydantic import ValidationError
+
 from climate_ref_prefect.diagnostics.definition import Isolation, ProviderReference
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import BadInputError, ProviderReferenceError, UnknownNameError
@@ -119,13 +121,22 @@ def find_provider(name: str) -> ProviderReference:
     ------
     UnknownNameError
         If no entry point has that name; it lists those that exist.
+    ProviderReferenceError
+        If it is neither such a name nor `module:attribute`.
     """
     if ":" in name:
-        return ProviderReference(target=name)
+        return _reference(name)
     known = installed_providers()
     if name not in known:
         raise UnknownNameError("provider", name, known)
-    return ProviderReference(target=known[name].value)
+    return _reference(known[name].value)
+
+
+def _reference(target: str) -> ProviderReference:
+    try:
+        return ProviderReference(target=target)
+    except ValidationError as error:
+        raise ProviderReferenceError(f"{target!r} is not of the form package.module:attribute.") from error
 
 
 def installed_providers() -> dict[str, EntryPoint]:

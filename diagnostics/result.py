@@ -50,3 +50,14 @@ class ExecutionResult(FrozenModel):
     metrics: MetricBundle
     outputs: OutputBundle = OutputBundle()
     series: tuple[Series, ...] = ()
+
+    @model_validator(mode="after")
+    def _series_are_distinct(self) -> Self:
+        # They are recorded under their dimensions and index name: of two with the same, one would be lost.
+        seen = set()
+        for one in self.series:
+            name = (one.index_name, frozenset(one.dimensions.items()))
+            if name in seen:
+                raise ValueError(f"there are two series of {one.index_name} for {dict(one.dimensions)}")
+            seen.add(name)
+        return self

@@ -161,7 +161,8 @@ def _parsed(path: Path) -> object:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise BadInputError(f"{path}{place} is not YAML: {error.problem or error.context}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # A date that is none is a ValueError of PyYAML's constructor.
         raise BadInputError(f"{path} is not YAML: {error}.") from error
 
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -17,13 +17,30 @@ from climate_ref_prefect.transports.port import Transport
 _CLOSE_SECONDS = 10.0
 
 
-class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[ExecutionOutcome]]):
+class Runnable(Protocol):
+    """What the `execution` parameter of a task submitted here must offer."""
+
+    outcome: ExecutionOutcome | None
+    """Set when it has ended. It is not the task's result: Prefect keeps each result for as long as the flow runs."""
+
+    @property
+    def directory(self) -> Path:
+        """The execution's directory, in which its envelope lies."""
+        ...
+
+    @property
+    def resources(self) -> ResourceHint:
+        """What the execution is given."""
+        ...
+
+
+class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
     """
     Runs tasks whose body belongs on a transport.
 
     The task run itself stays here, in a thread: compute nodes never need to reach Prefect's API, and a lost node
-    cannot leave a task run in the state Running. A task submitted here takes `directory` and `resources`, and its
-    body must be what a worker does: `execute(directory)`.
+    cannot leave a task run in the state Running. A task submitted here takes `label` and `execution` (a `Runnable`), and its
+    body must be what a worker does: `execution.outcome = execute(execution.directory)`.
 
     Parameters
     ----------
@@ -35,7 +52,7 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[ExecutionOutcome]])
         super().__init__()  # type: ignore[no-untyped-call]
         self.transport = transport
         self._driver = TransportDriver(transport)
-        self._threads: ThreadPoolTaskRunner[ExecutionOutcome] = ThreadPoolTaskRunner(max_workers=transport.slots)
+        self._threads: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(max_workers=transport.slots)
         self._remote_tasks: dict[int, Task[Any, Any]] = {}
 
     def duplicate(self) -> Self:
@@ -44,11 +61,11 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[ExecutionOutcome]])
 
     def submit(  # type: ignore[override]
         self,
-        task: Task[Any, ExecutionOutcome],
+        task: Task[Any, None],
         parameters: dict[str, Any],
         wait_for: Iterable[PrefectFuture[Any]] | None = None,
         dependencies: dict[str, set[Any]] | None = None,
-    ) -> PrefectConcurrentFuture[ExecutionOutcome]:
+    ) -> PrefectConcurrentFuture[None]:
         """Start a task run here whose body runs on the transport."""
         return self._threads.submit(self._remote(task), parameters, wait_for, dependencies)
 
@@ -67,12 +84,12 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[ExecutionOutcome]])
         self._threads.__exit__(exc_type, exc_value, traceback)
         super().__exit__(exc_type, exc_value, traceback)
 
-    def _remote(self, task: Task[Any, ExecutionOutcome]) -> Task[Any, ExecutionOutcome]:
+    def _remote(self, task: Task[Any, None]) -> Task[Any, None]:
         if id(task) not in self._remote_tasks:
             remote = copy.copy(task)
             remote.fn = self._run
             self._remote_tasks[id(task)] = remote
         return self._remote_tasks[id(task)]
 
-    def _run(self, label: str, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
-        return self._driver.run(directory, resources)
+    def _run(self, label: str, execution: Runnable) -> None:
+        execution.outcome = self._driver.run(execution.directory, execution.resources)

@@ -1,1 +1,1 @@
-"""The demonstration provider: four small diagnostics of air temperature, on public CMIP6 sample data."""
+"""The demo provider: small diagnostics of air temperature on real CMIP6 data."""

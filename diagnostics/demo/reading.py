@@ -1,189 +1,226 @@
-"""
-Reading a data set of air temperature as area means, one per time and pressure level.
+"""Reading CMIP6 air temperature: one pressure level, one region, as area means in time."""
 
-Files are opened with netCDF4 itself, a third of the time of `xarray.open_dataset`: an ensemble has hundreds of them.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 
 from climate_ref_prefect.diagnostics.definition import Dataset
-from climate_ref_prefect.diagnostics.demo.grid import area_weights, bounds_from_centres
-from climate_ref_prefect.diagnostics.demo.times import Flags, Floats, Times, Years, decode
+from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Record, Years
+from climate_ref_prefect.diagnostics.demo.times import Times, decode
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 
+VARIABLE = "ta"
+REGION = "north-polar-cap"
+SOUTHERN_EDGE = 80.0
+"""Southern edge of the region in degrees north."""
+
 _DIMENSIONS = ("time", "plev", "lat", "lon")
-_UNITS = "K"
-_PASCAL_PER_HPA = 100.0
+_LEVEL_TOLERANCE = 1.0
+"""In Pa."""
+_PLAUSIBLE = (150.0, 350.0)
+"""Air temperatures in K outside these are errors in the data, not weather."""
+_TIME_RANGE = re.compile(r"_(\d{4})\d*-(\d{4})\d*\.nc$")
 
 
 @dataclass(frozen=True, slots=True)
-class AreaMeans:
-    """Area-mean air temperature of a data set, in K."""
+class Sampling:
+    """What is read of a CMIP6 table."""
 
-    levels: tuple[str, ...]
-    """Pressure levels, for example `850hPa`, in the order of the files."""
-    daily: bool
-    """Whether the values are daily rather than monthly means."""
-    times: Times
+    level: float
+    """Pressure in Pa."""
+    climatology: Years
+    """Years that a climatology is made of: the same for all models."""
+
+    @property
+    def level_name(self) -> str:
+        """The level in the words of a plot, for example `925 hPa`."""
+        return f"{self.level / 100:g} hPa"
+
+
+SAMPLINGS = {
+    # The lower of the two levels of each table (1000 hPa) is below the surface in many models, and masked there.
+    "Amon": Sampling(level=92500.0, climatology=Years(1981, 2010)),
+    "day": Sampling(level=85000.0, climatology=Years(2000, 2002)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Which grid points an area mean is made of."""
+
+    points: int
+    south: float
+    north: float
+
+    def __str__(self) -> str:
+        return f"{self.points} grid points, {self.south:.1f}-{self.north:.1f}°N"
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """What one file holds: values in K, shape (time, lat, lon), and where and when they are."""
+
     values: Floats
-    """Shape (time, level); NaN where any cell is missing."""
+    latitude: Floats
+    times: Times
+    calendar: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    levels: Floats
-    latitudes: Floats
-    longitudes: Floats
-    weights: Floats
-
-    def is_of(self, *coordinates: Floats) -> bool:
-        own = (self.levels, self.latitudes, self.longitudes)
-        return all(map(np.array_equal, own, coordinates))
-
-
-def read_area_means(dataset: Dataset, years: Years) -> AreaMeans:
+def area_weights(latitude: Floats, longitudes: int) -> Floats:
     """
-    Read what a data set has of a period.
+    Return weights in proportion to the area of the cells of a regular grid, cos(latitude).
 
-    The mean is over all cells, weighted by area. Where any of them is missing (a pressure level below the
-    ground), so is the mean: a mean over those that are left would be of another, changing area.
+    The bounds in the sample data are missing in one model and wrong in others, so they are not used.
+    A row on the pole itself has no weight.
 
     Parameters
     ----------
-    dataset
-        Air temperature on (time, plev, lat, lon), in K.
-    years
-        First and last year to read.
-
-    Raises
-    ------
-    DiagnosticError
-        If a file is not NetCDF, or not of this form, or if the files do not follow one another in time.
-    OSError
-        If the system cannot read a file.
+    latitude
+        In degrees north, shape (lat,).
+    longitudes
+        Number of points on each row.
     """
-    grid: _Grid | None = None
-    parts: list[tuple[Times, Floats]] = []
-    for path in dataset.files:
-        with opened(path) as file:
-            which, times = _decoded(file, years, path)
-            if not which.any():
-                continue
-            grid = _same_grid(file, grid, path)
-            values = _variable(file, dataset.facets["variable_id"], path)
-            parts.append((times, mean_over_cells(_plain(values)[which], grid.weights)))
-    if grid is None:
-        raise DiagnosticError(f"{dataset.instance_id} has no data in {years[0]}-{years[1]}.")
-    return AreaMeans(
-        levels=tuple(f"{round(level / _PASCAL_PER_HPA, 2):g}hPa" for level in grid.levels),
-        daily=dataset.facets["table_id"] == "day",
-        times=_joined([times for times, _ in parts], dataset),
-        values=np.concatenate([values for _, values in parts]),
-    )
+    row = np.clip(np.cos(np.deg2rad(latitude)), 0.0, None)
+    return np.repeat(row[:, np.newaxis], longitudes, axis=1)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[netCDF4.Dataset]:
+def area_mean(values: Floats, weights: Floats) -> Floats:
     """
-    Open a NetCDF file, telling a broken file from a system that cannot read.
+    Return the weighted mean of the grid points that have a value at all times, in order of the grid.
 
-    Raises
-    ------
-    DiagnosticError
-        If the file can be read, but not as NetCDF: no other attempt would do better.
-    OSError
-        If the system cannot read it.
-    """
-    try:
-        with netCDF4.Dataset(path) as file:
-            yield file
-    except OSError as error:
-        if error.errno is not None and error.errno > 0:
-            raise
-        raise _broken(path, error) from error
-    except RuntimeError as error:  # what netCDF4 raises while reading values
-        raise _broken(path, error) from error
-
-
-def mean_over_cells(values: Floats, weights: Floats) -> Floats:
-    """
-    Return the weighted mean over the cells of a grid, missing where any cell is.
+    A set of points that changed with time would make steps that are none of the model's.
 
     Parameters
     ----------
     values
-        Shape (time, level, lat, lon), NaN where missing.
+        Shape (time, lat, lon); NaN where missing.
     weights
-        Shape (lat, lon), of sum 1.
+        Shape (lat, lon).
 
-    Returns
-    -------
-    Shape (time, level).
+    Raises
+    ------
+    DiagnosticError
+        If no grid point that counts has a value at all times.
     """
-    cells = (values * weights).reshape(*values.shape[:2], -1)
-    # No BLAS: its order of summation depends on the number of its threads.
-    return np.asarray(cells.sum(axis=-1), dtype=np.float64)
+    always = np.isfinite(values).all(axis=0) & (weights > 0)
+    if not always.any():
+        raise DiagnosticError("No grid point of the region has a value at all times.")
+    used = weights[always]
+    return np.asarray((values[:, always] * used).sum(axis=1) / used.sum(), dtype=np.float64)
 
 
-def _broken(path: Path, error: Exception) -> DiagnosticError:
-    with path.open("rb") as file:  # HDF5 says the same of a broken file and of a broken disk
-        while file.read(1 << 20):
-            pass
-    return DiagnosticError(f"{path} cannot be read as NetCDF: {error}")
+def read_area_mean(dataset: Dataset, years: Years) -> tuple[Record, Extent]:
+    """
+    Read the mean air temperature of the region at the level that belongs to the data set's table.
+
+    Parameters
+    ----------
+    dataset
+        Files on one regular grid.
+    years
+        What lies outside is not read.
+
+    Raises
+    ------
+    DiagnosticError
+        If a file is no NetCDF file, or what it holds cannot be used; it names the file.
+    OSError
+        If the system cannot read a file.
+    """
+    sampling = SAMPLINGS[dataset.facets["table_id"]]
+    blocks = [block for file in dataset.files for block in _read(file, sampling.level, years)]
+    if not blocks:
+        raise DiagnosticError(f"{dataset.instance_id} has no data in {years}.")
+    if any(not np.array_equal(block.latitude, blocks[0].latitude) for block in blocks):
+        raise DiagnosticError(f"The files of {dataset.instance_id} are on different grids.")
+    values = np.concatenate([block.values for block in blocks])
+    latitude = blocks[0].latitude
+    record = _record(dataset, blocks, area_mean(values, area_weights(latitude, values.shape[2])), years.first)
+    extent = Extent(points=values[0].size, south=float(latitude.min()), north=float(latitude.max()))
+    return record, extent
 
 
-def _variable(file: netCDF4.Dataset, name: str, path: Path) -> "netCDF4.Variable[np.float64]":
-    found = _existing(file, name, path)
-    if found.dimensions != _DIMENSIONS:
-        raise DiagnosticError(f"{name} in {path} is on {found.dimensions}, not on {_DIMENSIONS}.")
-    if (units := getattr(found, "units", None)) != _UNITS:
-        raise DiagnosticError(f"{name} in {path} is in {units}, not in {_UNITS}.")
-    return found
+def _record(dataset: Dataset, blocks: list[_Block], means: Floats, first_year: int) -> Record:
+    monthly = dataset.facets["table_id"] == "Amon"
+    month = np.concatenate([block.times.month for block in blocks])
+    step = month if monthly else np.concatenate([block.times.day for block in blocks])
+    if (np.diff(step) <= 0).any():
+        raise DiagnosticError(f"The times of {dataset.instance_id} overlap or are not in order.")
+    days = np.concatenate([block.times.month_days for block in blocks])
+    return Record(
+        values=means,
+        year=first_year + month // MONTHS,
+        month=month % MONTHS + 1,
+        days=days if monthly else np.ones_like(days),
+        calendar=blocks[0].calendar,
+    )
 
 
-def _existing(file: netCDF4.Dataset, name: str, path: Path) -> "netCDF4.Variable[np.float64]":
-    if name not in file.variables:
-        raise DiagnosticError(f"{path} has no variable {name}; it has {', '.join(file.variables) or 'none'}.")
-    return file[name]
-
-
-def _plain(variable: "netCDF4.Variable[np.float64]") -> Floats:
-    """Return all values as float64, NaN where the file says that they are missing."""
-    values = np.ma.asarray(variable[:]).astype(np.float64)
-    return np.asarray(values.filled(np.nan))
-
-
-def _same_grid(file: netCDF4.Dataset, grid: _Grid | None, path: Path) -> _Grid:
-    levels, latitudes, longitudes = (_plain(_existing(file, name, path)) for name in _DIMENSIONS[1:])
-    if grid is None:
-        weights = area_weights(_bounds(file, "lat", latitudes), _bounds(file, "lon", longitudes))
-        return _Grid(levels, latitudes, longitudes, weights)
-    if not grid.is_of(levels, latitudes, longitudes):
-        raise DiagnosticError(f"{path} is on another grid than the files before it.")
-    return grid
-
-
-def _bounds(file: netCDF4.Dataset, name: str, centres: Floats) -> Floats:
-    bounds = getattr(file[name], "bounds", None)
-    return _plain(file[bounds]) if bounds in file.variables else bounds_from_centres(centres)
-
-
-def _decoded(file: netCDF4.Dataset, years: Years, path: Path) -> tuple[Flags, Times]:
-    time = _existing(file, "time", path)
+def _read(path: Path, level: float, years: Years) -> Iterator[_Block]:
+    """Yield what a file holds of these years: one block, or none."""
+    named = _TIME_RANGE.search(path.name)
+    if named and (int(named[2]) < years.first or int(named[1]) > years.last):
+        return
     try:
-        return decode(_plain(time), time.units, getattr(time, "calendar", "standard"), years)
-    except (AttributeError, ValueError) as error:
-        raise DiagnosticError(f"The times of {path} cannot be understood: {error}.") from error
+        with netCDF4.Dataset(path) as file:
+            time = file["time"]
+            times = decode(_coordinate(file, "time"), time.units, time.calendar, years)
+            if len(times.index):
+                yield _block(path, file, level, times)
+    except (OSError, RuntimeError) as error:
+        raise _explained(path, error) from error
+    except (IndexError, KeyError, AttributeError) as error:
+        raise DiagnosticError(f"{path} is not a CMIP6 file of {VARIABLE}: {error}.") from error
 
 
-def _joined(parts: Sequence[Times], dataset: Dataset) -> Times:
-    times = Times(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Times)))
-    if (np.diff(times.position) <= 0).any():
-        raise DiagnosticError(f"The files of {dataset.instance_id} overlap or are out of order in time.")
-    return times
+def _coordinate(file: netCDF4.Dataset, name: str) -> Floats:
+    file[name].set_auto_mask(False)
+    return np.asarray(file[name][:], dtype=np.float64)
+
+
+def _block(path: Path, file: netCDF4.Dataset, level: float, times: Times) -> _Block:
+    variable = file[VARIABLE]
+    if variable.dimensions != _DIMENSIONS:
+        raise DiagnosticError(f"{path}: {VARIABLE} has dimensions {variable.dimensions}, not {_DIMENSIONS}.")
+    latitude = _coordinate(file, "lat")
+    rows = np.flatnonzero(latitude >= SOUTHERN_EDGE)
+    if not len(rows):
+        raise DiagnosticError(f"{path} has no grid point north of {SOUTHERN_EDGE:g}°N.")
+    # Periods and polar caps are contiguous, and slices are read much faster than lists of indices.
+    when, where = slice(times.index[0], times.index[-1] + 1), slice(rows[0], rows[-1] + 1)
+    read = variable[when, _level_index(path, file, level), where, :]
+    values = np.ma.filled(read.astype(np.float64), np.nan)
+    _refuse_implausible(path, values)
+    return _Block(values, latitude[where], times, file["time"].calendar)
+
+
+def _level_index(path: Path, file: netCDF4.Dataset, level: float) -> int:
+    levels = _coordinate(file, "plev")
+    matching = np.flatnonzero(np.abs(levels - level) <= _LEVEL_TOLERANCE)
+    if not len(matching):
+        raise DiagnosticError(f"{path} has no level {level:g} Pa; it has {', '.join(f'{p:g}' for p in levels)}.")
+    return int(matching[0])
+
+
+def _refuse_implausible(path: Path, values: Floats) -> None:
+    present = values[np.isfinite(values)]
+    low, high = present.min(initial=np.inf), present.max(initial=-np.inf)
+    if low < _PLAUSIBLE[0] or high > _PLAUSIBLE[1]:
+        raise DiagnosticError(
+            f"{path} has air temperatures from {low:g} to {high:g} K; {_PLAUSIBLE[0]:g} to {_PLAUSIBLE[1]:g} K can be."
+        )
+
+
+def _explained(path: Path, error: OSError | RuntimeError) -> Exception:
+    """Tell a broken file, which stays broken, from a system that could not read it."""
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        return error
+    try:
+        path.read_bytes()
+    except OSError as of_system:
+        return of_system
+    return DiagnosticError(f"{path} cannot be read as NetCDF: {error}.")

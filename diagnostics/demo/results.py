@@ -1,153 +1,128 @@
-"""Putting numbers into the form in which a diagnostic hands them back."""
+"""What all diagnostics of the demo say in the same way: dimensions, statistics, bundles."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
 
-import netCDF4
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo.statistics import STATISTICS
-from climate_ref_prefect.diagnostics.demo.times import Floats
-from climate_ref_prefect.diagnostics.errors import DiagnosticError
-from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle, Scalar
+from climate_ref_prefect.diagnostics.demo.reading import REGION, SAMPLINGS, Extent
+from climate_ref_prefect.diagnostics.demo.record import Floats
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile, Provenance
 from climate_ref_prefect.diagnostics.result import Series
 
-FACETS = ("source_id", "experiment_id", "member_id", "table_id", "variable_id", "grid_label")
-"""Facets that every number and file of the demo belongs to; one execution per combination."""
-
-DIMENSIONS = (*FACETS, "region", "level", "statistic")
-REGION = "all-grid-points"
-"""The area mean is over all that the data set has; in the sample data a few points near the north pole."""
-
+GROUP_BY = ("source_id", "experiment_id", "member_id", "table_id", "variable_id", "grid_label")
+"""One execution per data set, whatever grids and members a model has."""
 DATA_FILE = "data.nc"
 PLOT_FILE = "plot.png"
 
 
 @dataclass(frozen=True, slots=True)
-class LevelResult:
-    """The statistics of one pressure level."""
+class Statistic:
+    """A number that a diagnostic returns."""
 
-    statistics: Mapping[str, Scalar]
-    reason: str = ""
-    """Why some of them are null; empty where none is."""
+    long_name: str
+    units: str
+
+
+STATISTICS = {
+    "annual_mean": Statistic("Mean of the climatological months", "K"),
+    "annual_range": Statistic("Warmest minus coldest climatological month", "K"),
+    "first_harmonic_amplitude": Statistic("Amplitude of the first annual harmonic", "K"),
+    "first_harmonic_phase": Statistic("Maximum of the first annual harmonic, months since 1 January", "month"),
+    "first_harmonic_variance_fraction": Statistic(
+        "Share of the first harmonic in the variance of the annual cycle", "1"
+    ),
+    "trend": Statistic("Linear trend of the annual means", "K decade-1"),
+    "trend_standard_error": Statistic("Standard error of the trend, adjusted for autocorrelation", "K decade-1"),
+    "trend_lower": Statistic("Lower end of the 95 % confidence interval of the trend", "K decade-1"),
+    "trend_upper": Statistic("Upper end of the 95 % confidence interval of the trend", "K decade-1"),
+    "p_value": Statistic("Two-sided p-value of the trend, adjusted for autocorrelation", "1"),
+    "effective_sample_size": Statistic("Effective number of independent years", "1"),
+    "years_used": Statistic("Complete years that were used", "1"),
+    "bias": Statistic("Mean of the model minus mean of the other models", "K"),
+    "bias_standardised": Statistic("Bias divided by the standard deviation among the other models", "1"),
+    "centred_rmse": Statistic("Centred root mean square difference of the annual cycles", "K"),
+    "correlation": Statistic("Correlation of the annual cycles", "1"),
+    "standard_deviation_ratio": Statistic("Ratio of the standard deviations of the annual cycles", "1"),
+    "reference_models": Statistic("Other models that were used", "1"),
+    "standard_deviation": Statistic("Standard deviation of the daily anomalies", "K"),
+    "standard_deviation_djf": Statistic("The same of December, January and February", "K"),
+    "standard_deviation_jja": Statistic("The same of June, July and August", "K"),
+    "lag1_autocorrelation": Statistic("Autocorrelation at lag 1: of annual residuals, of daily anomalies", "1"),
+    "decorrelation_time": Statistic("Decorrelation time of a first-order autoregressive process", "day"),
+    "percentile_05": Statistic("5th percentile of the daily anomalies", "K"),
+    "percentile_95": Statistic("95th percentile of the daily anomalies", "K"),
+}
+"""Every statistic of the demo, by the name it has in the vocabulary."""
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
-    """One variable of the data file."""
+class Subject:
+    """The data set that an execution is about."""
 
-    dimensions: tuple[str, ...]
-    values: Floats
-    units: str
-    long_name: str
+    dataset: Dataset
+    dimensions: Mapping[str, str] = field(repr=False)
 
+    @classmethod
+    def of(cls, definition: ExecutionDefinition) -> Self:
+        """Take the group's own data set, which is the first."""
+        dataset = definition.datasets[0]
+        dimensions = {facet: dataset.facets[facet] for facet in GROUP_BY}
+        level = SAMPLINGS[dataset.facets["table_id"]].level_name
+        return cls(dataset, {**dimensions, "region": REGION, "level": level})
 
-def own_dataset(definition: ExecutionDefinition) -> Dataset:
-    """
-    Return the data set that the execution is about.
+    @property
+    def title(self) -> str:
+        """The model run, as the first words of a plot's title."""
+        return " ".join(self.dimensions[facet] for facet in ("source_id", "experiment_id", "member_id"))
 
-    Raises
-    ------
-    DiagnosticError
-        If two share all facets of the group: joining them would make one record of two.
-    """
-    first = definition.datasets[0]
-    same = [d for d in definition.datasets if all(d.facets[facet] == first.facets[facet] for facet in FACETS)]
-    if len(same) > 1:
-        names = " and ".join(dataset.instance_id for dataset in same)
-        raise DiagnosticError(f"{definition.label} has more than one data set: {names}.")
-    return first
+    def place(self, extent: Extent) -> str:
+        """Return where the numbers are from, as the second line of a plot's title."""
+        table, level = self.dimensions["table_id"], self.dimensions["level"]
+        return f"Air temperature at {level}, mean of {extent} ({table})"
 
+    def metrics(
+        self,
+        metric: str,
+        values: Mapping[str, float | None],
+        notes: Mapping[str, JsonValue],
+    ) -> MetricBundle:
+        """Return a bundle of statistics, each with its units and with what has to be said of it."""
+        address = {**self.dimensions, "metric": metric}
+        dimensions: dict[str, dict[str, dict[str, JsonValue]]] = {name: {value: {}} for name, value in address.items()}
+        dimensions["statistic"] = {
+            name: {"long_name": STATISTICS[name].long_name, "units": STATISTICS[name].units} for name in values
+        }
+        results: dict[str, JsonValue] = dict(values)
+        for value in reversed(address.values()):
+            results = {value: results}
+        return MetricBundle(
+            json_structure=(*address, "statistic"), dimensions=dimensions, results=results, notes=dict(notes)
+        )
 
-def metric_bundle(dataset: Dataset, levels: Mapping[str, LevelResult], period: str) -> MetricBundle:
-    """Build the bundle of all statistics; NOTES say of each level why something is null."""
-    facets = tuple(dataset.facets[facet] for facet in FACETS)
-    scalars: dict[tuple[str, ...], Scalar] = {
-        (*facets, REGION, level, name): value
-        for level, result in levels.items()
-        for name, value in result.statistics.items()
-    }
-    bundle = MetricBundle.from_scalars(DIMENSIONS, scalars, provenance={"period": period, "data": dataset.instance_id})
-    described = {
-        name: {"long_name": STATISTICS[name].long_name, "units": STATISTICS[name].units}
-        for name in bundle.dimensions["statistic"]
-    }
-    return MetricBundle(
-        json_structure=bundle.json_structure,
-        dimensions={**bundle.dimensions, "statistic": described},
-        results=bundle.results,
-        provenance=bundle.provenance,
-        notes={level: result.reason for level, result in levels.items() if result.reason},
-    )
+    def series(self, metric: str, index: tuple[str, list[int]], values: Floats, units: str, long_name: str) -> Series:
+        """Return a series of one metric; the index is its name and its values."""
+        return Series(
+            dimensions={**self.dimensions, "metric": metric},
+            index_name=index[0],
+            index=tuple(index[1]),
+            values=tuple(values.tolist()),
+            attributes={"units": units, "long_name": long_name},
+        )
 
-
-def series(dataset: Dataset, level: str, statistic: str, index_name: str, index: Iterable[int], values: Floats) -> Series:
-    """Build the series of one statistic along `index_name`; NaN becomes null."""
-    about = STATISTICS[statistic]
-    address = {facet: dataset.facets[facet] for facet in FACETS}
-    return Series(
-        dimensions={**address, "region": REGION, "level": level, "statistic": statistic},
-        index_name=index_name,
-        index=tuple(int(at) for at in index),
-        values=tuple(None if np.isnan(value) else float(value) for value in values),
-        attributes={"units": about.units, "long_name": about.long_name},
-    )
-
-
-def output_bundle(dataset: Dataset, title: str, plot: str, read: Sequence[Dataset] = ()) -> OutputBundle:
-    """Describe the data file and the plot that lie in the output directory."""
-    address = {facet: dataset.facets[facet] for facet in FACETS}
-    return OutputBundle(
-        provenance=Provenance(modeldata=tuple(one.instance_id for one in read or (dataset,))),
-        data={"data": OutputFile(filename=DATA_FILE, long_name=f"{title}: the numbers", dimensions=address)},
-        plots={"plot": OutputFile(filename=PLOT_FILE, long_name=title, description=plot, dimensions=address)},
-    )
-
-
-def write_netcdf(
-    path: Path, title: str, coordinates: Mapping[str, Variable], variables: Mapping[str, Variable], source: Dataset
-) -> None:
-    """
-    Write a CF NetCDF file, the same bytes for the same numbers: it holds no time and no host.
-
-    Parameters
-    ----------
-    path
-        File to make.
-    coordinates
-        Coordinate variables by the name of their dimension.
-    variables
-        Data variables by name.
-    source
-        The data set that the numbers are of.
-    """
-    with netCDF4.Dataset(path, "w") as file:
-        file.setncatts({"Conventions": "CF-1.11", "title": title, "source": source.instance_id})
-        for name, coordinate in coordinates.items():
-            file.createDimension(name, len(coordinate.values))
-        for name, variable in {**coordinates, **variables}.items():
-            _write_variable(file, name, variable)
-
-
-def level_coordinate(levels: Sequence[str]) -> Variable:
-    """Return the coordinate of pressure levels such as `850hPa`."""
-    pressures = np.array([float(level.removesuffix("hPa")) for level in levels])
-    return Variable(("level",), pressures, "hPa", "pressure")
-
-
-def month_coordinate() -> Variable:
-    """Return the coordinate of the twelve months."""
-    return Variable(("month",), np.arange(1.0, 13.0), "1", "month of the year")
-
-
-def _write_variable(file: netCDF4.Dataset, name: str, variable: Variable) -> None:
-    is_coordinate = variable.dimensions == (name,)
-    fill = None if is_coordinate else netCDF4.default_fillvals["f8"]
-    created = file.createVariable(name, "f8", variable.dimensions, fill_value=fill)
-    created.setncatts({"units": variable.units, "long_name": variable.long_name})
-    values: NDArray[np.float64] = variable.values
-    created[:] = values if is_coordinate else np.ma.masked_invalid(values)
+    def outputs(self, name: str, description: str, datasets: tuple[Dataset, ...]) -> OutputBundle:
+        """Return the bundle of the data file and the plot that every diagnostic of the demo writes."""
+        data = OutputFile(
+            filename=DATA_FILE, long_name=f"{name}: data", description=description, dimensions=self.dimensions
+        )
+        plot = OutputFile(
+            filename=PLOT_FILE, long_name=f"{name}: plot", description=description, dimensions=self.dimensions
+        )
+        return OutputBundle(
+            data={"data": data},
+            plots={"plot": plot},
+            provenance=Provenance(modeldata=tuple(dataset.instance_id for dataset in datasets)),
+        )

@@ -1,81 +1,60 @@
-"""Which year and month each time of a file falls into, in any CF calendar."""
+"""Which month and day each time of a file falls on, in any CF calendar."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import cftime
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-Years = tuple[int, int]
-"""First and last year of a period, both in it."""
-
-_MONTHS = 12
+from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Integers, Years
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """The times of one or more files, all of shape (time)."""
+    """The times of a file that are within a period; arrays of shape (time,)."""
 
-    year: Integers
+    index: Integers
+    """Where they are in the file."""
     month: Integers
-    """1 to 12."""
-    month_days: Floats
-    """Length of that month in that year and calendar, in days."""
-    year_fraction: Floats
-    """Part of the year that has passed, 0 to 1."""
-
-    @property
-    def position(self) -> Floats:
-        """Decimal years, which grow with time whatever the calendar."""
-        return self.year + self.year_fraction
+    """Months since the start of the period, from 0."""
+    day: Integers
+    """Days since the start of the period, from 0."""
+    month_days: Integers
+    """Days of the month that each falls in."""
 
 
-def decode(numbers: Floats, units: str, calendar: str, years: Years) -> tuple[Flags, Times]:
+def decode(numbers: Floats, units: str, calendar: str, years: Years) -> Times:
     """
     Find the times within a period.
 
-    Times are compared with the starts of the months as numbers, which is some ten times
-    faster than making a date object of each.
+    They are compared with the starts of the months as numbers; a date object for each takes ten times as long.
 
     Parameters
     ----------
     numbers
-        Time coordinate, shape (time), in `units`.
+        The time coordinate, shape (time,), in `units`.
     units, calendar
         As CF writes them, for example `days since 1850-01-01` and `noleap`.
     years
         The period.
-
-    Returns
-    -------
-    which
-        Whether each time is within the period, shape (time).
-    times
-        Those that are.
     """
     starts, per_day = _month_starts(units, calendar, years)
-    month_index = np.searchsorted(starts, numbers, side="right") - 1
-    which = (month_index >= 0) & (month_index < starts.size - 1)
-    index, inside = month_index[which], numbers[which]
-    january = index - index % _MONTHS
-    return which, Times(
-        year=years[0] + index // _MONTHS,
-        month=index % _MONTHS + 1,
-        month_days=(starts[index + 1] - starts[index]) / per_day,
-        year_fraction=(inside - starts[january]) / (starts[january + _MONTHS] - starts[january]),
+    month = np.searchsorted(starts, numbers, side="right") - 1
+    index = np.flatnonzero((month >= 0) & (month < len(starts) - 1))
+    within = month[index]
+    return Times(
+        index=index,
+        month=within,
+        day=np.floor((numbers[index] - starts[0]) / per_day).astype(np.int64),
+        month_days=np.rint((starts[within + 1] - starts[within]) / per_day).astype(np.int64),
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=512)
 def _month_starts(units: str, calendar: str, years: Years) -> tuple[Floats, float]:
-    """Return the starts of all months of a period and of the one after it, and how many units a day has."""
-    first, last = years
-    months = [(year, month) for year in range(first, last + 1) for month in range(1, _MONTHS + 1)]
-    dates = [cftime.datetime(year, month, 1, calendar=calendar) for year, month in [*months, (last + 1, 1)]]
-    second_day = cftime.datetime(first, 1, 2, calendar=calendar)
+    """Return the starts of all months of a period, its end, and how many units a day has."""
+    months = [(year, month) for year in range(years.first, years.last + 1) for month in range(1, MONTHS + 1)]
+    dates = [cftime.datetime(year, month, 1, calendar=calendar) for year, month in [*months, (years.last + 1, 1)]]
+    second_day = cftime.datetime(years.first, 1, 2, calendar=calendar)
     numbers = np.asarray(cftime.date2num([*dates, second_day], units, calendar), dtype=np.float64)
     return numbers[:-1], float(numbers[-1] - numbers[0])

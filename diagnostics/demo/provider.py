@@ -1,0 +1,43 @@
+"""The demo provider, entry point `demo`: its diagnostics, and what is slow the first time."""
+
+from io import BytesIO
+
+import netCDF4
+from matplotlib.figure import Figure
+
+from climate_ref_prefect.diagnostics.demo.annual_cycle import AnnualCycleDiagnostic
+from climate_ref_prefect.diagnostics.demo.daily_variability import DailyVariabilityDiagnostic
+from climate_ref_prefect.diagnostics.demo.ensemble_bias import EnsembleBiasDiagnostic
+from climate_ref_prefect.diagnostics.demo.linear_trend import LinearTrendDiagnostic
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
+
+
+class DemoProvider(DiagnosticProvider):
+    """Diagnostics of air temperature near the North Pole, for the sample data and for trying things out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            slug="demo",
+            name="Demo: air temperature near the North Pole",
+            version="1",
+            diagnostics=(
+                AnnualCycleDiagnostic(),
+                LinearTrendDiagnostic(),
+                EnsembleBiasDiagnostic(),
+                DailyVariabilityDiagnostic(),
+            ),
+        )
+
+    def warm_up(self) -> None:
+        """Have fonts found, the backend imported and HDF5 set up, none of which a forked child then does again."""
+        figure = Figure()
+        axes = figure.subplots()
+        axes.plot([0, 1], label="±°")
+        axes.legend()
+        figure.savefig(BytesIO(), format="png")
+        with netCDF4.Dataset("warm-up", "w", diskless=True) as file:
+            file.createDimension("x", 1)
+            file.createVariable("x", "f8", ("x",))[:] = 0.0
+
+
+provider = DemoProvider()

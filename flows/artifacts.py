@@ -1,0 +1,111 @@
+"""What Prefect's UI shows of a solve beside its task runs: progress, the tables and some plots."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_image_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.logging import get_run_logger
+
+from climate_ref_prefect.flows.planning import Plan
+from climate_ref_prefect.flows.report import SUMMARY_COLUMNS, SolveReport, summary_cells
+
+_PLOTS: Final = 6
+_LARGEST_PLOT_BYTES: Final = 200_000
+
+
+class Progress:
+    """
+    A progress bar in the UI, and a line in the log.
+
+    Parameters
+    ----------
+    total
+        How many executions there are, retries left out.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._artifact: UUID | None = None
+
+    def report(self, *, done: int, failed: int, unfinished: int) -> None:
+        """Show how far it is."""
+        percent = 100.0 * done / self._total if self._total else 100.0
+        if self._artifact is None:
+            created = create_progress_artifact(percent, key="solve-progress", description="Executions done")
+            assert isinstance(created, UUID)  # noqa: S101 - it is awaitable in an async context only
+            self._artifact = created
+        else:
+            update_progress_artifact(self._artifact, percent)
+        get_run_logger().info("%d of %d done, %d failed, %d under way", done, self._total, failed, unfinished)
+
+
+def leave_artifacts(report: SolveReport) -> None:
+    """Leave the results of a solve where the UI shows them."""
+    rows = [dict(zip(SUMMARY_COLUMNS, cells, strict=True)) for cells in summary_cells(report.summary())]
+    create_table_artifact(rows, key="solve-summary", description=f"{report.headline()} Asked against used.")
+    create_table_artifact(_execution_cells(report), key="solve-executions", description="Every attempt.")
+    plots = list(_plots(report))
+    for number, plot in enumerate(plots):
+        encoded = base64.b64encode(plot.read_bytes()).decode()
+        create_image_artifact(f"data:image/png;base64,{encoded}", key=f"solve-plot-{number + 1}", description=str(plot))
+    create_markdown_artifact(
+        f"Results lie in `{report.results_directory}`, one directory per execution.",
+        key="solve-results",
+        description="Where the results are.",
+    )
+
+
+def leave_plan(plan: Plan) -> None:
+    """Leave a plan where the UI shows it."""
+    create_table_artifact(
+        [
+            {
+                "execution": item.definition.label,
+                "cpu": item.granted.cpu,
+                "memory MiB": item.granted.memory_mb,
+                "wall clock": str(item.granted.wall_clock),
+                "queue": item.granted.queue or "",
+            }
+            for item in plan.executions
+        ],
+        key="plan",
+        description=f"{len(plan.executions)} executions, at most {plan.cpu_hours:.1f} CPU hours, "
+        f"the largest with {plan.largest_memory_mb} MiB; {plan.up_to_date} groups are up to date.",
+    )
+
+
+def _execution_cells(report: SolveReport) -> list[dict[str, str]]:
+    return [
+        {
+            "execution": f"{row.label} #{row.execution_id}",
+            "attempt": str(row.attempt),
+            "outcome": "success" if row.successful else str(row.failure_kind),
+            "seconds": "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
+            "message": row.failure_message or "",
+        }
+        for row in report.executions
+    ]
+
+
+def _plots(report: SolveReport) -> Iterator[Path]:
+    """Choose a few plots, of different diagnostics before of different models."""
+    by_diagnostic: dict[str, list[Path]] = {}
+    for row in report.executions:
+        if row.results_path is not None:
+            found = [path for path in sorted(Path(row.results_path).glob("**/*.png")) if _is_small(path)]
+            by_diagnostic.setdefault(row.diagnostic, []).extend(found[:1])
+    chosen = [plot for plots in by_diagnostic.values() for plot in plots[: _PLOTS // max(1, len(by_diagnostic)) or 1]]
+    yield from chosen[:_PLOTS]
+
+
+def _is_small(path: Path) -> bool:
+    return path.stat().st_size <= _LARGEST_PLOT_BYTES

@@ -1,0 +1,62 @@
+"""One attempt on its way through the phases."""
+
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.policy import Standing, Verdict
+from climate_ref_prefect.store.values import AllocatedExecution
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+
+
+class Attempt:
+    """
+    What the phases know of one attempt, and hand on from one to the next.
+
+    Deliberately no pydantic model or dataclass: Prefect looks into those for futures, at each task call anew.
+    """
+
+    def __init__(
+        self,
+        allocated: AllocatedExecution,
+        provider: ProviderReference,
+        standing: Standing,
+        scratch: Path,
+        results: Path,
+    ) -> None:
+        self.allocated = allocated
+        self.provider = provider
+        self.standing = standing
+        self.files = ExecutionDirectory(scratch / allocated.fragment)
+        self.target = results / allocated.fragment
+        self.envelope: ExecutionEnvelope | None = None
+        self.outcome: ExecutionOutcome | None = None
+        self.verdict: Verdict | None = None
+        self.published = False
+
+    @property
+    def execution_id(self) -> int:
+        """Number of the execution row."""
+        return self.allocated.execution_id
+
+    @property
+    def label(self) -> str:
+        """Name for people: group and execution."""
+        return f"{self.allocated.definition.label} #{self.execution_id}"
+
+    @property
+    def directory(self) -> Path:
+        """Where it runs."""
+        return self.files.path
+
+    @property
+    def resources(self) -> ResourceHint:
+        """What it was given once it has been dispatched, before that what it asks for."""
+        return self.envelope.resources if self.envelope else self.allocated.resources
+
+    def fail(self, kind: FailureKind, message: str, details: str = "") -> None:
+        """Replace the outcome by a failure of the coordinator's making, keeping the telemetry."""
+        failure = ExecutionFailure(kind=kind, message=message, details=details)
+        before = self.outcome or ExecutionOutcome(execution_id=self.execution_id)
+        self.outcome = before.model_copy(update={"failure": failure, "manifest": ()})

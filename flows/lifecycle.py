@@ -1,0 +1,238 @@
+"""The lifecycle: takes planned executions through the seven phases, each outcome as soon as it comes."""
+
+import logging
+import queue
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from prefect import Task
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from climate_ref_prefect.diagnostics.errors import ResultValidationError, VocabularyMismatchError
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows import phases
+from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.ledger import Ledger
+from climate_ref_prefect.flows.planning import PlannedExecution
+from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.errors import StoreError
+from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
+from climate_ref_prefect.transports.task_runner import TransportTaskRunner
+
+_AFTERMATH: Final = 8
+"""Attempts that may be between the end of their run and their last word before more are dispatched."""
+_TICK_SECONDS: Final = 1.0
+Watch = Callable[[], None]
+Then = Callable[[Attempt, BaseException | None], None]
+
+
+class Lifecycle:
+    """
+    Runs executions to their end within the current flow run.
+
+    Parameters
+    ----------
+    workspace
+        Store and directories; this process coordinates on it.
+    transport
+        Where executions run; closed at the end.
+    ledger
+        Counts the task runs.
+    watch
+        Called about once a second; it may report progress, or raise to have everything stopped.
+    """
+
+    def __init__(self, workspace: Workspace, transport: Transport, ledger: Ledger, watch: Watch) -> None:
+        self._workspace = workspace
+        self._transport = transport
+        self._ledger = ledger
+        self._watch = watch
+        self._policy = RetryPolicy.from_settings(workspace.settings)
+        self._runner = TransportTaskRunner(transport)
+        self._publishers: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(workspace.settings.publish_threads)
+        self._waiting: deque[Attempt] = deque()
+        self._active: dict[int, Attempt] = {}
+        self._running = 0
+        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.execution_ids: list[int] = []
+        """Every execution that was allocated, retries included."""
+        self.finished: dict[Decision, int] = dict.fromkeys(Decision, 0)
+        """How many attempts ended with each decision."""
+
+    @property
+    def unfinished(self) -> int:
+        """How many attempts are waiting or under way."""
+        return len(self._waiting) + len(self._active)
+
+    def run(self, planned: Sequence[PlannedExecution]) -> None:
+        """Run planned executions and their retries; returns when the last has its last word."""
+        try:
+            with _quiet_task_logs(), self._publishers, self._runner:
+                self._allocate(planned, f"{len(planned)} executions")
+                while self.unfinished:
+                    self._dispatch_some()
+                    self._hear_news()
+        except BaseException as error:
+            self._abandon(error)
+            raise
+
+    def _allocate(self, planned: Sequence[PlannedExecution], label: str) -> None:
+        if not planned:
+            return
+        batch = phases.Batch(planned)
+        self._call(phases.allocate, label=label, batch=batch, workspace=self._workspace)
+        self._waiting.extend(batch.attempts)
+        self.execution_ids += [attempt.execution_id for attempt in batch.attempts]
+
+    def _dispatch_some(self) -> None:
+        while (
+            self._waiting
+            and self._running < self._transport.slots
+            and len(self._active) < self._transport.slots + _AFTERMATH
+            and not self._ledger.must_hold_back()
+        ):
+            attempt = self._waiting.popleft()
+            self._active[attempt.execution_id] = attempt
+            try:
+                self._call(
+                    phases.dispatch,
+                    label=attempt.label,
+                    attempt=attempt,
+                    workspace=self._workspace,
+                    transport=self._transport,
+                )
+            except ResourcesRefusedError as error:
+                attempt.fail(FailureKind.SUBMISSION_REFUSED, str(error))
+                self._classify(attempt)
+            except OSError as error:
+                attempt.fail(FailureKind.SYSTEM_ERROR, f"It could not be dispatched: {error}")
+                self._classify(attempt)
+            else:
+                self._running += 1
+                self._follow(self._runner, phases.run, attempt, {"execution": attempt}, self._after_run)
+
+    def _after_run(self, attempt: Attempt, error: BaseException | None) -> None:
+        self._running -= 1
+        if error is not None:
+            attempt.fail(FailureKind.WORKER_LOST, f"Its run could not be followed: {error}")
+        self._classify(attempt)
+
+    def _classify(self, attempt: Attempt) -> None:
+        self._call(
+            phases.classify, label=attempt.label, attempt=attempt, policy=self._policy, transport=self._transport
+        )
+        if attempt.verdict is not None and attempt.verdict.succeeded:
+            self._follow(self._publishers, phases.publish, attempt, {"attempt": attempt}, self._after_publish)
+        else:
+            self._finalise(attempt)
+
+    def _after_publish(self, attempt: Attempt, error: BaseException | None) -> None:
+        if error is None:
+            try:
+                self._call(phases.ingest, label=attempt.label, attempt=attempt, workspace=self._workspace)
+            except (StoreError, OSError, ValueError, ResultValidationError) as refused:
+                error = refused
+        if error is None:
+            self._finalise(attempt)
+            return
+        attempt.fail(_kind_of(error), f"{type(error).__name__}: {error}")
+        self._classify(attempt)
+
+    def _finalise(self, attempt: Attempt) -> None:
+        verdict = attempt.verdict
+        assert verdict is not None  # noqa: S101 - it has been classified
+        self._call(phases.finalise, label=attempt.label, attempt=attempt, workspace=self._workspace)
+        del self._active[attempt.execution_id]
+        self.finished[verdict.decision] += 1
+        if verdict.decision is Decision.RETRY:
+            attempt.files.close("another attempt follows")
+            self._allocate([_next(attempt, verdict)], f"{attempt.allocated.definition.label}, another attempt")
+
+    def _hear_news(self) -> None:
+        self._watch()
+        if not self._active:
+            return  # held back: the ledger is asked again
+        try:
+            self._news.get(timeout=_TICK_SECONDS)()
+        except queue.Empty:
+            return
+
+    def _follow(
+        self,
+        runner: TransportTaskRunner | ThreadPoolTaskRunner[None],
+        phase: Task[..., None],
+        attempt: Attempt,
+        parameters: dict[str, Attempt],
+        then: Then,
+    ) -> None:
+        def report(future: PrefectFuture[None]) -> None:
+            self._news.put(lambda: self._hear(future, then, attempt))
+
+        submitted = runner.submit(phase, {"label": attempt.label, **parameters})
+        submitted.add_done_callback(report)
+
+    def _hear(
+        self,
+        future: PrefectFuture[None],
+        then: Then,
+        attempt: Attempt,
+    ) -> None:
+        self._ledger.count()
+        result = future.result(raise_on_failure=False)
+        then(attempt, result if isinstance(result, BaseException) else None)
+
+    def _call(self, phase: Task[..., None], **parameters: object) -> None:
+        try:
+            phase(**parameters)
+        finally:
+            self._ledger.count()
+
+    def _abandon(self, error: BaseException) -> None:
+        """Give up what has no last word yet: its group stays dirty, and the next solve takes it up."""
+        attempts = [*self._active.values(), *self._waiting]
+        kind = FailureKind.COORDINATOR_LOST if isinstance(error, Exception) else FailureKind.CANCELLED
+        for attempt in attempts:
+            attempt.files.close(str(error) or type(error).__name__)
+            attempt.fail(kind, f"Stopped before its end: {type(error).__name__} {error}".rstrip())
+            attempt.verdict = self._policy.classify(attempt.outcome, attempt.resources, attempt.standing)  # type: ignore[arg-type]
+            self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
+        self._active.clear()
+        self._waiting.clear()
+
+
+def _next(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
+    standing = Standing(
+        counted=attempt.standing.counted + int(verdict.counts), lost=attempt.standing.lost + int(not verdict.counts)
+    )
+    return PlannedExecution(
+        definition=attempt.allocated.definition,
+        provider=attempt.provider,
+        resources=verdict.resources,
+        granted=verdict.resources,
+        standing=standing,
+        replaces=attempt.execution_id,
+    )
+
+
+def _kind_of(error: BaseException) -> FailureKind:
+    if isinstance(error, VocabularyMismatchError):
+        return FailureKind.VOCABULARY_MISMATCH
+    if isinstance(error, ResultValidationError):
+        return FailureKind.INVALID_RESULT
+    return FailureKind.PUBLISH_FAILED
+
+
+@contextmanager
+def _quiet_task_logs() -> Iterator[None]:
+    """Keep six lines per execution ("Finished in state Completed()") from Prefect's server, which lags enough."""
+    logger = logging.getLogger("prefect.task_runs")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,215 @@
+"""What there is to run: the groups of each diagnostic, held against what has been tried before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from climate_ref_prefect.diagnostics.catalogue import Catalogue, DataGroup
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure
+from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.store.values import GroupHistory, address_of
+from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
+from climate_ref_prefect.transports.worker.client import ProviderCodeError
+
+Rerun = Literal["none", "failed", "all"]
+"""What runs although it has been settled on the same inputs: nothing, what was given up, or everything."""
+_GROWS: Final = (FailureKind.OUT_OF_MEMORY, FailureKind.TIMEOUT)
+
+
+class PlannedExecution(FrozenModel):
+    """One attempt to come."""
+
+    definition: ExecutionDefinition
+    provider: ProviderReference
+    resources: ResourceHint
+    """What it asks for."""
+
+    granted: ResourceHint
+    """What the transport gives it."""
+
+    standing: Standing = Standing()
+    replaces: int | None = None
+    """The execution that this attempt follows."""
+
+
+class Plan(FrozenModel):
+    """What a solve would do."""
+
+    executions: tuple[PlannedExecution, ...] = ()
+    up_to_date: int = 0
+    """Groups that have succeeded on the same inputs and versions."""
+
+    given_up: int = 0
+    """Groups that have failed for good on the same inputs; `rerun="failed"` runs them."""
+
+    broken: tuple[BrokenProvider, ...] = ()
+    transport: str
+
+    @property
+    def cpu_hours(self) -> float:
+        """The most CPU time that the executions may take: processors times wall clock limit."""
+        return sum(item.granted.cpu * item.granted.wall_clock_seconds for item in self.executions) / 3600
+
+    @property
+    def largest_memory_mb(self) -> int:
+        """Memory of the largest execution, in MiB."""
+        return max((item.granted.memory_mb for item in self.executions), default=0)
+
+
+def make_plan(
+    loaded: Sequence[LoadedProvider],
+    broken: Sequence[BrokenProvider],
+    catalogue: Catalogue,
+    store: Store,
+    transport: Transport,
+    *,
+    diagnostics: Sequence[str] | None = None,
+    key: str | None = None,
+    rerun: Rerun = "none",
+) -> Plan:
+    """
+    Plan the executions of some providers on some data.
+
+    Parameters
+    ----------
+    loaded, broken
+        The providers, and those that could not be imported: they are handed on.
+    catalogue
+        The data.
+    store
+        Knows what has been tried.
+    transport
+        Says what each execution would be given.
+    diagnostics
+        Slugs; none for all.
+    key
+        The one group to run; none for all.
+    rerun
+        What to run although it is settled.
+
+    Raises
+    ------
+    BadInputError
+        If no data set of the catalogue is of use to the diagnostics, or no group has that key.
+    ResourcesRefusedError
+        If the transport has no place for an execution; names it.
+    """
+    candidates: list[PlannedExecution] = []
+    failed = list(broken)
+    for provider in loaded:
+        definitions = _definitions(provider, provider.choose(diagnostics), catalogue, key)
+        try:
+            hints = provider.sizes(definitions)
+        except ProviderCodeError as error:
+            failed.append(BrokenProvider(name=provider.description.slug, failure=code_failure(error)))
+            continue
+        candidates += [
+            PlannedExecution(definition=definition, provider=provider.reference, resources=hint, granted=hint)
+            for definition, hint in zip(definitions, hints, strict=True)
+        ]
+    if not candidates and len(failed) == len(broken) < len(loaded) + len(broken):
+        raise BadInputError(_nothing_to_run(catalogue, key))
+    return _select(candidates, failed, store, transport, rerun)
+
+
+def _definitions(
+    provider: LoadedProvider, diagnostics: Sequence[DiagnosticDescription], catalogue: Catalogue, key: str | None
+) -> list[ExecutionDefinition]:
+    return [
+        _definition(provider, diagnostic, group)
+        for diagnostic in diagnostics
+        for group in catalogue.groups(diagnostic.data)
+        if key is None or group.key == key
+    ]
+
+
+def _definition(provider: LoadedProvider, diagnostic: DiagnosticDescription, group: DataGroup) -> ExecutionDefinition:
+    return ExecutionDefinition(
+        provider=provider.description.slug,
+        provider_version=provider.description.version,
+        diagnostic=diagnostic.slug,
+        diagnostic_version=diagnostic.version,
+        key=group.key,
+        selectors=group.selectors,
+        datasets=group.datasets,
+    )
+
+
+def _nothing_to_run(catalogue: Catalogue, key: str | None) -> str:
+    if key is not None:
+        return f"No group has the key {key!r}; `climate-ref-prefect plan` lists the groups and their keys."
+    return (
+        f"None of the {len(catalogue.datasets)} data sets below {catalogue.root} passes the filters of the "
+        "chosen diagnostics; docs/how-to/choose-data.md says what each one wants."
+    )
+
+
+def _select(
+    candidates: Sequence[PlannedExecution],
+    broken: Sequence[BrokenProvider],
+    store: Store,
+    transport: Transport,
+    rerun: Rerun,
+) -> Plan:
+    histories = store.histories([item.definition for item in candidates])
+    chosen, up_to_date, given_up = [], 0, 0
+    for item in candidates:
+        history = histories[address_of(item.definition)]
+        if history.succeeded and not history.dirty and rerun != "all":
+            up_to_date += 1
+        elif _was_given_up(history) and rerun == "none":
+            given_up += 1
+        else:
+            chosen.append(_granted(_continued(item, history), transport))
+    return Plan(
+        executions=tuple(chosen),
+        up_to_date=up_to_date,
+        given_up=given_up,
+        broken=tuple(broken),
+        transport=transport.name,
+    )
+
+
+def _was_given_up(history: GroupHistory) -> bool:
+    return not history.succeeded and not history.dirty and history.last_execution_id is not None
+
+
+def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecution:
+    """Take up where an earlier solve left off; what is run again on request begins anew."""
+    if history.last_execution_id is None:
+        return item
+    if history.last_retryable is False:
+        return item.model_copy(update={"replaces": history.last_execution_id})
+    resources = item.resources
+    if history.last_asked is not None and history.last_failure in _GROWS:
+        resources = resources.model_copy(
+            update={
+                "memory_mb": max(resources.memory_mb, history.last_asked.memory_mb),
+                "wall_clock": max(resources.wall_clock, history.last_asked.wall_clock),
+            }
+        )
+    standing = Standing(counted=history.counted_attempts, lost=history.uncounted_attempts)
+    return item.model_copy(update={"replaces": history.last_execution_id, "resources": resources, "standing": standing})
+
+
+def _granted(item: PlannedExecution, transport: Transport) -> PlannedExecution:
+    try:
+        return item.model_copy(update={"granted": transport.check(item.resources)})
+    except ResourcesRefusedError as error:
+        raise ResourcesRefusedError(f"{item.definition.label}: {error}") from error
+
+
+def data_directory(data: Path | str) -> Path:
+    """Return where the data lies: a directory, or `sample` for the data of the package `esmvaltool-sample-data`."""
+    if str(data) != "sample":
+        return Path(data).expanduser()
+    from climate_ref_prefect.diagnostics.demo.data import sample_data_root  # noqa: PLC0415 - needs the extra `demo`
+
+    return sample_data_root()

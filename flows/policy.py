@@ -1,0 +1,176 @@
+"""What is made of an outcome: the classification, what grows, and the dirty rule. The one place that decides."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final, Literal, TypeVar
+
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.transports.port import ResourcesRefusedError
+
+Amount = TypeVar("Amount", int, timedelta)
+Resource = Literal["memory", "wall clock"]
+Fit = Callable[[ResourceHint], ResourceHint]
+"""What a transport gives for what is asked; raises `ResourcesRefusedError` where nothing fits."""
+
+
+class Decision(StrEnum):
+    """What becomes of an execution group after an attempt."""
+
+    SUCCESS = "success"
+    RETRY = "retry"
+    """Another attempt starts now."""
+    RETRY_LATER = "retry later"
+    """Another attempt may succeed, but not now: the next solve starts it."""
+    GIVE_UP = "give up"
+
+
+class _Rule(FrozenModel):
+    decision: Decision
+    grows: Resource | None = None
+    counts: bool = True
+
+
+_GIVE_UP: Final = _Rule(decision=Decision.GIVE_UP)
+_RETRY: Final = _Rule(decision=Decision.RETRY)
+_LOST: Final = _Rule(decision=Decision.RETRY, counts=False)
+_LATER: Final = _Rule(decision=Decision.RETRY_LATER, counts=False)
+
+RULES: Final[Mapping[FailureKind, _Rule]] = {
+    FailureKind.DIAGNOSTIC_ERROR: _GIVE_UP,
+    FailureKind.INVALID_RESULT: _GIVE_UP,
+    FailureKind.VOCABULARY_MISMATCH: _GIVE_UP,
+    FailureKind.PROVIDER_IMPORT: _GIVE_UP,
+    FailureKind.SCHEMA_MISMATCH: _GIVE_UP,
+    FailureKind.SUBMISSION_REFUSED: _GIVE_UP,
+    FailureKind.SYSTEM_ERROR: _RETRY,
+    FailureKind.CRASHED: _RETRY,
+    FailureKind.KILLED: _RETRY,
+    FailureKind.OUT_OF_MEMORY: _Rule(decision=Decision.RETRY, grows="memory"),
+    FailureKind.TIMEOUT: _Rule(decision=Decision.RETRY, grows="wall clock"),
+    FailureKind.WORKER_LOST: _LOST,
+    FailureKind.ALREADY_CLAIMED: _LOST,
+    FailureKind.COORDINATOR_LOST: _LATER,
+    FailureKind.PUBLISH_FAILED: _LATER,
+    FailureKind.CANCELLED: _LATER,
+}
+"""What each kind of failure leads to; docs/explanation/failures.md says why."""
+
+
+class Standing(FrozenModel):
+    """How often a group has been tried on the same inputs, this attempt left out."""
+
+    counted: int = 0
+    lost: int = 0
+
+
+class Verdict(FrozenModel):
+    """The decision on one attempt."""
+
+    decision: Decision
+    counts: bool
+    """Whether it counts as an attempt."""
+
+    reason: str
+    """For people, where the decision is not plain from the failure itself."""
+
+    resources: ResourceHint
+    """What the next attempt asks for, if there is one."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether there are results."""
+        return self.decision is Decision.SUCCESS
+
+    @property
+    def retryable(self) -> bool:
+        """Whether another attempt may succeed."""
+        return self.decision in (Decision.RETRY, Decision.RETRY_LATER)
+
+    @property
+    def clears_dirty(self) -> bool:
+        """The dirty rule: success and giving up clear the flag, everything that may still succeed leaves it."""
+        return not self.retryable
+
+
+class RetryPolicy(FrozenModel):
+    """
+    Decides once what an outcome means.
+
+    Parameters are those of `Settings` by the same names.
+    """
+
+    max_attempts: int = 3
+    max_lost: int = 5
+    growth_factor: float = 2.0
+    max_memory_mb: int | None = None
+    max_wall_clock: timedelta | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "RetryPolicy":
+        """Return the policy that a site has set."""
+        return cls(**{name: getattr(settings, name) for name in cls.model_fields})
+
+    def classify(
+        self, outcome: ExecutionOutcome, resources: ResourceHint, standing: Standing, fit: Fit = lambda asked: asked
+    ) -> Verdict:
+        """
+        Decide what comes after an attempt.
+
+        Parameters
+        ----------
+        outcome
+            How it ended.
+        resources
+            What it was given.
+        standing
+            What was tried before on the same inputs.
+        fit
+            What the transport gives for what is asked.
+        """
+        if outcome.failure is None:
+            return Verdict(decision=Decision.SUCCESS, counts=True, reason="", resources=resources)
+        rule = RULES[outcome.failure.kind]
+        verdict = Verdict(decision=rule.decision, counts=rule.counts, reason="", resources=resources)
+        if rule.decision is not Decision.RETRY:
+            return verdict
+        if limit := self._limit_reached(rule, standing):
+            return verdict.model_copy(update={"decision": Decision.GIVE_UP, "reason": limit})
+        return self._grown(verdict, rule.grows, fit) if rule.grows else verdict
+
+    def _limit_reached(self, rule: _Rule, standing: Standing) -> str:
+        if rule.counts and standing.counted + 1 >= self.max_attempts:
+            return f"given up after {standing.counted + 1} attempts"
+        if not rule.counts and standing.lost >= self.max_lost:
+            return f"given up after it was lost {standing.lost + 1} times"
+        return ""
+
+    def _grown(self, verdict: Verdict, grows: Resource, fit: Fit) -> Verdict:
+        given = verdict.resources
+        try:
+            larger = fit(self._larger(given, grows))
+        except ResourcesRefusedError as error:
+            return verdict.model_copy(update={"decision": Decision.GIVE_UP, "reason": str(error)})
+        if (larger.memory_mb, larger.wall_clock) <= (given.memory_mb, given.wall_clock):
+            reason = f"given up: the {grows} is at this site's limit ({_amount(given, grows)})"
+            return verdict.model_copy(update={"decision": Decision.GIVE_UP, "reason": reason})
+        reason = f"next attempt with more {grows}: {_amount(larger, grows)} instead of {_amount(given, grows)}"
+        return verdict.model_copy(update={"resources": larger, "reason": reason})
+
+    def _larger(self, given: ResourceHint, grows: Resource) -> ResourceHint:
+        if grows == "memory":
+            memory_mb = int(given.memory_mb * self.growth_factor)
+            return given.model_copy(update={"memory_mb": max(given.memory_mb, _capped(memory_mb, self.max_memory_mb))})
+        wall_clock = _capped(given.wall_clock * self.growth_factor, self.max_wall_clock)
+        return given.model_copy(update={"wall_clock": max(given.wall_clock, wall_clock)})
+
+
+def _capped(amount: Amount, limit: Amount | None) -> Amount:
+    return amount if limit is None else min(amount, limit)
+
+
+def _amount(resources: ResourceHint, resource: Resource) -> str:
+    return f"{resources.memory_mb} MiB" if resource == "memory" else str(resources.wall_clock)

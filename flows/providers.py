@@ -1,0 +1,91 @@
+"""What providers declare, asked of processes of their own: a provider that crashes takes nobody along."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.errors import UnknownNameError
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription, find_provider
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.worker.client import ProviderCodeError, ProviderImportError, ProviderServer
+
+_ANSWER_SECONDS = 60.0
+
+
+class BrokenProvider(FrozenModel):
+    """A provider that nothing can be planned for; the others go on."""
+
+    name: str
+    failure: ExecutionFailure
+
+
+class LoadedProvider:
+    """A provider whose server runs: it can be asked what its executions need."""
+
+    def __init__(self, reference: ProviderReference, description: ProviderDescription, server: ProviderServer) -> None:
+        self.reference = reference.model_copy(update={"isolation": description.isolation})
+        self.description = description
+        self._server = server
+
+    def choose(self, diagnostics: Sequence[str] | None) -> tuple[DiagnosticDescription, ...]:
+        """Return the diagnostics of these slugs that this provider has; all for none."""
+        known = self.description.diagnostics
+        return known if diagnostics is None else tuple(item for item in known if item.slug in diagnostics)
+
+    def sizes(self, definitions: Sequence[ExecutionDefinition]) -> list[ResourceHint]:
+        """Ask what executions need; raises `ProviderCodeError` where the provider's code fails."""
+        return self._server.sizes(definitions, _ANSWER_SECONDS) if definitions else []
+
+
+@contextmanager
+def load_providers(
+    names: Iterable[str], import_deadline_seconds: float
+) -> Iterator[tuple[list[LoadedProvider], list[BrokenProvider]]]:
+    """
+    Import providers, each in a process of its own that ends with the context.
+
+    Parameters
+    ----------
+    names
+        Entry points or `module:attribute`.
+    import_deadline_seconds
+        Time that each may take to be imported.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is no entry point; lists those that are.
+    """
+    references = {name: find_provider(name) for name in dict.fromkeys(names)}
+    servers: list[ProviderServer] = []
+    loaded: list[LoadedProvider] = []
+    broken: list[BrokenProvider] = []
+    try:
+        for name, reference in references.items():
+            servers.append(ProviderServer(reference))
+            try:
+                servers[-1].wait_until_ready(import_deadline_seconds)
+                loaded.append(LoadedProvider(reference, servers[-1].describe(_ANSWER_SECONDS), servers[-1]))
+            except ProviderImportError as error:
+                broken.append(BrokenProvider(name=name, failure=error.failure))
+            except ProviderCodeError as error:
+                broken.append(BrokenProvider(name=name, failure=code_failure(error)))
+        yield loaded, broken
+    finally:
+        for server in servers:
+            server.close()
+
+
+def code_failure(error: ProviderCodeError) -> ExecutionFailure:
+    """Return the failure that stands for a provider whose own code cannot say what it needs."""
+    return ExecutionFailure(kind=FailureKind.PROVIDER_IMPORT, message=str(error).splitlines()[0], details=str(error))
+
+
+def check_diagnostics(loaded: Sequence[LoadedProvider], diagnostics: Sequence[str] | None) -> None:
+    """Raise `UnknownNameError`, listing the valid ones, for a diagnostic that no provider has."""
+    known = {item.slug for provider in loaded for item in provider.description.diagnostics}
+    for slug in diagnostics or ():
+        if slug not in known:
+            raise UnknownNameError("diagnostic", slug, known)

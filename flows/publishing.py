@@ -1,0 +1,107 @@
+"""Bring results from scratch to the results directory: checked, and visible all at once or not at all."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import FileRecord
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, describe_file, sync_directory
+from climate_ref_prefect.transports.worker.run import check_files
+
+LOG = "run.log"
+_DIRECTORY_MODE = 0o750
+
+
+class PublishError(ClimateRefPrefectError):
+    """What lies on scratch, or already lies in the results directory, is not what the worker left."""
+
+
+def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], target: Path) -> None:
+    """
+    Copy the log, the bundles and the files that they name to `target`.
+
+    Copies go to a temporary directory on the file system of `target`, are checked against the manifest,
+    and get their name by one rename. A target that is there already is checked instead.
+
+    Parameters
+    ----------
+    execution
+        Where the execution ran.
+    manifest
+        What the worker left there.
+    target
+        `<results>/<fragment>`; is there afterwards, whole.
+
+    Raises
+    ------
+    PublishError
+        If a file differs from the manifest, or is not in it.
+    ResultValidationError
+        If the output bundle names something outside its directory.
+    OSError
+        If the file system does not take it; nothing is then visible at `target`.
+    """
+    wanted = _wanted(execution.output, manifest)
+    if target.exists():
+        _verify(target, wanted)
+        return
+    target.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+    temporary = target.parent / f".incoming-{target.name}-{uuid.uuid4().hex[:8]}"
+    try:
+        _copy(execution, wanted, temporary)
+        temporary.rename(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
+    outputs = OutputBundle.model_validate_json((output / OUTPUT_BUNDLE).read_bytes())
+    check_files(outputs, output)
+    names = {METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES} | {file.filename for _, _, file in outputs.files()}
+    records = {record.path: record for record in manifest}
+    if missing := sorted(names - records.keys()):
+        raise PublishError(f"The worker's manifest does not list {', '.join(missing)} of {output}.")
+    return [records[name] for name in sorted(names)]
+
+
+def _copy(execution: ExecutionDirectory, wanted: Iterable[FileRecord], target: Path) -> None:
+    target.mkdir(mode=_DIRECTORY_MODE)
+    shutil.copyfile(execution.log, target / LOG)
+    for record in wanted:
+        destination = target / record.path
+        destination.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        shutil.copyfile(execution.output / record.path, destination, follow_symlinks=False)
+        _check(destination, record)
+        _sync(destination)
+    _sync(target / LOG)
+    sync_directory(target)
+
+
+def _verify(target: Path, wanted: Iterable[FileRecord]) -> None:
+    for record in wanted:
+        _check(target / record.path, record)
+
+
+def _check(path: Path, record: FileRecord) -> None:
+    if not path.is_file() or describe_file(path, record.path) != record:
+        raise PublishError(f"{path} is not the file that the worker left (size or SHA-256 differ).")
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(results: Path) -> None:
+    """Remove what interrupted copies left behind; only the one coordinator of a results directory may."""
+    for leftover in results.glob("*/*/*/.incoming-*"):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,164 @@
+"""What a solve did, for people: a table in a shell, in a notebook, and in Prefect's UI."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.flows.ledger import Recorded
+from climate_ref_prefect.flows.planning import Plan
+from climate_ref_prefect.flows.recovery import Leftovers
+from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.store.values import ExecutionRow
+
+
+class DiagnosticSummary(FrozenModel):
+    """The executions of one diagnostic in one solve: what was asked for and what was used."""
+
+    diagnostic: str
+    """Provider and diagnostic."""
+    succeeded: int
+    failed: int
+    retried: int
+    median_seconds: float | None
+    asked_memory_mb: int
+    """The most that any of them asked for, in MiB."""
+    used_memory_mb: float | None
+    """The most that any of them used, in MiB."""
+
+
+class SolveReport(FrozenModel):
+    """What a solve did; shows itself as a table in notebooks and on consoles."""
+
+    plan: Plan
+    executions: tuple[ExecutionRow, ...]
+    """Every attempt, in the order in which they were allocated."""
+
+    leftovers: Leftovers
+    recorded: Recorded
+    """How much of it Prefect's server shows."""
+
+    seconds: float
+    """From the start to the last result in the store."""
+
+    results_directory: str
+
+    @property
+    def succeeded(self) -> int:
+        """How many executions succeeded."""
+        return sum(1 for row in self.executions if row.successful)
+
+    @property
+    def failed(self) -> tuple[ExecutionRow, ...]:
+        """The executions that failed and that no later attempt replaced."""
+        last = {row.label: row for row in self.executions}
+        return tuple(row for row in last.values() if not row.successful)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every group has succeeded, now or before, and every provider could be used."""
+        return not self.failed and not self.plan.broken and not self.plan.given_up
+
+    def summary(self) -> tuple[DiagnosticSummary, ...]:
+        """Return one line per diagnostic."""
+        return summarise(self.executions)
+
+    def headline(self) -> str:
+        """Return the outcome in one sentence."""
+        if not self.executions and not self.plan.broken and not self.plan.given_up:
+            return f"All up to date: {self.plan.up_to_date} groups have succeeded on these inputs before."
+        parts = [f"{self.succeeded} succeeded", f"{len(self.failed)} failed", f"{self.plan.up_to_date} up to date"]
+        if self.plan.given_up:
+            parts.append(f"{self.plan.given_up} given up before (run them with rerun='failed')")
+        if self.plan.broken:
+            parts.append(f"{len(self.plan.broken)} providers unusable")
+        return ", ".join(parts) + f"; {self.seconds:.1f} s."
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self._tables()
+        yield self.headline()
+        yield from self._remarks()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+            for cells in summary_cells(self.summary())
+        )
+        head = "".join(f"<th>{escape(name)}</th>" for name in SUMMARY_COLUMNS)
+        remarks = "".join(f"<p>{escape(remark)}</p>" for remark in (self.headline(), *self._remarks()))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{remarks}"
+
+    def _tables(self) -> Iterator[Table]:
+        if self.executions:
+            table = Table(*SUMMARY_COLUMNS)
+            for cells in summary_cells(self.summary()):
+                table.add_row(*cells)
+            yield table
+        if self.failed:
+            failures = Table("execution", "kind", "message", title="Failed")
+            for row in self.failed:
+                failures.add_row(f"{row.label} #{row.execution_id}", row.failure_kind or "", row.failure_message or "")
+            yield failures
+
+    def _remarks(self) -> Iterator[str]:
+        if self.failed:
+            yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
+        for provider in self.plan.broken:
+            yield f"Provider {provider.name}: {provider.failure.message}"
+        if self.leftovers.settled:
+            yield f"{self.leftovers.settled} executions of a coordinator that had ended were taken up again."
+        for label in self.leftovers.elsewhere:
+            yield f"{label} was left alone: another host has claimed it, and may still run it."
+        if not self.recorded.complete:
+            yield (
+                f"Prefect's server shows {self.recorded.recorded} of {self.recorded.finished} task runs in a final "
+                "state; the store has all results. docs/how-to/prefect-server.md says how to tune the server."
+            )
+
+
+SUMMARY_COLUMNS = ("diagnostic", "succeeded", "failed", "retried", "median s", "asked MiB", "used MiB")
+
+
+def summary_cells(lines: Sequence[DiagnosticSummary]) -> list[tuple[str, ...]]:
+    """Return the summary as text, a row per diagnostic."""
+    return [
+        (
+            line.diagnostic,
+            str(line.succeeded),
+            str(line.failed),
+            str(line.retried),
+            "" if line.median_seconds is None else f"{line.median_seconds:.2f}",
+            str(line.asked_memory_mb),
+            "" if line.used_memory_mb is None else f"{line.used_memory_mb:.0f}",
+        )
+        for line in lines
+    ]
+
+
+def summarise(rows: Sequence[ExecutionRow]) -> tuple[DiagnosticSummary, ...]:
+    """Sum executions up by diagnostic, in the order of their names."""
+    by_diagnostic: dict[str, list[ExecutionRow]] = {}
+    for row in rows:
+        by_diagnostic.setdefault(f"{row.provider}/{row.diagnostic}", []).append(row)
+    return tuple(_summary(name, by_diagnostic[name]) for name in sorted(by_diagnostic))
+
+
+def _summary(name: str, rows: Sequence[ExecutionRow]) -> DiagnosticSummary:
+    durations = sorted(row.duration_seconds for row in rows if row.duration_seconds is not None)
+    last = {row.label: row for row in rows}
+    return DiagnosticSummary(
+        diagnostic=name,
+        succeeded=sum(1 for row in last.values() if row.successful),
+        failed=sum(1 for row in last.values() if not row.successful),
+        retried=len(rows) - len(last),
+        median_seconds=durations[len(durations) // 2] if durations else None,
+        asked_memory_mb=max(row.asked.memory_mb for row in rows),
+        used_memory_mb=max((row.peak_rss_mb for row in rows if row.peak_rss_mb is not None), default=None),
+    )
+
+
+def read_rows(store: Store, execution_ids: Sequence[int]) -> tuple[ExecutionRow, ...]:
+    """Return the rows of some executions, oldest first."""
+    return store.executions(execution_ids=execution_ids, newest_first=False) if execution_ids else ()

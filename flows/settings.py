@@ -1,0 +1,79 @@
+"""What a site or a user sets: places, limits and the retry policy."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """
+    Settings of a coordinator; each can be given in Python or as `CLIMATE_REF_PREFECT_<NAME>` in the environment.
+
+    The three roots may lie on three file systems; scratch and results must be seen by coordinator and workers alike.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLIMATE_REF_PREFECT_", frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    home: Path = Path(".climate-ref-prefect")
+    """The state directory, and the root of what is not given below."""
+
+    database_url: str | None = Field(default=None, repr=False)
+    """`sqlite:///path` or `postgresql://user@host/name`; none for SQLite in the state directory."""
+
+    scratch: Path | None = None
+    """Where executions run; none for `scratch` in the state directory."""
+
+    results: Path | None = None
+    """Where results are published; none for `results` in the state directory."""
+
+    vocabulary: Path | None = None
+    """A controlled vocabulary in YAML; none for the one that comes with the package."""
+
+    vocabulary_is_strict: bool = True
+    """Whether a result outside the vocabulary fails; otherwise it is logged as an error and taken."""
+
+    keep_scratch: Literal["all", "failed", "none"] = "failed"
+    """Whose output and log stay on scratch after the end; the small JSON files always do."""
+
+    max_attempts: int = Field(default=3, ge=1)
+    """Attempts of one group on the same inputs, counted over all solves."""
+
+    max_lost: int = Field(default=5, ge=0)
+    """Attempts lost to nodes, preemption or coordinators beyond which it is given up; they do not count as attempts."""
+
+    growth_factor: float = Field(default=2.0, gt=1)
+    """How much more of what ran out the next attempt gets."""
+
+    max_memory_mb: int | None = Field(default=None, gt=0)
+    """The most memory that an attempt may grow to, in MiB; none for what the transport has."""
+
+    max_wall_clock: timedelta | None = None
+    """The longest time limit that an attempt may grow to; none for what the transport allows."""
+
+    publish_threads: int = Field(default=2, ge=1)
+    """Results copied at once: one large copy must not hold up the others."""
+
+    @property
+    def home_directory(self) -> Path:
+        """The state directory, absolute."""
+        return self.home.expanduser().absolute()
+
+    @property
+    def scratch_directory(self) -> Path:
+        """Where executions run, absolute."""
+        return (self.scratch or self.home_directory / "scratch").expanduser().absolute()
+
+    @property
+    def results_directory(self) -> Path:
+        """Where results are published, absolute."""
+        return (self.results or self.home_directory / "results").expanduser().absolute()
+
+    @property
+    def store_url(self) -> str:
+        """The database's URL; it may hold a password."""
+        return self.database_url or f"sqlite:///{self.home_directory / 'climate-ref-prefect.db'}"

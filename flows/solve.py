@@ -1,0 +1,160 @@
+"""The flows that people start: `solve`, `plan` and `run_diagnostic`."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from climate_ref_prefect.diagnostics.catalogue import scan
+from climate_ref_prefect.flows.artifacts import Progress, leave_artifacts, leave_plan
+from climate_ref_prefect.flows.choice import TransportChoice
+from climate_ref_prefect.flows.ledger import Ledger
+from climate_ref_prefect.flows.lifecycle import Lifecycle
+from climate_ref_prefect.flows.planning import Plan, Rerun, data_directory, make_plan
+from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
+from climate_ref_prefect.flows.publishing import remove_leftovers
+from climate_ref_prefect.flows.recovery import settle_leftovers
+from climate_ref_prefect.flows.report import SolveReport, read_rows
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.watching import Watcher
+from climate_ref_prefect.flows.workspace import Workspace, open_workspace
+from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.port import Transport
+
+DEMO = ("demo",)
+
+
+@flow(name="solve", validate_parameters=True)
+def solve(
+    data: str = "sample",
+    providers: list[str] = list(DEMO),  # noqa: B006 - Prefect shows the default in its form and never changes it
+    diagnostics: list[str] | None = None,
+    transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
+    rerun: Rerun = "none",
+) -> SolveReport:
+    """
+    Run whatever is not up to date: providers x data -> plan -> lifecycle.
+
+    Parameters
+    ----------
+    data
+        A directory with a CMIP6 tree, or `sample` for the data of the package `esmvaltool-sample-data`.
+    providers
+        Names of installed providers, or `module:attribute`.
+    diagnostics
+        Slugs of the diagnostics to run; none for all.
+    transport
+        Where executions run.
+    rerun
+        What to run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
+    """
+    return _solve(data, providers, diagnostics, transport, rerun=rerun)
+
+
+@flow(name="run-diagnostic", validate_parameters=True)
+def run_diagnostic(
+    diagnostic: str,
+    key: str,
+    provider: str = "demo",
+    data: str = "sample",
+    transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
+    *,
+    rerun: Rerun = "all",
+) -> SolveReport:
+    """
+    Run one diagnostic on one group of data sets.
+
+    Parameters
+    ----------
+    diagnostic
+        Slug of the diagnostic.
+    key
+        Key of the group, as `plan` shows it, for example `CanESM5.historical.r1i1p1f1.Amon`.
+    provider
+        Name of an installed provider, or `module:attribute`.
+    data, transport, rerun
+        As for `solve`; by default it runs although it may be up to date.
+    """
+    return _solve(data, [provider], [diagnostic], transport, rerun=rerun, key=key)
+
+
+@flow(name="plan", validate_parameters=True)
+def plan(
+    data: str = "sample",
+    providers: list[str] = list(DEMO),  # noqa: B006 - as for solve
+    diagnostics: list[str] | None = None,
+    transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
+    rerun: Rerun = "none",
+) -> Plan:
+    """
+    Say what `solve` with the same parameters would run, and how much of what; submits nothing.
+
+    Parameters are those of `solve`.
+    """
+    with open_workspace(Settings(), coordinating=False) as workspace:
+        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun)
+    leave_plan(planned)
+    return planned
+
+
+def _solve(
+    data: str,
+    providers: Sequence[str],
+    diagnostics: Sequence[str] | None,
+    transport: Transport,
+    *,
+    rerun: Rerun,
+    key: str | None = None,
+) -> SolveReport:
+    began = time.monotonic()
+    with open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id) as workspace:
+        remove_leftovers(workspace.results)
+        leftovers = settle_leftovers(workspace)
+        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key)
+        ledger = Ledger(flow_run.id)
+        watcher = Watcher(Progress(len(planned.executions)))
+        lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
+        watcher.follow(lifecycle)
+        lifecycle.run(planned.executions)
+        seconds = time.monotonic() - began
+        report = SolveReport(
+            plan=planned,
+            executions=read_rows(workspace.store, lifecycle.execution_ids),
+            leftovers=leftovers,
+            recorded=ledger.wait_until_recorded(),
+            seconds=seconds,
+            results_directory=str(workspace.results),
+        )
+        ledger.close()
+    get_run_logger().info(report.headline())
+    leave_artifacts(report)
+    return report
+
+
+def _plan(
+    workspace: Workspace,
+    data: str,
+    providers: Sequence[str],
+    diagnostics: Sequence[str] | None,
+    transport: Transport,
+    *,
+    rerun: Rerun,
+    key: str | None = None,
+) -> Plan:
+    catalogue = scan(Path(data_directory(data)))
+    with load_providers(providers, transport.limits.import_deadline_seconds) as (loaded, broken):
+        if not broken:
+            check_diagnostics(loaded, diagnostics)
+        return make_plan(
+            loaded,
+            broken,
+            catalogue,
+            workspace.store,
+            transport,
+            diagnostics=diagnostics,
+            key=key,
+            rerun=rerun,
+        )

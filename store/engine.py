@@ -1,0 +1,140 @@
+"""Engines for the two databases, and what their errors mean."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.store.errors import MissingDriverError, StoreRefusedError, StoreUnavailableError
+from climate_ref_prefect.store.location import SQLITE, network_file_system, read_mounts
+
+BUSY_TIMEOUT_SECONDS = 30.0
+CONNECT_TIMEOUT_SECONDS = 10
+BEGIN = "sqlite_begin"
+"""Execution option: how a transaction begins on SQLite, for example `IMMEDIATE`."""
+
+_POOL_SIZE = 8
+_MORE_CONNECTIONS = 24
+_CANNOT_BE_OPENED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM)
+_PRIMARY_CODE = 0xFF
+"""The low byte of an extended SQLite result code is the code that it belongs to."""
+
+
+def build_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
+    """
+    Build an engine; opens no connection.
+
+    Parameters
+    ----------
+    url
+        From `parse_location`.
+    foreign_keys
+        Whether SQLite enforces them; a migration that rebuilds a table cannot have it.
+
+    Raises
+    ------
+    MissingDriverError
+        If PostgreSQL is asked for and psycopg is not installed.
+    """
+    return _sqlite(url, foreign_keys=foreign_keys) if url.drivername == SQLITE else _postgresql(url)
+
+
+def writer(engine: Engine) -> Engine:
+    """
+    Return the same engine for transactions that write.
+
+    SQLite is told so at their beginning: a transaction that only finds out later fails at once
+    when another has written in between, instead of waiting.
+    """
+    return engine.execution_options(**{BEGIN: "IMMEDIATE"})
+
+
+def _postgresql(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url,
+            pool_size=_POOL_SIZE,
+            max_overflow=_MORE_CONNECTIONS,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
+        )
+    except ImportError as error:
+        raise MissingDriverError(
+            f"PostgreSQL needs psycopg, which cannot be imported ({error}). "
+            "Run `pip install climate-ref-prefect[postgres]`."
+        ) from error
+
+
+def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
+    path = Path(str(url.database))
+    shared = network_file_system(path.resolve(), read_mounts()) is not None
+    engine = create_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=_MORE_CONNECTIONS,
+        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, record: Any) -> None:
+        # The module would begin transactions where it likes, and none before DDL; `begin` below does.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        _set_journal(connection, shared=shared)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(BEGIN, 'DEFERRED')}")
+
+    return engine
+
+
+def _set_journal(connection: sqlite3.Connection, *, shared: bool) -> None:
+    """Choose WAL, or on a network file system a rollback journal: WAL needs memory that all users of a file share."""
+    mode = connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}").fetchone()[0]
+    # Without WAL, NORMAL could lose a whole database in a power cut, not just the last transactions.
+    connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
+@contextmanager
+def explained(database: str) -> Iterator[None]:
+    """
+    Turn the errors of a driver into the store's own, in words and without SQL.
+
+    Parameters
+    ----------
+    database
+        Name for people, without password.
+
+    Raises
+    ------
+    BadInputError
+        If the file cannot be opened or is no database.
+    StoreUnavailableError
+        If the database is locked, full or out of reach.
+    StoreRefusedError
+        For every other error of the database.
+    """
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise StoreUnavailableError(f"The database {database} is overloaded: no connection became free.") from error
+    except OverflowError as error:
+        raise StoreRefusedError(f"The database {database} refuses a number that is too large: {error}.") from error
+    except DBAPIError as error:
+        raise _explain(database, error) from error
+
+
+def _explain(database: str, error: DBAPIError) -> Exception:
+    reason = " ".join(str(error.orig).split())
+    if getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE in _CANNOT_BE_OPENED:
+        return BadInputError(f"The database {database} cannot be opened or written: {reason}.")
+    if isinstance(error, OperationalError | InterfaceError | InternalError):
+        return StoreUnavailableError(f"The database {database} is not available: {reason}.")
+    return StoreRefusedError(f"The database {database} refuses this: {reason}.")

@@ -1,0 +1,90 @@
+"""
+What can go wrong in the store.
+
+::
+
+    ClimateRefPrefectError
+    ├── BadInputError
+    │   └── MissingDriverError      the extra that talks to PostgreSQL is not installed
+    └── StoreError
+        ├── SchemaError             the database has another schema than this version
+        │   ├── SchemaOutdatedError an older one: it can be upgraded
+        │   └── SchemaUnknownError  a newer one, or tables of another program
+        ├── StoreUnavailableError   locked, full, unreachable: the same call may work later
+        ├── StoreRefusedError       the database will never take it
+        ├── UnknownExecutionError   no execution has that number
+        └── CoordinatorBusyError    another coordinator works on this database
+"""
+
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+
+
+class MissingDriverError(BadInputError):
+    """The URL asks for a database whose driver is not installed."""
+
+
+class StoreError(ClimateRefPrefectError):
+    """Base of what the store raises when it cannot do what was asked."""
+
+
+class SchemaError(StoreError):
+    """The database has another schema than this version of climate-ref-prefect works with."""
+
+
+class SchemaOutdatedError(SchemaError):
+    """
+    The database was made by an older version and must be upgraded first.
+
+    Parameters
+    ----------
+    database
+        Name for people, without password.
+    found, needed
+        Revision of the database, and the one that this version works with.
+    """
+
+    def __init__(self, database: str, *, found: str, needed: str) -> None:
+        super().__init__(
+            f"The database {database} has schema revision {found}, this version of climate-ref-prefect "
+            f"needs {needed}. Run `climate-ref-prefect db upgrade`."
+        )
+
+
+class SchemaUnknownError(SchemaError):
+    """The database was made by a newer version, or by another program."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database is locked, full or out of reach; nothing of the call was recorded, and it may be repeated."""
+
+
+class StoreRefusedError(StoreError):
+    """The database refuses what it was given; nothing of the call was recorded."""
+
+
+class UnknownExecutionError(StoreError):
+    """No execution has that number."""
+
+    def __init__(self, execution_id: int) -> None:
+        self.execution_id = execution_id
+        super().__init__(f"There is no execution {execution_id} in the database.")
+
+
+class CoordinatorBusyError(StoreError):
+    """
+    Another coordinator works on this database.
+
+    Parameters
+    ----------
+    database
+        Name for people, without password.
+    holder
+        Who it is, as far as the database tells.
+    """
+
+    def __init__(self, database: str, holder: str) -> None:
+        self.holder = holder
+        super().__init__(
+            f"Another coordinator works on the database {database}: {holder}. "
+            "Two at once would run the same groups twice; wait for it to end, or stop it."
+        )

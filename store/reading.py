@@ -1,0 +1,154 @@
+"""What people and reports read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, func, select, update
+
+from climate_ref_prefect.diagnostics.errors import UnknownNameError
+from climate_ref_prefect.store.models import (
+    Base,
+    Diagnostic,
+    Execution,
+    ExecutionGroup,
+    ExecutionOutput,
+    ExecutionStatus,
+    Provider,
+    ScalarValue,
+    SeriesValue,
+)
+from climate_ref_prefect.store.statements import asked_by, in_chunks
+from climate_ref_prefect.store.values import (
+    ExecutionRow,
+    OutputRow,
+    ScalarRow,
+    SeriesRow,
+    StatusCounts,
+    UnfinishedExecution,
+)
+
+_execution = Execution.table()
+_IS_UNFINISHED = _execution.c.status.in_([ExecutionStatus.ALLOCATED, ExecutionStatus.DISPATCHED])
+"""Not `!=`: no index could answer it."""
+
+
+def unfinished(connection: Connection) -> tuple[UnfinishedExecution, ...]:
+    """Return the executions that have not been finalised, oldest first."""
+    return tuple(
+        UnfinishedExecution(
+            execution_id=row.id,
+            fragment=row.fragment,
+            label=f"{row.provider}/{row.diagnostic}/{row.key}",
+            status=row.status,
+            transport=row.transport,
+            attempt=row.attempt,
+        )
+        for row in connection.execute(_labelled().where(_IS_UNFINISHED).order_by(_execution.c.id))
+    )
+
+
+def executions(
+    connection: Connection,
+    execution_ids: Sequence[int] | None,
+    *,
+    unfinished_only: bool,
+    limit: int | None,
+    newest_first: bool,
+) -> tuple[ExecutionRow, ...]:
+    """Return executions with the names of what they ran."""
+    order = _execution.c.id.desc() if newest_first else _execution.c.id
+    query = _labelled().order_by(order).limit(limit)
+    if unfinished_only:
+        query = query.where(_IS_UNFINISHED)
+    if execution_ids is None:
+        return tuple(map(_execution_row, connection.execute(query)))
+    rows: list[Row[Any]] = []
+    for chunk in in_chunks(sorted(set(execution_ids), reverse=newest_first)):
+        rows += connection.execute(query.where(_execution.c.id.in_(chunk)))
+    return tuple(map(_execution_row, rows[:limit]))
+
+
+def counts(connection: Connection) -> StatusCounts:
+    """Count executions by what came of them, and groups."""
+    kinds = case(
+        (_execution.c.successful, "successful"),
+        (_execution.c.status != ExecutionStatus.FINISHED, "unfinished"),
+        (_execution.c.retryable, "failed_retryable"),
+        else_="failed_for_good",
+    ).label("kind")
+    found: dict[str, int] = dict(connection.execute(select(kinds, func.count()).group_by("kind")).all())
+    flags = select(ExecutionGroup.dirty, func.count()).group_by(ExecutionGroup.dirty)
+    groups = dict(connection.execute(flags).all())
+    return StatusCounts(
+        unfinished=found.get("unfinished", 0),
+        successful=found.get("successful", 0),
+        failed_retryable=found.get("failed_retryable", 0),
+        failed_for_good=found.get("failed_for_good", 0),
+        groups=sum(groups.values()),
+        dirty_groups=groups.get(True, 0),
+    )
+
+
+def outputs(connection: Connection, execution_ids: Sequence[int]) -> tuple[OutputRow, ...]:
+    """Return the files of executions, by execution and in the order of the bundle."""
+    fields = ("execution_id", "output_type", "short_name", "filename", "long_name", "description", "dimensions")
+    return tuple(OutputRow(**row) for row in _of_executions(connection, ExecutionOutput, fields, execution_ids))
+
+
+def scalars(connection: Connection, execution_ids: Sequence[int]) -> tuple[ScalarRow, ...]:
+    """Return the numbers of executions, by execution and in the order of the bundle."""
+    fields = ("execution_id", "dimensions", "value")
+    return tuple(ScalarRow(**row) for row in _of_executions(connection, ScalarValue, fields, execution_ids))
+
+
+def series(connection: Connection, execution_ids: Sequence[int]) -> tuple[SeriesRow, ...]:
+    """Return the series of executions, by execution and in the order of the bundle."""
+    fields = ("execution_id", "dimensions", "index_name", "index", "values", "attributes")
+    return tuple(SeriesRow(**row) for row in _of_executions(connection, SeriesValue, fields, execution_ids))
+
+
+def mark_dirty(connection: Connection, provider: str, diagnostic: str | None) -> int:
+    """Set the dirty flag of all groups of a provider, or of one of its diagnostics; return how many there are."""
+    query = select(Diagnostic.slug, Diagnostic.id).join(Provider).where(Provider.slug == provider)
+    found = dict(connection.execute(query).all())
+    if not found:
+        raise UnknownNameError("recorded provider", provider, connection.scalars(select(Provider.slug)))
+    if diagnostic is not None and diagnostic not in found:
+        raise UnknownNameError("recorded diagnostic", f"{provider}/{diagnostic}", found)
+    chosen = found.values() if diagnostic is None else [found[diagnostic]]
+    table = ExecutionGroup.table()
+    return connection.execute(update(table).where(table.c.diagnostic_id.in_(chosen)).values(dirty=True)).rowcount
+
+
+def _labelled() -> Select[Any]:
+    return (
+        select(
+            _execution,
+            ExecutionGroup.key,
+            Diagnostic.slug.label("diagnostic"),
+            Provider.slug.label("provider"),
+        )
+        .join(ExecutionGroup, ExecutionGroup.id == _execution.c.group_id)
+        .join(Diagnostic, Diagnostic.id == ExecutionGroup.diagnostic_id)
+        .join(Provider, Provider.id == Diagnostic.provider_id)
+    )
+
+
+_SAME_NAME = tuple(ExecutionRow.model_fields.keys() - {"execution_id", "asked"})
+
+
+def _execution_row(row: Row[Any]) -> ExecutionRow:
+    same = {name: row._mapping[name] for name in _SAME_NAME}
+    return ExecutionRow(execution_id=row.id, asked=asked_by(row), **same)
+
+
+def _of_executions(
+    connection: Connection, model: type[Base], fields: Sequence[str], execution_ids: Sequence[int]
+) -> list[dict[str, Any]]:
+    table = model.table()
+    query = select(*(table.c[field] for field in fields)).order_by(table.c.execution_id, table.c.id)
+    rows: list[dict[str, Any]] = []
+    for chunk in in_chunks(sorted(set(execution_ids))):
+        found = connection.execute(query.where(table.c.execution_id.in_(chunk)))
+        rows += [dict(row) for row in found.mappings()]
+    return rows

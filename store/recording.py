@@ -1,0 +1,140 @@
+"""What is recorded of one execution on its way; the hot path, so Core statements only."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import JsonValue
+from sqlalchemy import Connection, select, update
+
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.outcome import Telemetry
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import Series
+from climate_ref_prefect.store.errors import UnknownExecutionError
+from climate_ref_prefect.store.hashing import dimensions_hash
+from climate_ref_prefect.store.models import (
+    Execution,
+    ExecutionGroup,
+    ExecutionOutput,
+    ExecutionStatus,
+    ScalarValue,
+    SeriesValue,
+)
+from climate_ref_prefect.store.statements import asked_columns, insert_new
+from climate_ref_prefect.store.values import Finalisation
+
+_execution = Execution.table()
+_group = ExecutionGroup.table()
+
+
+def mark_dispatched(connection: Connection, execution_id: int, resources: ResourceHint, transport: str) -> None:
+    """Record that an execution was handed to a transport, and what it asked for; one that is finished stays so."""
+    values = {"status": ExecutionStatus.DISPATCHED, "transport": transport, **asked_columns(resources)}
+    _change_unfinished(connection, execution_id, values)
+
+
+def ingest(
+    connection: Connection,
+    execution_id: int,
+    outputs: OutputBundle,
+    metrics: MetricBundle,
+    series: Sequence[Series],
+) -> None:
+    """Record results by their natural keys; what is there already stays as it is."""
+    _require(connection, execution_id)
+    insert_new(connection, ExecutionOutput.table(), _output_rows(execution_id, outputs))
+    insert_new(connection, ScalarValue.table(), _scalar_rows(execution_id, metrics))
+    insert_new(connection, SeriesValue.table(), _series_rows(execution_id, series))
+
+
+def finalise(connection: Connection, execution_id: int, finalisation: Finalisation, now: datetime) -> None:
+    """Record the last word on an execution and clear its group's dirty flag if it says so; a second one is ignored."""
+    values = {"status": ExecutionStatus.FINISHED, "finished_at": now, **_final_columns(finalisation)}
+    # A repeat must not clear what a user has set since.
+    if _change_unfinished(connection, execution_id, values) and finalisation.clears_dirty:
+        group = select(_execution.c.group_id).where(_execution.c.id == execution_id).scalar_subquery()
+        connection.execute(update(_group).where(_group.c.id == group).values(dirty=False))
+
+
+def _change_unfinished(connection: Connection, execution_id: int, values: Mapping[str, Any]) -> bool:
+    statement = update(_execution).where(
+        _execution.c.id == execution_id, _execution.c.status != ExecutionStatus.FINISHED
+    )
+    changed = connection.execute(statement.values(**values)).rowcount > 0
+    if not changed:
+        _require(connection, execution_id)
+    return changed
+
+
+def _require(connection: Connection, execution_id: int) -> None:
+    if connection.scalar(select(_execution.c.id).where(_execution.c.id == execution_id)) is None:
+        raise UnknownExecutionError(execution_id)
+
+
+def _final_columns(finalisation: Finalisation) -> dict[str, Any]:
+    failure, telemetry = finalisation.failure, finalisation.telemetry
+    return {
+        "successful": finalisation.successful,
+        "retryable": finalisation.retryable,
+        "counted": finalisation.counted,
+        "failure_kind": failure and failure.kind,
+        "failure_message": failure and failure.message,
+        "duration_seconds": telemetry.duration_seconds,
+        "peak_rss_mb": telemetry.peak_rss_mb,
+        "telemetry_meta": _telemetry_meta(telemetry),
+        "results_path": finalisation.results_path,
+    }
+
+
+def _telemetry_meta(telemetry: Telemetry) -> dict[str, JsonValue]:
+    return {
+        **telemetry.transport_meta,
+        "cpu_seconds": telemetry.cpu_seconds,
+        "host": telemetry.host,
+        "exit_code": telemetry.exit_code,
+        "memory_source": telemetry.memory_source,
+    }
+
+
+def _output_rows(execution_id: int, outputs: OutputBundle) -> list[dict[str, Any]]:
+    return [
+        {
+            "execution_id": execution_id,
+            "output_type": output_type,
+            "short_name": short_name,
+            "filename": file.filename,
+            "long_name": file.long_name,
+            "description": file.description,
+            "dimensions": dict(file.dimensions),
+        }
+        for output_type, short_name, file in outputs.files()
+    ]
+
+
+def _scalar_rows(execution_id: int, metrics: MetricBundle) -> list[dict[str, Any]]:
+    return [
+        {
+            "execution_id": execution_id,
+            "dimensions_hash": dimensions_hash(dimensions),
+            "dimensions": dimensions,
+            "value": None if scalar is None else float(scalar),
+        }
+        for dimensions, scalar in metrics.scalars()
+    ]
+
+
+def _series_rows(execution_id: int, series: Sequence[Series]) -> list[dict[str, Any]]:
+    return [
+        {
+            "execution_id": execution_id,
+            "dimensions_hash": dimensions_hash(one.dimensions),
+            "index_name": one.index_name,
+            "dimensions": dict(one.dimensions),
+            "index": list(one.index),
+            "values": list(one.values),
+            "attributes": dict(one.attributes),
+        }
+        for one in series
+    ]

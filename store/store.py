@@ -1,0 +1,243 @@
+"""The one place where anything is recorded."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection, Engine
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import Series
+from climate_ref_prefect.store import allocation, reading, recording
+from climate_ref_prefect.store.coordination import coordinator_lock
+from climate_ref_prefect.store.engine import build_engine, explained, writer
+from climate_ref_prefect.store.histories import histories
+from climate_ref_prefect.store.location import SQLITE, location_name, parse_location, prepare_directory
+from climate_ref_prefect.store.migration import check_schema, upgrade_database
+from climate_ref_prefect.store.values import (
+    AllocatedExecution,
+    Allocation,
+    ExecutionRow,
+    Finalisation,
+    GroupAddress,
+    GroupHistory,
+    OutputRow,
+    ScalarRow,
+    SeriesRow,
+    StatusCounts,
+    UnfinishedExecution,
+)
+
+
+def open_store(url: str) -> "Store":
+    """
+    Open a database; an empty one is given its tables first.
+
+    Parameters
+    ----------
+    url
+        `sqlite:///path` or `postgresql://user:password@host/database`.
+
+    Raises
+    ------
+    BadInputError
+        If the URL or the place is no good, or the driver is missing; it says what to do.
+    SchemaError
+        If the database has another schema than this version; it says what to do.
+    StoreUnavailableError
+        If the database cannot be reached.
+    """
+    location = parse_location(url)
+    if location.drivername == SQLITE:
+        prepare_directory(Path(str(location.database)))
+    engine = build_engine(location)
+    name = location_name(location)
+    try:
+        with explained(name), engine.begin() as connection:
+            is_ready = check_schema(connection, name)
+        if not is_ready:
+            upgrade_database(url)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Store(engine)
+
+
+class Store:
+    """
+    What is recorded of every execution; made by `open_store`.
+
+    Each method is one transaction and may be called from any thread. All of them raise
+    `StoreUnavailableError` when the database is locked, full or out of reach: nothing was
+    recorded then, and the call may be repeated.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writer = writer(engine)
+        self.name = location_name(engine.url)
+        """The database's name for people, without password."""
+        # SQLite has one writer at a time: threads queue up here, which is fair and costs less than its busy wait.
+        self._turn: AbstractContextManager[object] = Lock() if engine.dialect.name == SQLITE else nullcontext()
+
+    def allocate(self, allocations: Sequence[Allocation]) -> tuple[AllocatedExecution, ...]:
+        """Record a batch of attempts, their data sets and their groups, which become dirty; in the given order."""
+        with self._writing() as connection:
+            return allocation.allocate(connection, allocations, datetime.now(UTC))
+
+    def mark_dispatched(self, execution_id: int, resources: ResourceHint, transport: str) -> None:
+        """
+        Record that an execution was handed to a transport, and what was asked for.
+
+        Raises
+        ------
+        UnknownExecutionError
+            If there is no such execution.
+        """
+        with self._writing() as connection:
+            recording.mark_dispatched(connection, execution_id, resources, transport)
+
+    def ingest(self, execution_id: int, outputs: OutputBundle, metrics: MetricBundle, series: Sequence[Series]) -> None:
+        """
+        Record the results of an execution; repeated, it inserts nothing twice.
+
+        Raises
+        ------
+        UnknownExecutionError
+            If there is no such execution.
+        """
+        with self._writing() as connection:
+            recording.ingest(connection, execution_id, outputs, metrics, series)
+
+    def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
+        """
+        Record the last word on an execution, and clear its group's dirty flag if it says so.
+
+        The first word stays: repeated, it changes nothing, not even a dirty flag that a user has set since.
+
+        Raises
+        ------
+        UnknownExecutionError
+            If there is no such execution.
+        """
+        with self._writing() as connection:
+            recording.finalise(connection, execution_id, finalisation, datetime.now(UTC))
+
+    def unfinished(self) -> tuple[UnfinishedExecution, ...]:
+        """Return the executions that have not been finalised, oldest first."""
+        with self._reading() as connection:
+            return reading.unfinished(connection)
+
+    def histories(self, definitions: Sequence[ExecutionDefinition]) -> Mapping[GroupAddress, GroupHistory]:
+        """
+        Return what has been tried on the same inputs, by provider, diagnostic and key.
+
+        Every definition is there; one that was never tried has an empty history and is dirty.
+        """
+        with self._reading() as connection:
+            return histories(connection, definitions)
+
+    def executions(
+        self,
+        *,
+        execution_ids: Sequence[int] | None = None,
+        unfinished_only: bool = False,
+        limit: int | None = None,
+        newest_first: bool = True,
+    ) -> tuple[ExecutionRow, ...]:
+        """
+        Return executions as people look at them.
+
+        Parameters
+        ----------
+        execution_ids
+            Only these; none for all. Those that do not exist are left out.
+        unfinished_only
+            Only those that have not been finalised.
+        limit
+            At most so many.
+        newest_first
+            Or the oldest first.
+        """
+        with self._reading() as connection:
+            return reading.executions(
+                connection,
+                execution_ids,
+                unfinished_only=unfinished_only,
+                limit=limit,
+                newest_first=newest_first,
+            )
+
+    def counts(self) -> StatusCounts:
+        """Count executions by what came of them, and groups."""
+        with self._reading() as connection:
+            return reading.counts(connection)
+
+    def outputs(self, execution_ids: Sequence[int]) -> tuple[OutputRow, ...]:
+        """Return the files that executions left."""
+        with self._reading() as connection:
+            return reading.outputs(connection, execution_ids)
+
+    def scalars(self, execution_ids: Sequence[int]) -> tuple[ScalarRow, ...]:
+        """Return the numbers that executions computed."""
+        with self._reading() as connection:
+            return reading.scalars(connection, execution_ids)
+
+    def series(self, execution_ids: Sequence[int]) -> tuple[SeriesRow, ...]:
+        """Return the series that executions computed."""
+        with self._reading() as connection:
+            return reading.series(connection, execution_ids)
+
+    def mark_dirty(self, provider: str, diagnostic: str | None = None) -> int:
+        """
+        Have all groups of a provider, or of one of its diagnostics, run again; return how many there are.
+
+        Raises
+        ------
+        UnknownNameError
+            If nothing of that name was ever recorded; it lists what was.
+        """
+        with self._writing() as connection:
+            return reading.mark_dirty(connection, provider, diagnostic)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """
+        Hold the right to coordinate on this database while the context lasts.
+
+        On PostgreSQL only: two coordinators of one SQLite file are kept apart by a lock on a file, elsewhere.
+
+        Raises
+        ------
+        CoordinatorBusyError
+            If another coordinator holds it; it says who.
+        """
+        return nullcontext() if self._engine.dialect.name == SQLITE else coordinator_lock(self._engine.url, self.name)
+
+    def close(self) -> None:
+        """Close all connections; safe to repeat."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with explained(self.name), self._turn, self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with explained(self.name), self._engine.begin() as connection:
+            yield connection

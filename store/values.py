@@ -1,0 +1,171 @@
+"""What goes into the store and what comes out: plain frozen values."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import Field, JsonValue
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.diagnostics.output_bundle import OutputFile, OutputType
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import Series
+from climate_ref_prefect.store.models import ExecutionStatus
+
+GroupAddress = tuple[str, str, str]
+"""Provider, diagnostic and key: names a group."""
+
+
+def address_of(definition: ExecutionDefinition) -> GroupAddress:
+    """Return what `Store.histories` knows the definition's group by."""
+    return definition.provider, definition.diagnostic, definition.key
+
+
+class Allocation(FrozenModel):
+    """An attempt that is to be recorded."""
+
+    definition: ExecutionDefinition
+    resources: ResourceHint
+    """What it is going to ask for."""
+
+    attempt: int = Field(ge=1)
+    replaces: int | None = None
+    """The execution that this one follows."""
+
+
+class AllocatedExecution(FrozenModel):
+    """An attempt that has a number and a directory."""
+
+    execution_id: int
+    fragment: str
+    definition: ExecutionDefinition
+    resources: ResourceHint
+    attempt: int
+
+
+class Finalisation(FrozenModel):
+    """The last word on an attempt."""
+
+    successful: bool
+    retryable: bool
+    """Whether another attempt may succeed."""
+
+    counted: bool
+    """Whether it counts as an attempt."""
+
+    failure: ExecutionFailure | None
+    telemetry: Telemetry
+    clears_dirty: bool
+    """Whether the group needs no further run."""
+
+    results_path: str | None
+    """Where its results were published; none without."""
+
+
+class UnfinishedExecution(FrozenModel):
+    """An attempt that has not been finalised."""
+
+    execution_id: int
+    fragment: str
+    label: str
+    """Name for people: provider, diagnostic and key."""
+
+    status: ExecutionStatus
+    transport: str | None
+    """None until it has been dispatched."""
+
+    attempt: int
+
+
+class GroupHistory(FrozenModel):
+    """What has been tried with a group on the same inputs, whichever solve tried it."""
+
+    dirty: bool = True
+    """Whether the group is to be run; a group that nobody has seen is."""
+
+    counted_attempts: int = 0
+    uncounted_attempts: int = 0
+    """Finished attempts that do not count, such as preempted ones."""
+
+    unfinished: int = 0
+    """Attempts that have not been finalised: running, or left behind by a coordinator that died."""
+
+    succeeded: bool = False
+    """Whether any attempt succeeded."""
+
+    last_failure: FailureKind | None = None
+    """How the latest failed attempt failed."""
+
+    last_retryable: bool | None = None
+    """Whether another attempt may succeed, by the latest one; None while that is unfinished, or without any."""
+
+    last_asked: ResourceHint | None = None
+    """What the latest attempt asked for."""
+
+    last_execution_id: int | None = None
+
+
+class ExecutionRow(FrozenModel):
+    """An attempt as people look at it."""
+
+    execution_id: int
+    provider: str
+    diagnostic: str
+    key: str
+    attempt: int
+    status: ExecutionStatus
+    transport: str | None
+    asked: ResourceHint
+    successful: bool | None
+    """None while unfinished."""
+
+    retryable: bool | None
+    failure_kind: FailureKind | None
+    failure_message: str | None
+    duration_seconds: float | None
+    peak_rss_mb: float | None
+    telemetry_meta: Mapping[str, JsonValue] | None
+    fragment: str
+    created_at: datetime
+    finished_at: datetime | None
+    results_path: str | None
+
+    @property
+    def label(self) -> str:
+        """Name for people: provider, diagnostic and key."""
+        return f"{self.provider}/{self.diagnostic}/{self.key}"
+
+
+class StatusCounts(FrozenModel):
+    """How many executions there are of each kind, and how many groups."""
+
+    unfinished: int
+    successful: int
+    failed_retryable: int
+    failed_for_good: int
+    groups: int
+    dirty_groups: int
+
+
+class OutputRow(OutputFile):
+    """A file of an execution."""
+
+    execution_id: int
+    output_type: OutputType
+    short_name: str
+
+
+class ScalarRow(FrozenModel):
+    """A number of an execution."""
+
+    execution_id: int
+    dimensions: Mapping[str, str]
+    value: float | None
+    """None for a missing value."""
+
+
+class SeriesRow(Series):
+    """A series of an execution."""
+
+    execution_id: int

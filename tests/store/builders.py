@@ -1,0 +1,94 @@
+"""Values that the tests of the store put into it."""
+
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import Series
+from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.store.values import AllocatedExecution, Allocation, Finalisation
+
+HINT = ResourceHint(memory_mb=2048, cpu=2, queue="bigmem")
+
+OUTPUTS = OutputBundle(
+    plots={"map": OutputFile(filename="map.png", long_name="A map", description="Of it", dimensions={"region": "sea"})},
+    data={"fields": OutputFile(filename="data/fields.nc")},
+)
+METRICS = MetricBundle.from_scalars(("model", "region"), {("m", "land"): 1.5, ("m", "sea"): None, ("m", "ice"): 2})
+SERIES = (
+    Series(dimensions={"model": "m"}, index_name="month", index=(1, 2), values=(0.5, None), attributes={"units": "K"}),
+    Series(dimensions={"model": "m"}, index_name="year", index=("1850",), values=(1.0,)),
+)
+
+
+def dataset(name: str, fingerprint: str = "a") -> Dataset:
+    """Return a data set of one file."""
+    return Dataset(
+        instance_id=name, facets={"source_id": name}, files=(Path(f"/data/{name}.nc"),), fingerprint=fingerprint
+    )
+
+
+def definition(
+    key: str = "CanESM5",
+    *,
+    provider: str = "demo",
+    diagnostic: str = "mean",
+    version: str = "1",
+    datasets: tuple[Dataset, ...] | None = None,
+) -> ExecutionDefinition:
+    """Return a definition, by default on one data set of its own."""
+    return ExecutionDefinition(
+        provider=provider,
+        provider_version=version,
+        diagnostic=diagnostic,
+        diagnostic_version="1",
+        key=key,
+        selectors={"source_id": key},
+        datasets=datasets or (dataset(f"CMIP6.{key}"),),
+    )
+
+
+def allocate(
+    store: Store, about: ExecutionDefinition | None = None, *, attempt: int = 1, resources: ResourceHint = HINT
+) -> AllocatedExecution:
+    """Record one attempt."""
+    return store.allocate([Allocation(definition=about or definition(), resources=resources, attempt=attempt)])[0]
+
+
+def success(results_path: str = "/results/x") -> Finalisation:
+    """Return the last word on an attempt that succeeded."""
+    return Finalisation(
+        successful=True,
+        retryable=False,
+        counted=True,
+        failure=None,
+        telemetry=Telemetry(
+            duration_seconds=3.5,
+            cpu_seconds=2.5,
+            peak_rss_mb=100.5,
+            memory_source="pss",
+            host="node1",
+            exit_code=0,
+            transport_meta={"job_id": "17"},
+        ),
+        clears_dirty=True,
+        results_path=results_path,
+    )
+
+
+def failure(
+    kind: FailureKind = FailureKind.OUT_OF_MEMORY, *, retryable: bool = True, counted: bool = True, message: str = "no"
+) -> Finalisation:
+    """Return the last word on an attempt that failed."""
+    return Finalisation(
+        successful=False,
+        retryable=retryable,
+        counted=counted,
+        failure=ExecutionFailure(kind=kind, message=message),
+        telemetry=Telemetry(),
+        clears_dirty=not retryable,
+        results_path=None,
+    )

@@ -1,0 +1,106 @@
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import pytest
+
+from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.values import Allocation
+from tests.postgres import PostgresServer
+from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, success
+
+HOLDER = """
+import sys, time
+from climate_ref_prefect.store.store import open_store
+with open_store(sys.argv[1]).exclusive():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_many_threads_record_at_once_and_nothing_is_lost(store: Store) -> None:
+    batch = [Allocation(definition=definition(f"k{n}"), resources=HINT, attempt=1) for n in range(120)]
+    numbers = [one.execution_id for one in store.allocate(batch)]
+
+    def record(number: int) -> None:
+        store.mark_dispatched(number, HINT, "local")
+        store.ingest(number, OUTPUTS, METRICS, SERIES)
+        store.finalise(number, success())
+        store.counts()
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(record, [*numbers, *numbers]))
+    counts = store.counts()
+    assert (counts.successful, counts.unfinished, counts.dirty_groups) == (120, 0, 0)
+    assert len(store.scalars(numbers)) == 3 * 120
+    assert len(store.outputs(numbers)) == len(store.series(numbers)) == 2 * 120
+
+
+def test_threads_that_allocate_the_same_groups_at_once_share_them(store: Store) -> None:
+    batch = [Allocation(definition=definition(f"k{n}"), resources=HINT, attempt=1) for n in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        allocated = [one for result in pool.map(store.allocate, [batch] * 8) for one in result]
+    assert len({one.execution_id for one in allocated}) == len({one.fragment for one in allocated}) == 160
+    assert store.counts().groups == 20
+
+
+def test_a_reader_in_another_store_sees_what_was_committed(store: Store, store_url: str) -> None:
+    with open_store(store_url) as other:
+        allocate(store)
+        assert other.counts().unfinished == 1
+
+
+def test_a_second_coordinator_on_postgresql_is_refused_and_told_who_is_there(postgres_url: str) -> None:
+    with open_store(postgres_url) as one, open_store(postgres_url) as other:
+        with one.exclusive():
+            with pytest.raises(CoordinatorBusyError, match=r"climate-ref-prefect .* connected since") as busy:
+                other.exclusive().__enter__()
+            assert one.name in str(busy.value)
+            allocate(one)
+        with other.exclusive():
+            allocate(other)
+
+
+def test_an_error_while_coordinating_passes_through_and_frees_the_place(postgres_url: str) -> None:
+    with open_store(postgres_url) as store:
+        with pytest.raises(KeyError), store.exclusive():
+            raise KeyError
+        with store.exclusive():
+            pass
+
+
+def test_coordinators_of_different_databases_do_not_meet(
+    postgres_url: str, sqlite_path_url: str, postgres_server: PostgresServer
+) -> None:
+    another_url = postgres_server.create_database()
+    with ExitStack() as held:
+        for url in (postgres_url, another_url, sqlite_path_url):
+            held.enter_context(held.enter_context(open_store(url)).exclusive())
+    postgres_server.drop_database(another_url)
+
+
+def test_a_coordinator_that_is_killed_leaves_no_lock_behind(postgres_url: str) -> None:
+    with open_store(postgres_url) as store:
+        holder = subprocess.Popen([sys.executable, "-c", HOLDER, postgres_url], stdout=subprocess.PIPE)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(CoordinatorBusyError):
+            store.exclusive().__enter__()
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+        _enter_within(store, seconds=10)
+
+
+def _enter_within(store: Store, *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with store.exclusive():
+                return
+        except CoordinatorBusyError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)

@@ -77,10 +77,6 @@ class Ledger:
                 time.sleep(_POLL_SECONDS)
         return Recorded(finished=self._finished, recorded=self._recorded, seconds=time.monotonic() - began)
 
-    def close(self) -> None:
-        """Close the connection to the server."""
-        self._client.__exit__(None, None, None)
-
     def _ask(self) -> None:
         if self._flow_run_id is None:
             self._recorded = self._finished

@@ -128,7 +128,6 @@ def _solve(
             seconds=seconds,
             results_directory=str(workspace.results),
         )
-        ledger.close()
     get_run_logger().info(report.headline())
     leave_artifacts(report)
     return report

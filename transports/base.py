@@ -1,7 +1,5 @@
 """What the adapters share: a frozen model of settings, with the state of an open transport beside it."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, WorkerLimits
@@ -37,8 +35,3 @@ class TransportModel(FrozenModel):
 def never_ran(envelope: ExecutionEnvelope, kind: FailureKind, message: str) -> ExecutionOutcome:
     """Return the outcome of an execution that was ended before it began."""
     return ExecutionOutcome(execution_id=envelope.execution_id, failure=ExecutionFailure(kind=kind, message=message))
-
-
-def absolute(directory: Path) -> Path:
-    """Return the path as every process sees it, whatever its working directory."""
-    return directory.resolve()

@@ -10,8 +10,8 @@ from pydantic import PrivateAttr
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.base import TransportModel, absolute, never_ran
-from climate_ref_prefect.transports.children import Children
+from climate_ref_prefect.transports.base import never_ran
+from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -22,7 +22,7 @@ class UnguardedWarning(UserWarning):
     """Executions run in this very process: a crash takes it along and no deadline holds."""
 
 
-class InlineTransport(TransportModel):
+class InlineTransport(HereTransport):
     """
     One child process at a time, with the same worker, deadline and telemetry as everywhere.
 
@@ -35,7 +35,6 @@ class InlineTransport(TransportModel):
     in_process: bool = False
     """Whether to run the diagnostic in this process, for a debugger."""
 
-    _children: Children | None = PrivateAttr(default=None)
     _waiting: deque[Submission] = PrivateAttr(default_factory=deque)
     _ended: deque[Ended] = PrivateAttr(default_factory=deque)
 
@@ -46,17 +45,16 @@ class InlineTransport(TransportModel):
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution behind the others."""
-        submission = Submission(transport=self.name, directory=absolute(directory))
-        if self.in_process:
-            self._waiting.append(submission)
-        else:
-            self._open().submit(submission, resources)
+        if not self.in_process:
+            return super().submit(directory, resources)
+        submission = Submission(transport=self.name, directory=directory.resolve())
+        self._waiting.append(submission)
         return submission
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """Return what has ended; with `in_process`, by running the next one here."""
         if not self.in_process:
-            return self._open().wait(timeout_seconds)
+            return super().wait(timeout_seconds)
         if self._waiting:
             self._ended.append(self._run(self._waiting.popleft()))
         elif not self._ended:
@@ -68,7 +66,7 @@ class InlineTransport(TransportModel):
     def cancel(self, submission: Submission) -> None:
         """Stop an execution, or keep it from starting; what runs in this process cannot be stopped."""
         if not self.in_process:
-            self._open().cancel(submission.directory)
+            super().cancel(submission)
         elif submission in self._waiting:
             self._waiting.remove(submission)
             envelope = ExecutionDirectory(submission.directory).read_envelope()
@@ -76,16 +74,13 @@ class InlineTransport(TransportModel):
             self._ended.append(Ended(submission=submission, outcome=outcome))
 
     def close(self, timeout_seconds: float = 10.0) -> None:
-        """Stop all that runs and the providers' servers."""
+        """Stop all that runs and the providers' servers; drop what waits."""
         self._waiting.clear()
-        if self._children is not None:
-            self._children.close(timeout_seconds)
-            self._children = None
+        super().close(timeout_seconds)
 
-    def _open(self) -> Children:
-        if self._children is None:
-            self._children = Children(Packing(items=1))
-        return self._children
+    def packing(self) -> Packing[Path]:
+        """Return a packing of one at a time, whatever its size."""
+        return Packing(items=1)
 
     def _run(self, submission: Submission) -> Ended:
         warnings.warn(

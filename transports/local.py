@@ -4,14 +4,12 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.base import TransportModel, absolute
-from climate_ref_prefect.transports.children import Children
+from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.machine import usable_cpu, usable_memory_mb
 from climate_ref_prefect.transports.packing import Packing
-from climate_ref_prefect.transports.port import Ended, Submission
 
 _QUEUED_PER_CPU = 2
 _QUEUED_AT_LEAST = 4
@@ -21,7 +19,7 @@ class ClippedResourcesWarning(UserWarning):
     """A hint is larger than the machine and was cut to it."""
 
 
-class LocalTransport(TransportModel):
+class LocalTransport(HereTransport):
     """
     Child processes of this machine.
 
@@ -36,8 +34,6 @@ class LocalTransport(TransportModel):
 
     memory_mb: int | None = Field(default=None, gt=0)
     """Memory to share out, in MiB; none for all that this machine, or its cgroup, has."""
-
-    _children: Children | None = PrivateAttr(default=None)
 
     @property
     def slots(self) -> int:
@@ -65,27 +61,6 @@ class LocalTransport(TransportModel):
         )
         return resources.model_copy(update={"cpu": cpu, "memory_mb": memory_mb})
 
-    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
-        """Queue an execution; it starts as soon as it fits."""
-        submission = Submission(transport=self.name, directory=absolute(directory))
-        self._open().submit(submission, self.check(resources))
-        return submission
-
-    def wait(self, timeout_seconds: float) -> list[Ended]:
-        """Return what has ended, waiting up to `timeout_seconds` for the first."""
-        return self._open().wait(timeout_seconds)
-
-    def cancel(self, submission: Submission) -> None:
-        """Stop an execution with its whole process tree, or keep it from starting."""
-        self._open().cancel(submission.directory)
-
-    def close(self, timeout_seconds: float = 10.0) -> None:
-        """Stop all that runs and the providers' servers."""
-        if self._children is not None:
-            self._children.close(timeout_seconds)
-            self._children = None
-
-    def _open(self) -> Children:
-        if self._children is None:
-            self._children = Children(Packing(cpu=self._cpu, memory_mb=self._memory_mb))
-        return self._children
+    def packing(self) -> Packing[Path]:
+        """Return a packing of the whole machine, or of the share that was set."""
+        return Packing(cpu=self._cpu, memory_mb=self._memory_mb)

@@ -14,7 +14,7 @@ _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 def usable_cpu() -> int:
     """Return the processors that this process may use, at least one."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(affinity, math.floor(_cpu_quota())))
+    return max(1, math.floor(min(affinity, _cpu_quota())))
 
 
 def usable_memory_mb() -> int:

@@ -21,7 +21,7 @@ class Runnable(Protocol):
     """What the `execution` parameter of a task submitted here must offer."""
 
     outcome: ExecutionOutcome | None
-    """Set when it has ended. It is not the task's result: Prefect keeps each result for as long as the flow runs."""
+    """Set when it has ended. It is not the task's result: Prefect keeps those as long as the flow runs."""
 
     @property
     def directory(self) -> Path:

@@ -5,10 +5,11 @@ Run it inside the peer environment (`pip install --no-deps -r peers_requirements
 What is counted: from the first `executor.run` until `executor.join` has returned, by which time
 climate-ref has copied and ingested every result. What is not counted, to the peers' advantage:
 imports, database migration, registration, the rows of `execution`, and the executor's
-constructor (given apart as `construct_seconds`; Parsl starts its pool there).
+constructor (given apart as `construct_seconds`; Parsl starts its pool there). `load_before` is
+the machine's one-minute load before the run: well above 0, the times are not to be compared.
 
-climate-ref and everything heavy is imported inside functions, because the children that
-`LocalExecutor` spawns import this file again.
+climate-ref and everything heavy is imported inside functions: the children that `LocalExecutor`
+spawns import this file again, and climate-ref reads its environment when it is imported.
 """
 
 import argparse
@@ -23,21 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from climate_ref.models import Execution
-    from climate_ref_core.diagnostics import ExecutionDefinition
     from climate_ref_core.executor import Executor
+    from peers_ref import Submission, Work
 
 HERE = Path(__file__).resolve().parent
 ISOLATION = {"synchronous": "none", "hpc": "shared worker", "local": "process"}
-EXECUTORS = {
-    "synchronous": "climate_ref.executor.SynchronousExecutor",
-    "local": "climate_ref.executor.LocalExecutor",
-    "hpc": "climate_ref.executor.HPCExecutor",
-}
-SCALARS_PER_EXECUTION = {"noop": 0, "real": 5}
-
-Work = list[tuple[str, list[Path]]]
-Submission = tuple["ExecutionDefinition", "Execution"]
+WORK = ("noop", "real")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -49,8 +41,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         Words of the command line, those of this process by default.
     """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--executor", choices=sorted(EXECUTORS), required=True)
-    parser.add_argument("--work", choices=sorted(SCALARS_PER_EXECUTION), required=True)
+    parser.add_argument("--executor", choices=sorted(ISOLATION), required=True)
+    parser.add_argument("--work", choices=WORK, required=True)
     parser.add_argument("--count", type=int, required=True, help="number of executions")
     parser.add_argument("--workers", type=int, default=2, help="ignored by synchronous")
     parser.add_argument("--data", type=Path, help="DRS tree (default: esmvaltool-sample-data)")
@@ -62,7 +54,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def prepare_environment(root: Path) -> None:
-    """Point this process and its children at a private configuration, offline.
+    """Point this process and its children at a private configuration, offline, and at this folder.
 
     Parameters
     ----------
@@ -74,9 +66,12 @@ def prepare_environment(root: Path) -> None:
     os.environ["REF_IGNORE_DATASETS_URL"] = ""
     for name in ("REF_DATABASE_URL", "REF_EXECUTOR", "REF_DIAGNOSTIC_PROVIDERS"):
         os.environ.pop(name, None)
+    for name, first in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", HERE)):
+        rest = os.environ.get(name)
+        os.environ[name] = f"{first}{os.pathsep}{rest}" if rest else str(first)
 
 
-def choose_work(kind: str, count: int, data: Path | None) -> Work:
+def choose_work(kind: str, count: int, data: Path | None) -> "Work":
     """Pick the model and the files of each execution, starting over when models run out.
 
     Parameters
@@ -90,13 +85,13 @@ def choose_work(kind: str, count: int, data: Path | None) -> Work:
     """
     if kind == "noop":
         return [("none", [Path("none.nc")])] * count
-    from real_work import monthly_historical_ta, sample_data_root
+    from real_work import monthly_historical_ta, sample_data_root  # noqa: PLC0415
 
     models = list(monthly_historical_ta(data or sample_data_root()).items())
     return [models[index % len(models)] for index in range(count)]
 
 
-def run_all(executor: "Executor", submissions: list[Submission]) -> float:
+def run_all(executor: "Executor", submissions: "list[Submission]") -> float:
     """Submit everything and wait for it.
 
     Parameters
@@ -134,17 +129,19 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         The values to print; times in seconds or, as named, in ms.
     """
     prepare_environment(root)
+    import peers_ref  # noqa: PLC0415
+
     work = choose_work(options.work, options.count, options.data)
-    if options.executor == "hpc":
-        use_local_provider()
-    config, database, diagnostic = open_climate_ref(options, root)
+    config, database, diagnostic = peers_ref.open_climate_ref(options.executor, options.work, options.workers, root)
+    load_before = os.getloadavg()[0]
     with database:
-        submissions = create_executions(config, database, diagnostic, work)
+        submissions = peers_ref.create_executions(config, database, diagnostic, work)
         started = time.perf_counter()
         executor = config.executor.build(config, database)
         construct_seconds = time.perf_counter() - started
         seconds = run_all(executor, submissions)
-    succeeded = count_successes(config, SCALARS_PER_EXECUTION[options.work])
+    peers_ref.close_pool(executor)
+    succeeded = peers_ref.count_successes(config, options.work)
     return {
         "executor": options.executor,
         "work": options.work,
@@ -153,6 +150,7 @@ def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         "seconds": round(seconds, 3),
         "ms_per_execution": round(seconds * 1000.0 / options.count, 2),
         "construct_seconds": round(construct_seconds, 3),
+        "load_before": round(load_before, 2),
         "isolation": ISOLATION[options.executor],
         "succeeded": succeeded,
         "climate_ref": importlib.metadata.version("climate-ref"),

@@ -55,7 +55,7 @@ class RealDiagnostic(Diagnostic):
 
     def build_execution_result(self, definition: ExecutionDefinition) -> ExecutionResult:
         """Run the computation and describe its values, its NetCDF file and its plot."""
-        from real_work import NETCDF_NAME, PLOT_NAME, annual_cycle
+        from real_work import NETCDF_NAME, PLOT_NAME, annual_cycle  # noqa: PLC0415
 
         datasets = definition.datasets[SourceDatasetType.CMIP6]
         paths = [Path(path) for path in datasets["path"]]

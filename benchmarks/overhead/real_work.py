@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 SAMPLE_PACKAGE = "esmvaltool_sample_data"
 TARGET_LEVEL_HPA = 850.0
+MONTHS_PER_YEAR = 12
 NETCDF_NAME = "annual_cycle.nc"
 PLOT_NAME = "annual_cycle.png"
 
@@ -93,7 +94,7 @@ def annual_cycle(paths: Sequence[Path | str], out_dir: Path | str) -> dict[str, 
     series = xr.concat([_level_mean(Path(path)) for path in paths], dim="time").sortby("time")
     climatology = series.groupby("time.month").mean()
     values = climatology.values
-    if values.size != 12 or not np.isfinite(values).all():
+    if values.size != MONTHS_PER_YEAR or not np.isfinite(values).all():
         raise ValueError(f"incomplete annual cycle from {paths[0]}: {values}")
     level_hpa = float(series["plev"]) / 100.0
     climatology.attrs = {"units": "K", "long_name": f"annual cycle of ta at {level_hpa:.0f} hPa"}
@@ -111,7 +112,7 @@ def annual_cycle(paths: Sequence[Path | str], out_dir: Path | str) -> dict[str, 
 def _level_mean(path: Path) -> xr.DataArray:
     with xr.open_dataset(path, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True)) as dataset:
         level = dataset["ta"].sel(plev=TARGET_LEVEL_HPA * 100.0, method="nearest")
-        weights = np.cos(np.deg2rad(level["lat"]))
+        weights = level["lat"].copy(data=np.cos(np.deg2rad(level["lat"].values)))
         mean = level.weighted(weights).mean(("lat", "lon")).load()
     return mean.assign_coords(plev=round(float(mean["plev"]), 3))
 

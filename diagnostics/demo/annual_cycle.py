@@ -96,9 +96,8 @@ class AnnualCycleDiagnostic(TemperatureDiagnostic):
         plots.annual_cycle(output_directory / PLOT_FILE, subject, extent, cycle, years)
         months = ("month", list(range(1, MONTHS + 1)))
         series = subject.series(self.slug, months, cycle.climatology, "K", "Climatological monthly mean")
-        notes = {"years": years, "area": str(extent)}
         return ExecutionResult(
-            metrics=subject.metrics(self.slug, cycle.statistics(), notes),
+            metrics=subject.metrics(self.slug, cycle.statistics(), extent, {"years": years}),
             outputs=subject.outputs(self.name, f"{subject.place(extent)}, {years}", definition.datasets),
             series=(series,),
         )

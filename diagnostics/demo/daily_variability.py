@@ -140,7 +140,7 @@ class DailyVariabilityDiagnostic(TemperatureDiagnostic):
         correlations = autocorrelation(found.anomalies, LONGEST_LAG)
         deviations = found.monthly_deviation()
         return ExecutionResult(
-            metrics=subject.metrics(self.slug, found.statistics(), {"years": years, "area": str(extent)}),
+            metrics=subject.metrics(self.slug, found.statistics(), extent, {"years": years}),
             outputs=subject.outputs(self.name, f"{subject.place(extent)}, {years}", definition.datasets),
             series=(
                 subject.series(self.slug, months, deviations, "K", "Standard deviation of the daily anomalies"),

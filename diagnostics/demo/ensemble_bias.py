@@ -113,10 +113,10 @@ class EnsembleBiasDiagnostic(TemperatureDiagnostic):
         plots.ensemble_bias(output_directory / PLOT_FILE, subject, extent, comparison, years)
         months = ("month", list(range(1, MONTHS + 1)))
         bias = subject.series(self.slug, months, model - comparison.reference, "K", "Bias of the monthly climatology")
-        notes: dict[str, JsonValue] = {"years": years, "area": str(extent), "left_out": [*left_out]}
+        notes: dict[str, JsonValue] = {"years": years, "left_out": [*left_out]}
         used = tuple(dataset for dataset in definition.datasets if dataset.instance_id not in left_out)
         return ExecutionResult(
-            metrics=subject.metrics(self.slug, comparison.statistics(), notes),
+            metrics=subject.metrics(self.slug, comparison.statistics(), extent, notes),
             outputs=subject.outputs(self.name, f"{subject.place(extent)}, {years}", used),
             series=(bias,),
         )

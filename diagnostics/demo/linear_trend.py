@@ -132,9 +132,9 @@ class LinearTrendDiagnostic(TemperatureDiagnostic):
         write_netcdf(output_directory / DATA_FILE, _variables(years, means, trend), title)
         plots.linear_trend(output_directory / PLOT_FILE, subject, extent, (years, means, trend))
         series = subject.series(self.slug, ("year", years.tolist()), means, "K", "Annual mean")
-        notes = {"years": title["years"], "area": str(extent), **_reason(trend)}
+        notes = {"years": title["years"], **_reason(trend)}
         return ExecutionResult(
-            metrics=subject.metrics(self.slug, trend.statistics(), notes),
+            metrics=subject.metrics(self.slug, trend.statistics(), extent, notes),
             outputs=subject.outputs(self.name, f"{subject.place(extent)}, {title['years']}", definition.datasets),
             series=(series,),
         )

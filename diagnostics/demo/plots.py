@@ -56,7 +56,8 @@ def linear_trend(path: Path, subject: Subject, extent: Extent, fit: tuple[Intege
         axes.plot(years, line, color=_RED, linewidth=2, label=_trend_label(trend))
     axes.set_xlabel("Year")
     axes.set_ylabel(_TEMPERATURE)
-    axes.legend(frameon=False, loc="upper left")
+    _make_room(axes)
+    axes.legend(frameon=False, loc="upper left", fontsize="small")
     _finish(figure, axes, path, f"{subject.title}: linear trend {years[0]}-{years[-1]}\n{subject.place(extent)}")
 
 
@@ -111,6 +112,7 @@ def daily_variability(path: Path, subject: Subject, extent: Extent, found: Varia
     upper.set_xticks([*record.years.tolist(), int(record.years[-1]) + 1])
     upper.set_xlabel("Year")
     upper.set_ylabel(_TEMPERATURE)
+    _make_room(upper)
     upper.legend(frameon=False, loc="upper left", ncols=2, fontsize="small")
     upper.grid(visible=True, alpha=0.3)
     title = f"{subject.title}: variability from day to day\n{subject.place(extent)}"
@@ -120,6 +122,12 @@ def daily_variability(path: Path, subject: Subject, extent: Extent, found: Varia
     lower.set_ylabel("Standard deviation\nof anomalies [K]")
     lower.grid(visible=True, alpha=0.3)
     figure.savefig(path, dpi=_DPI)
+
+
+def _make_room(axes: Axes) -> None:
+    """Leave the top of the axes to the legend."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.15 * (high - low))
 
 
 def _months(axes: Axes) -> None:

@@ -1,5 +1,6 @@
 """Reading CMIP6 air temperature: one pressure level, one region, as area means in time."""
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +24,12 @@ _LEVEL_TOLERANCE = 1.0
 """In Pa."""
 _PLAUSIBLE = (150.0, 350.0)
 """Air temperatures in K outside these are errors in the data, not weather."""
+_SUSPECT = 210.0
+"""Colder area means in K are doubted, not refused: no other record of the sample data goes below 223 K."""
 _TIME_RANGE = re.compile(r"_(\d{4})\d*-(\d{4})\d*\.nc$")
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,18 @@ class Extent:
     points: int
     south: float
     north: float
+    coldest: float
+    """Lowest area mean in K."""
+
+    @property
+    def doubt(self) -> str | None:
+        """What speaks against the data, in words for their users; none where nothing does."""
+        if self.coldest >= _SUSPECT:
+            return None
+        return (
+            f"Means down to {self.coldest:.1f} K are known from the stratosphere, not from this level: "
+            "the levels of this data set may be in the wrong order."
+        )
 
     def __str__(self) -> str:
         return f"{self.points} grid points, {self.south:.1f}-{self.north:.1f}°N"
@@ -140,7 +158,14 @@ def read_area_mean(dataset: Dataset, years: Years) -> tuple[Record, Extent]:
     values = np.concatenate([block.values for block in blocks])
     latitude = blocks[0].latitude
     record = _record(dataset, blocks, area_mean(values, area_weights(latitude, values.shape[2])), years.first)
-    extent = Extent(points=values[0].size, south=float(latitude.min()), north=float(latitude.max()))
+    extent = Extent(
+        points=values[0].size,
+        south=float(latitude.min()),
+        north=float(latitude.max()),
+        coldest=float(record.values.min()),
+    )
+    if extent.doubt:
+        logger.warning("%s: %s", dataset.instance_id, extent.doubt)
     return record, extent
 
 

@@ -88,6 +88,7 @@ class Subject:
         self,
         metric: str,
         values: Mapping[str, float | None],
+        extent: Extent,
         notes: Mapping[str, JsonValue],
     ) -> MetricBundle:
         """Return a bundle of statistics, each with its units and with what has to be said of it."""
@@ -100,7 +101,11 @@ class Subject:
         for value in reversed(address.values()):
             results = {value: results}
         return MetricBundle(
-            json_structure=(*address, "statistic"), dimensions=dimensions, results=results, notes=dict(notes)
+            json_structure=(*address, "statistic"),
+            dimensions=dimensions,
+            results=results,
+            notes={"area": str(extent), **notes},
+            disclaimer={"data": extent.doubt} if extent.doubt else {},
         )
 
     def series(self, metric: str, index: tuple[str, list[int]], values: Floats, units: str, long_name: str) -> Series:

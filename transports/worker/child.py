@@ -12,7 +12,7 @@ from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, Provid
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.process_tree import die_with_parent
+from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
@@ -53,7 +53,7 @@ def exec_child(directory: ExecutionDirectory) -> tuple[int, int]:
 def _settle_in(directory: ExecutionDirectory, supervisor: int, report: int) -> int:
     """Leave the parent's session, streams, signals and descriptors behind; return the report's descriptor."""
     os.setsid()
-    die_with_parent()
+    end_with_parent()
     if os.getppid() != supervisor:  # it died before the kernel was asked to tell
         os._exit(1)
     for number in _RESET_SIGNALS:
@@ -100,7 +100,7 @@ def main(directory_path: str, report_descriptor: str) -> NoReturn:
     """Import the provider, say so, run the diagnostic: the life of a fresh child."""
     report = int(report_descriptor)
     os.set_inheritable(report, False)
-    die_with_parent()
+    end_with_parent()
     directory = ExecutionDirectory(Path(directory_path))
     envelope = directory.read_envelope()
     provider = _import_or_report(envelope.provider, report)

@@ -1,0 +1,220 @@
+"""The command `climate-ref-prefect`: thin doors to the flows and the store, for people in a shell."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.store import open_store
+from climate_ref_prefect.store.values import ExecutionRow
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.transports.inline import InlineTransport
+    from climate_ref_prefect.transports.local import LocalTransport
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Run Climate-REF diagnostics on Prefect.",
+)
+database = typer.Typer(no_args_is_help=True, help="The database.")
+app.add_typer(database, name="db")
+console = Console()
+
+FAILED = 1
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+Data = Annotated[str, typer.Option(help="Directory with a CMIP6 tree, or `sample`.")]
+Providers = Annotated[list[str], typer.Option("--provider", help="Installed provider, or module:attribute.")]
+Diagnostics = Annotated[list[str] | None, typer.Option("--diagnostic", help="Slug; all if left out.")]
+TransportName = Annotated[Literal["inline", "local"], typer.Option(help="Where executions run.")]
+Cpu = Annotated[int | None, typer.Option(min=1, help="Processors that `local` may use; all if left out.")]
+MemoryMb = Annotated[int | None, typer.Option(min=1, help="MiB that `local` may use; all if left out.")]
+RerunOption = Annotated[Literal["none", "failed", "all"], typer.Option(help="What to run although it is settled.")]
+
+
+@app.command()
+def solve(  # noqa: PLR0917 - they are options, given by name
+    data: Data = "sample",
+    providers: Providers = ["demo"],  # noqa: B006 - typer shows it and never changes it
+    diagnostics: Diagnostics = None,
+    transport: TransportName = "local",
+    cpu: Cpu = None,
+    memory_mb: MemoryMb = None,
+    rerun: RerunOption = "none",
+) -> None:
+    """Run whatever is not up to date."""
+    from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
+
+    report = flows.solve(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
+    console.print(report)
+    if not report.ok:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def plan(  # noqa: PLR0917 - they are options, given by name
+    data: Data = "sample",
+    providers: Providers = ["demo"],  # noqa: B006 - typer shows it and never changes it
+    diagnostics: Diagnostics = None,
+    transport: TransportName = "local",
+    cpu: Cpu = None,
+    memory_mb: MemoryMb = None,
+    rerun: RerunOption = "none",
+) -> None:
+    """Say what `solve` would run, and how much of what; run nothing."""
+    from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
+
+    console.print(flows.plan.fn(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun))
+
+
+@app.command()
+def status(limit: Annotated[int, typer.Option(min=0, help="How many executions to list.")] = 20) -> None:
+    """Show what is under way and what came of the latest executions."""
+    from climate_ref_prefect.flows.workspace import lock_holder  # noqa: PLC0415
+
+    settings = _existing()
+    holder = lock_holder(settings)
+    with open_store(settings.store_url) as store:
+        counts, rows = store.counts(), store.executions(limit=limit)
+    running = f"process {holder.pid} on {holder.host} coordinates" if holder else "no coordinator runs"
+    console.print(
+        f"{settings.home_directory}: {running}. Executions: {counts.unfinished} unfinished, "
+        f"{counts.successful} successful, {counts.failed_retryable} failed and retryable, "
+        f"{counts.failed_for_good} failed for good. Groups: {counts.groups}, of which {counts.dirty_groups} to be run."
+    )
+    table = Table("execution", "attempt", "status", "seconds", "MiB", "message")
+    for row in rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+
+
+@app.command()
+def log(execution: Annotated[int, typer.Argument(help="Number of the execution.")]) -> None:
+    """Print what an execution printed and logged."""
+    settings = _existing()
+    with open_store(settings.store_url) as store:
+        rows = store.executions(execution_ids=[execution])
+    if not rows:
+        raise BadInputError(f"There is no execution {execution}; `climate-ref-prefect status` lists the latest.")
+    path = _log_path(settings, rows[0])
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 16):
+            sys.stdout.buffer.write(chunk)
+
+
+@app.command()
+def cancel() -> None:
+    """Stop the coordinator of this state directory, and with it all that it runs; `solve` takes it up again."""
+    from climate_ref_prefect.flows.workspace import lock_holder  # noqa: PLC0415
+
+    settings = _existing()
+    holder = lock_holder(settings)
+    if holder is None:
+        console.print(f"No coordinator works on {settings.home_directory}: there is nothing to cancel.")
+        return
+    if holder.host != socket.gethostname():
+        raise BadInputError(
+            f"The coordinator is process {holder.pid} on {holder.host}: run `climate-ref-prefect cancel` there, "
+            f"or cancel its flow run {holder.flow_run_id} in Prefect's UI."
+        )
+    os.kill(holder.pid, signal.SIGTERM)
+    console.print(f"Told process {holder.pid} to stop. What it ran is stopped, too, and stays to be run again.")
+
+
+@app.command()
+def server(port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 4200) -> None:
+    """Start the Prefect server of this state directory, to look at its flow runs; Ctrl-C ends it."""
+    from climate_ref_prefect.flows.server import serve  # noqa: PLC0415
+
+    settings = Settings()
+    console.print(f"Prefect's UI: http://127.0.0.1:{port}")
+    serve(settings.home_directory, port)
+
+
+@app.command()
+def demo(
+    cpu: Cpu = None,
+    transport: TransportName = "local",
+) -> None:
+    """Run the demo provider on real data, with a Prefect server of its own that records it."""
+    from climate_ref_prefect.flows.demo import run_demo  # noqa: PLC0415
+
+    if not run_demo(Settings(), _transport(transport, cpu, None), console):
+        raise typer.Exit(FAILED)
+
+
+@database.command()
+def upgrade() -> None:
+    """Bring the database to the schema of this version."""
+    from climate_ref_prefect.store.migration import upgrade_database  # noqa: PLC0415
+
+    console.print(f"The database is at revision {upgrade_database(Settings().store_url)}.")
+
+
+def main() -> NoReturn:
+    """Run the command: errors that were foreseen are told in a line, with exit code 1, or 2 for bad input."""
+    try:
+        app()
+    except BadInputError as error:
+        _fail(error, BAD_INPUT)
+    except ClimateRefPrefectError as error:
+        _fail(error, FAILED)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"climate-ref-prefect: {error}", style="red", markup=False)
+    sys.exit(code)
+
+
+def _existing() -> Settings:
+    settings = Settings()
+    if settings.database_url is None and not (settings.home_directory / "climate-ref-prefect.db").exists():
+        raise BadInputError(
+            f"Nothing has been run in {settings.home_directory} yet. "
+            "CLIMATE_REF_PREFECT_HOME names another state directory."
+        )
+    return settings
+
+
+def _transport(name: str, cpu: int | None, memory_mb: int | None) -> "InlineTransport | LocalTransport":
+    from climate_ref_prefect.transports.inline import InlineTransport  # noqa: PLC0415
+    from climate_ref_prefect.transports.local import LocalTransport  # noqa: PLC0415
+
+    return InlineTransport() if name == "inline" else LocalTransport(cpu=cpu, memory_mb=memory_mb)
+
+
+def _cells(row: ExecutionRow) -> tuple[str, ...]:
+    outcome = row.status if row.successful is None else "success" if row.successful else str(row.failure_kind)
+    return (
+        f"{row.label} #{row.execution_id}",
+        str(row.attempt),
+        outcome,
+        "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
+        "" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.0f}",
+        (row.failure_message or "").partition("\n")[0],
+    )
+
+
+def _log_path(settings: Settings, row: ExecutionRow) -> Path:
+    candidates = [settings.scratch_directory / row.fragment / "run.log"]
+    if row.results_path is not None:
+        candidates.insert(0, Path(row.results_path) / "run.log")
+    for path in candidates:
+        if path.exists():
+            return path
+    raise BadInputError(f"Execution {row.execution_id} has left no log (looked at {candidates[-1]}).")

@@ -1,0 +1,137 @@
+"""A Prefect server of one's own: the settings that make its record of task runs complete, and how to start it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Final, NoReturn
+
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.transports.worker.process_tree import end_with_parent
+
+SERVER_SETTINGS: Final[Mapping[str, str]] = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "500",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+}
+"""
+What a server needs to record thousands of task runs: docs/how-to/prefect-server.md says why each.
+
+The last two switch off automations and the event feed, which compete for the same queue.
+"""
+
+_READY_SECONDS: Final = 90.0
+_STOP_SECONDS: Final = 15.0
+
+
+class ServerError(ClimateRefPrefectError):
+    """A Prefect server did not start."""
+
+
+class LocalServer:
+    """A running Prefect server on the loopback interface."""
+
+    def __init__(self, port: int) -> None:
+        self.ui_url = f"http://127.0.0.1:{port}"
+        self.api_url = f"{self.ui_url}/api"
+
+
+def server_home(home: Path) -> Path:
+    """Return where the server that belongs to a state directory keeps its database."""
+    return home / "prefect"
+
+
+@contextmanager
+def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
+    """
+    Run a Prefect server for as long as the context lasts, and point this process at it.
+
+    Parameters
+    ----------
+    home
+        State directory; the server's own database and log lie below it, and stay there.
+    port
+        On the loopback interface; any free one if left out.
+
+    Raises
+    ------
+    ServerError
+        If it does not answer in time; names its log.
+    """
+    directory = server_home(home)
+    directory.mkdir(parents=True, exist_ok=True)
+    server = LocalServer(port or _free_port())
+    log_path = directory / "server.log"
+    with log_path.open("ab") as log:
+        process = _start(directory, server, log)
+        try:
+            _wait_until_ready(server, process, log_path)
+            with temporary_settings({PREFECT_API_URL: server.api_url}):
+                yield server
+        finally:
+            _stop(process)
+
+
+def serve(home: Path, port: int) -> NoReturn:
+    """Become the server that belongs to a state directory: what `climate-ref-prefect server` does."""
+    directory = server_home(home)
+    directory.mkdir(parents=True, exist_ok=True)
+    arguments = _command(port)
+    os.execve(arguments[0], arguments, {**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(directory)})  # noqa: S606
+
+
+def _command(port: int) -> list[str]:
+    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def _start(directory: Path, server: LocalServer, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    port = int(server.ui_url.rpartition(":")[2])
+    return subprocess.Popen(  # noqa: S603 - our own arguments
+        _command(port),
+        env={**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(directory)},
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        preexec_fn=lambda: end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - nothing else runs yet that could hold a lock
+    )
+
+
+def _wait_until_ready(server: LocalServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    give_up_at = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < give_up_at and process.poll() is None:
+        with (
+            suppress(urllib.error.URLError, ConnectionError, TimeoutError),
+            urllib.request.urlopen(f"{server.api_url}/health", timeout=2),  # noqa: S310 - our own loopback address
+        ):
+            return
+        time.sleep(0.2)
+    ended = f"ended with code {process.returncode}" if process.returncode is not None else "does not answer"
+    raise ServerError(f"The Prefect server {ended}. Its log: {log}")
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

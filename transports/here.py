@@ -1,0 +1,54 @@
+"""What `inline` and `local` share: executions that are child processes of this machine."""
+
+import threading
+from abc import abstractmethod
+from pathlib import Path
+from typing import Final
+
+from pydantic import PrivateAttr
+
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.children import Children
+from climate_ref_prefect.transports.packing import Packing
+from climate_ref_prefect.transports.port import Ended, Submission
+
+_OPENING: Final = threading.Lock()
+"""The thread that waits and those that submit may be the first at the same time."""
+
+
+class HereTransport(TransportModel):
+    """Runs executions on this machine, as many at once as a packing admits."""
+
+    _children: Children | None = PrivateAttr(default=None)
+
+    @abstractmethod
+    def packing(self) -> Packing[Path]:
+        """Return what says which executions may run together."""
+
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        """Queue an execution; it starts as soon as the packing admits it."""
+        submission = Submission(transport=self.name, directory=directory.resolve())
+        self._open().submit(submission, self.check(resources))
+        return submission
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        """Return what has ended, waiting up to `timeout_seconds` for the first."""
+        return self._open().wait(timeout_seconds)
+
+    def cancel(self, submission: Submission) -> None:
+        """Stop an execution with its whole process tree, or keep it from starting."""
+        self._open().cancel(submission.directory)
+
+    def close(self, timeout_seconds: float = 10.0) -> None:
+        """Stop all that runs and the providers' servers."""
+        with _OPENING:
+            children, self._children = self._children, None
+        if children is not None:
+            children.close(timeout_seconds)
+
+    def _open(self) -> Children:
+        with _OPENING:
+            if self._children is None:
+                self._children = Children(self.packing())
+            return self._children

@@ -1,13 +1,13 @@
 """What Prefect's UI shows of a solve beside its task runs: progress, the tables and some plots."""
 
 import base64
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 from prefect.artifacts import (
-    create_image_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -38,7 +38,7 @@ class Progress:
 
     def report(self, *, done: int, failed: int, unfinished: int) -> None:
         """Show how far it is."""
-        percent = 100.0 * done / self._total if self._total else 100.0
+        percent = round(100.0 * done / self._total, 1) if self._total else 100.0
         if self._artifact is None:
             created = create_progress_artifact(percent, key="solve-progress", description="Executions done")
             assert isinstance(created, UUID)  # noqa: S101 - it is awaitable in an async context only
@@ -50,18 +50,12 @@ class Progress:
 
 def leave_artifacts(report: SolveReport) -> None:
     """Leave the results of a solve where the UI shows them."""
+    create_markdown_artifact(_results_page(report), key="solve-results", description=report.headline())
+    if not report.executions:
+        return
     rows = [dict(zip(SUMMARY_COLUMNS, cells, strict=True)) for cells in summary_cells(report.summary())]
-    create_table_artifact(rows, key="solve-summary", description=f"{report.headline()} Asked against used.")
+    create_table_artifact(rows, key="solve-summary", description="By diagnostic: asked against used.")
     create_table_artifact(_execution_cells(report), key="solve-executions", description="Every attempt.")
-    plots = list(_plots(report))
-    for number, plot in enumerate(plots):
-        encoded = base64.b64encode(plot.read_bytes()).decode()
-        create_image_artifact(f"data:image/png;base64,{encoded}", key=f"solve-plot-{number + 1}", description=str(plot))
-    create_markdown_artifact(
-        f"Results lie in `{report.results_directory}`, one directory per execution.",
-        key="solve-results",
-        description="Where the results are.",
-    )
 
 
 def leave_plan(plan: Plan) -> None:
@@ -81,6 +75,20 @@ def leave_plan(plan: Plan) -> None:
         description=f"{len(plan.executions)} executions, at most {plan.cpu_hours:.1f} CPU hours, "
         f"the largest with {plan.largest_memory_mb} MiB; {plan.up_to_date} groups are up to date.",
     )
+
+
+def _results_page(report: SolveReport) -> str:
+    """
+    Say where the results lie, and show some plots.
+
+    They are part of the page: below an image artifact of its own the UI prints its address, here all of its data.
+    """
+    parts = [report.headline(), f"Results lie in `{report.results_directory}`, one directory per execution."]
+    for plot in _plots(report):
+        encoded = base64.b64encode(plot.read_bytes()).decode()
+        path = os.path.relpath(plot, report.results_directory)
+        parts += [f"`{path}`", f"![{plot.stem}](data:image/png;base64,{encoded})"]
+    return "\n\n".join(parts)
 
 
 def _execution_cells(report: SolveReport) -> list[dict[str, str]]:

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from climate_ref_prefect.diagnostics.catalogue import Catalogue, DataGroup
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.policy import Standing
@@ -20,7 +19,6 @@ from climate_ref_prefect.transports.worker.client import ProviderCodeError
 
 Rerun = Literal["none", "failed", "all"]
 """What runs although it has been settled on the same inputs: nothing, what was given up, or everything."""
-_GROWS: Final = (FailureKind.OUT_OF_MEMORY, FailureKind.TIMEOUT)
 
 
 class PlannedExecution(FrozenModel):
@@ -182,13 +180,13 @@ def _was_given_up(history: GroupHistory) -> bool:
 
 
 def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecution:
-    """Take up where an earlier solve left off; what is run again on request begins anew."""
+    """Take up where an earlier solve left off, with what has grown; what is run again on request begins anew."""
     if history.last_execution_id is None:
         return item
     if history.last_retryable is False:
         return item.model_copy(update={"replaces": history.last_execution_id})
     resources = item.resources
-    if history.last_asked is not None and history.last_failure in _GROWS:
+    if history.last_asked is not None:
         resources = resources.model_copy(
             update={
                 "memory_mb": max(resources.memory_mb, history.last_asked.memory_mb),

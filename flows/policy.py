@@ -1,5 +1,6 @@
 """What is made of an outcome: the classification, what grows, and the dirty rule. The one place that decides."""
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -162,7 +163,7 @@ class RetryPolicy(FrozenModel):
 
     def _larger(self, given: ResourceHint, grows: Resource) -> ResourceHint:
         if grows == "memory":
-            memory_mb = int(given.memory_mb * self.growth_factor)
+            memory_mb = math.ceil(given.memory_mb * self.growth_factor)
             return given.model_copy(update={"memory_mb": max(given.memory_mb, _capped(memory_mb, self.max_memory_mb))})
         wall_clock = _capped(given.wall_clock * self.growth_factor, self.max_wall_clock)
         return given.model_copy(update={"wall_clock": max(given.wall_clock, wall_clock)})

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
-from climate_ref_prefect.diagnostics.errors import UnknownNameError
+from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription, find_provider
@@ -57,25 +57,41 @@ def load_providers(
     ------
     UnknownNameError
         If a name is no entry point; lists those that are.
+    BadInputError
+        If two different providers have the same slug.
     """
-    references = {name: find_provider(name) for name in dict.fromkeys(names)}
+    references: dict[ProviderReference, str] = {}
+    for name in names:
+        references.setdefault(find_provider(name), name)
     servers: list[ProviderServer] = []
     loaded: list[LoadedProvider] = []
     broken: list[BrokenProvider] = []
     try:
-        for name, reference in references.items():
+        for reference, name in references.items():
             servers.append(ProviderServer(reference))
             try:
                 servers[-1].wait_until_ready(import_deadline_seconds)
-                loaded.append(LoadedProvider(reference, servers[-1].describe(_ANSWER_SECONDS), servers[-1]))
+                provider = LoadedProvider(reference, servers[-1].describe(_ANSWER_SECONDS), servers[-1])
             except ProviderImportError as error:
                 broken.append(BrokenProvider(name=name, failure=error.failure))
             except ProviderCodeError as error:
                 broken.append(BrokenProvider(name=name, failure=code_failure(error)))
+            else:
+                _check_slug(provider, loaded)
+                loaded.append(provider)
         yield loaded, broken
     finally:
         for server in servers:
             server.close()
+
+
+def _check_slug(provider: LoadedProvider, others: Iterable[LoadedProvider]) -> None:
+    for other in others:
+        if other.description.slug == provider.description.slug:
+            raise BadInputError(
+                f"{other.reference.target} and {provider.reference.target} both call themselves "
+                f"{provider.description.slug!r}: their executions could not be told apart."
+            )
 
 
 def code_failure(error: ProviderCodeError) -> ExecutionFailure:

@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from pydantic import ValidationError
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, ResultValidationError
 from climate_ref_prefect.diagnostics.outcome import FileRecord
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
@@ -42,7 +44,7 @@ def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], targe
     PublishError
         If a file differs from the manifest, or is not in it.
     ResultValidationError
-        If the output bundle names something outside its directory.
+        If the output bundle is none, or names something outside its directory.
     OSError
         If the file system does not take it; nothing is then visible at `target`.
     """
@@ -61,7 +63,10 @@ def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], targe
 
 
 def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
-    outputs = OutputBundle.model_validate_json((output / OUTPUT_BUNDLE).read_bytes())
+    try:
+        outputs = OutputBundle.model_validate_json((output / OUTPUT_BUNDLE).read_bytes())
+    except ValidationError as error:
+        raise ResultValidationError(f"{output / OUTPUT_BUNDLE} is no output bundle: {error}") from error
     check_files(outputs, output)
     names = {METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES} | {file.filename for _, _, file in outputs.files()}
     records = {record.path: record for record in manifest}
@@ -89,7 +94,7 @@ def _verify(target: Path, wanted: Iterable[FileRecord]) -> None:
 
 
 def _check(path: Path, record: FileRecord) -> None:
-    if not path.is_file() or describe_file(path, record.path) != record:
+    if path.is_symlink() or not path.is_file() or describe_file(path, record.path) != record:
         raise PublishError(f"{path} is not the file that the worker left (size or SHA-256 differ).")
 
 

@@ -43,6 +43,9 @@ class SolveReport(FrozenModel):
     seconds: float
     """From the start to the last result in the store."""
 
+    running_seconds: float
+    """The part of it that the lifecycle took: all but taking stock of data, providers and earlier executions."""
+
     results_directory: str
 
     @property

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, NoReturn
 
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
@@ -25,15 +27,19 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_UI_API_URL": "/api",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
 """
 What a server needs to record thousands of task runs: docs/how-to/prefect-server.md says why each.
 
-The last two switch off automations and the event feed, which compete for the same queue.
+Triggers and the event persister stand for automations and the event feed, which compete for the same queue. The
+address of the API is relative, because Prefect's default is port 4200 whatever port the server has.
 """
 
 _READY_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 15.0
+_DRAIN_SECONDS: Final = 10.0
 
 
 class ServerError(ClimateRefPrefectError):
@@ -81,6 +87,7 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
             with temporary_settings({PREFECT_API_URL: server.api_url}):
                 yield server
         finally:
+            _send_what_is_queued()
             _stop(process)
 
 
@@ -120,6 +127,12 @@ def _wait_until_ready(server: LocalServer, process: "subprocess.Popen[bytes]", l
         time.sleep(0.2)
     ended = f"ended with code {process.returncode}" if process.returncode is not None else "does not answer"
     raise ServerError(f"The Prefect server {ended}. Its log: {log}")
+
+
+def _send_what_is_queued() -> None:
+    """Empty Prefect's queues while the server is there: at the end of the process they would try for a minute."""
+    for queued in (APILogWorker, EventsWorker):
+        queued.drain_all(timeout=_DRAIN_SECONDS)
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -1,4 +1,8 @@
-"""The flows that people start: `solve`, `plan` and `run_diagnostic`."""
+"""
+The flows that people start: `solve`, `plan` and `run_diagnostic`.
+
+Their docstrings have `Args`, unlike all others: Prefect shows the descriptions in its forms, and reads no other style.
+"""
 
 import time
 from collections.abc import Sequence
@@ -38,18 +42,12 @@ def solve(
     """
     Run whatever is not up to date: providers x data -> plan -> lifecycle.
 
-    Parameters
-    ----------
-    data
-        A directory with a CMIP6 tree, or `sample` for the data of the package `esmvaltool-sample-data`.
-    providers
-        Names of installed providers, or `module:attribute`.
-    diagnostics
-        Slugs of the diagnostics to run; none for all.
-    transport
-        Where executions run.
-    rerun
-        What to run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
+    Args:
+        data: A directory with a CMIP6 tree, or `sample` for the data of the package `esmvaltool-sample-data`.
+        providers: Names of installed providers, or `module:attribute`.
+        diagnostics: Slugs of the diagnostics to run; none for all.
+        transport: Where executions run.
+        rerun: What to run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
     """
     return _solve(data, providers, diagnostics, transport, rerun=rerun)
 
@@ -67,16 +65,14 @@ def run_diagnostic(
     """
     Run one diagnostic on one group of data sets.
 
-    Parameters
-    ----------
-    diagnostic
-        Slug of the diagnostic.
-    key
-        Key of the group, as `plan` shows it, for example `CanESM5.historical.r1i1p1f1.Amon`.
-    provider
-        Name of an installed provider, or `module:attribute`.
-    data, transport, rerun
-        As for `solve`; by default it runs although it may be up to date.
+    Args:
+        diagnostic: Slug of the diagnostic, for example `annual-cycle`.
+        key: Key of the group, as `plan` shows it, for example `CanESM5.historical.r1i1p1f1.Amon.ta.gn`.
+        provider: Name of an installed provider, or `module:attribute`.
+        data: A directory with a CMIP6 tree, or `sample` for the data of the package `esmvaltool-sample-data`.
+        transport: Where the execution runs.
+        rerun: Whether to run it although it is settled on the same inputs: `none` for no, `failed` if it was given up,
+            or `all` for yes.
     """
     return _solve(data, [provider], [diagnostic], transport, rerun=rerun, key=key)
 
@@ -92,7 +88,12 @@ def plan(
     """
     Say what `solve` with the same parameters would run, and how much of what; submits nothing.
 
-    Parameters are those of `solve`.
+    Args:
+        data: A directory with a CMIP6 tree, or `sample` for the data of the package `esmvaltool-sample-data`.
+        providers: Names of installed providers, or `module:attribute`.
+        diagnostics: Slugs of the diagnostics to run; none for all.
+        transport: Where executions would run.
+        rerun: What would run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
     """
     with open_workspace(Settings(), coordinating=False) as workspace:
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun)
@@ -118,14 +119,17 @@ def _solve(
         watcher = Watcher(Progress(len(planned.executions)))
         lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
         watcher.follow(lifecycle)
+        planned_at = time.monotonic()
         lifecycle.run(planned.executions)
-        seconds = time.monotonic() - began
+        watcher.finish()
+        ended = time.monotonic()
         report = SolveReport(
             plan=planned,
             executions=read_rows(workspace.store, lifecycle.execution_ids),
             leftovers=leftovers,
             recorded=ledger.wait_until_recorded(),
-            seconds=seconds,
+            seconds=ended - began,
+            running_seconds=ended - planned_at,
             results_directory=str(workspace.results),
         )
     get_run_logger().info(report.headline())

@@ -43,14 +43,22 @@ class Watcher:
         if time.monotonic() < self._next or self._lifecycle is None:
             return
         self._next = time.monotonic() + _EVERY_SECONDS
-        finished = self._lifecycle.finished
-        self._progress.report(
-            done=sum(finished.values()) - finished[Decision.RETRY],
-            failed=finished[Decision.GIVE_UP] + finished[Decision.RETRY_LATER],
-            unfinished=self._lifecycle.unfinished,
-        )
+        self._report(self._lifecycle)
         if flow_run.id is None:
             return
         state = self._client.read_flow_run(flow_run.id).state
         if state is not None and (state.is_cancelling() or state.is_cancelled()):
             raise CancelledRun("The flow run was cancelled.")
+
+    def finish(self) -> None:
+        """Report the end, where there was anything to do."""
+        if self._lifecycle is not None and any(self._lifecycle.finished.values()):
+            self._report(self._lifecycle)
+
+    def _report(self, lifecycle: Lifecycle) -> None:
+        finished = lifecycle.finished
+        self._progress.report(
+            done=sum(finished.values()) - finished[Decision.RETRY],
+            failed=finished[Decision.GIVE_UP] + finished[Decision.RETRY_LATER],
+            unfinished=lifecycle.unfinished,
+        )

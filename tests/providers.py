@@ -1,6 +1,7 @@
 """Providers for tests: diagnostics that do, on request, what diagnostics do at their worst."""
 
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
+from climate_ref_prefect.transports.worker.documents import process_start
 
 PER_DATASET = DataRequirement(group_by=("source_id", "table_id"))
 SMALL = ResourceHint(memory_mb=256, wall_clock=timedelta(seconds=60))
@@ -58,7 +60,7 @@ class Writing(Diagnostic):
     resources = SMALL
 
     def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
-        print(f"writing for {definition.key}")
+        print(f"writing for {definition.key}")  # noqa: T201 - this goes to run.log
         (output_directory / "values.txt").write_text("1 2 3\n")
         source = definition.selectors.get("source_id", "any")
         return ExecutionResult(
@@ -106,25 +108,76 @@ def kill_self(_: Path) -> None:
 
 
 def hang(_: Path) -> None:
-    print("hanging", flush=True)
+    print("hanging", flush=True)  # noqa: T201 - this goes to run.log
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(600)
 
 
+def wait_for(*paths: Path) -> None:
+    while not all(path.exists() for path in paths):
+        time.sleep(0.01)
+
+
+def note_process(path: Path) -> None:
+    """Write the pid and the start time of this process; the file is complete once it is there."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(f"{os.getpid()} {process_start(os.getpid())}")
+    temporary.rename(path)
+
+
 def leave_tree(output: Path, then: Callable[[Path], None]) -> None:
-    """Start grandchildren that detach in every way known, note their pids, then go on."""
-    script = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(600)"
-    for number in range(2):
-        subprocess.Popen([sys.executable, "-c", script, str(output / f"pid{number}")], start_new_session=True)
+    """Start grandchildren that detach in every way known, note which they are, then go on."""
+    notes = [output / f"pid{number}" for number in range(3)]
+    script = (
+        "import pathlib, sys, time; from tests.providers import note_process;"
+        "note_process(pathlib.Path(sys.argv[1])); time.sleep(600)"
+    )
+    for note in notes[:2]:
+        subprocess.Popen([sys.executable, "-c", script, str(note)], start_new_session=True)
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            (output / "pid2").write_text(str(os.getpid()))
+            note_process(notes[2])
             os.execve("/bin/sleep", ["sleep", "600"], {})
         os._exit(0)
-    while not all((output / f"pid{number}").exists() for number in range(3)):
-        time.sleep(0.01)
+    wait_for(*notes)
     then(output)
+
+
+def leave_chain(output: Path) -> None:
+    """Start a chain of detached processes, each the only parent of the next, then stay."""
+    notes = [output / f"pid{number}" for number in range(4)]
+    for note in notes:
+        if os.fork():
+            break
+        os.setsid()
+        note_process(note)
+    wait_for(*notes)
+    time.sleep(600)
+
+
+def wait_to_go(output: Path) -> None:
+    """Say that it has started, then wait to be told to go on."""
+    (output / "started").touch()
+    wait_for(output / "go")
+
+
+def work(_: Path) -> None:
+    """Use processor and memory for long enough to be measured."""
+    block = bytearray(os.urandom(40 << 20))
+    end = time.process_time() + 0.3
+    while time.process_time() < end:
+        block[0] ^= 1
+
+
+def name_badly(output: Path) -> None:
+    (Path(os.fsdecode(os.fsencode(output) + b"/\xff.txt"))).touch()
+
+
+def fill_disk(output: Path) -> None:
+    with (output / "filling").open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * (1 << 16))
 
 
 def allocate(output: Path) -> None:
@@ -137,7 +190,7 @@ def allocate(output: Path) -> None:
 def print_much(_: Path) -> None:
     line = "x" * (1 << 20)
     for _number in range(300):
-        print(line)
+        print(line)  # noqa: T201 - this goes to run.log
 
 
 def see_state(_: Path) -> None:
@@ -154,8 +207,8 @@ def escape_by_link(output: Path) -> ExecutionResult:
     )
 
 
-def report_threads(output: Path) -> None:
-    (output / "threads").write_text(os.environ["OMP_NUM_THREADS"])
+def report_environment(output: Path) -> None:
+    (output / "environment").write_text(json.dumps(dict(os.environ)))
 
 
 ONE_SECOND = ResourceHint(memory_mb=256, wall_clock=timedelta(seconds=1))
@@ -182,6 +235,11 @@ provider = DiagnosticProvider(
         Behaving("tree-hang", lambda output: leave_tree(output, hang), ONE_SECOND),
         Behaving("tree-crash", lambda output: leave_tree(output, segfault)),
         Behaving("tree-long", lambda output: leave_tree(output, lambda _: time.sleep(600))),
+        Behaving("chain-long", leave_chain),
+        Behaving("wait-to-go", wait_to_go),
+        Behaving("work", work),
+        Behaving("bad-name", name_badly),
+        Behaving("fill-disk", fill_disk),
         Behaving("allocate", allocate),
         Behaving("print-much", print_much),
         Behaving("not-a-result", lambda _: {"set": {1, 2}}),
@@ -192,7 +250,7 @@ provider = DiagnosticProvider(
         )),
         Behaving("link", escape_by_link),
         Behaving("state", see_state),
-        Behaving("threads", report_threads, ResourceHint(memory_mb=256, cpu=2)),
+        Behaving("environment", report_environment),
         Command("command", "echo from the command"),
         Command("command-fails", "echo broken >&2; exit 3"),
         Command("command-killed", "kill -9 $$"),

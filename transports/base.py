@@ -1,12 +1,17 @@
 """What the adapters share: a frozen model of settings, with the state of an open transport beside it."""
 
+from pathlib import Path
+
 from pydantic import Field
 
-from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, WorkerLimits
+from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.port import Death, Submission
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.supervisor import refuse, refuse_unreadable
 
 
 class TransportModel(FrozenModel):
@@ -32,6 +37,10 @@ class TransportModel(FrozenModel):
         return None
 
 
-def never_ran(envelope: ExecutionEnvelope, kind: FailureKind, message: str) -> ExecutionOutcome:
-    """Return the outcome of an execution that was ended before it began."""
-    return ExecutionOutcome(execution_id=envelope.execution_id, failure=ExecutionFailure(kind=kind, message=message))
+def cancelled_early(directory: Path) -> ExecutionOutcome:
+    """Return the outcome of an execution that was cancelled before it began."""
+    try:
+        envelope = ExecutionDirectory(directory).read_envelope()
+    except (OSError, ValueError, ClimateRefPrefectError) as error:
+        return refuse_unreadable(error)
+    return refuse(envelope, FailureKind.CANCELLED, "Cancelled before it had started.")

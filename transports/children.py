@@ -9,16 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.base import never_ran
+from climate_ref_prefect.transports.base import cancelled_early
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
-from climate_ref_prefect.transports.worker.client import ProviderImportError, RunningExecution
+from climate_ref_prefect.transports.worker.client import RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.execute import ServerPool, fail_import, supervisor_died
-from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable
+from climate_ref_prefect.transports.worker.execute import ServerPool, begin, finish
 
 _STARTING_AT_ONCE = 8
 
@@ -50,8 +48,10 @@ class Children:
         self._selector.register(self._wake_reading, selectors.EVENT_READ)
 
     def submit(self, submission: Submission, resources: ResourceHint) -> None:
-        """Queue an execution."""
+        """Queue an execution; one that is here already is not taken twice."""
         with self._lock:
+            if submission.directory in self._submissions:
+                return
             self._submissions[submission.directory] = submission
             self._packing.add(submission.directory, resources)
             self._start_what_fits()
@@ -80,8 +80,7 @@ class Children:
                 return
             self._cancelled.add(directory)
             if self._packing.is_waiting(directory):
-                envelope = ExecutionDirectory(directory).read_envelope()
-                self._end(directory, never_ran(envelope, FailureKind.CANCELLED, "Cancelled before it had started."))
+                self._end(directory, cancelled_early(directory))
             elif running := self._running.get(directory):
                 running.cancel()
 
@@ -91,7 +90,7 @@ class Children:
         with self._lock:
             for directory in list(self._submissions):
                 self.cancel(directory)
-        while self._submissions and monotonic() < give_up_at:
+        while self._running and monotonic() < give_up_at:
             self.wait(min(0.2, max(0.0, give_up_at - monotonic())))
         with self._lock:
             self._closed = True
@@ -108,20 +107,11 @@ class Children:
             self._starters.submit(self._start, directory)
 
     def _start(self, directory: Path) -> None:
-        execution = ExecutionDirectory(directory)
-        try:
-            envelope = execution.read_envelope()
-        except (OSError, ValueError, ClimateRefPrefectError) as error:
-            self._end(directory, refuse_unreadable(error))
-            return
-        try:
-            running = self._servers.start(execution, envelope)
-        except ProviderImportError as error:
-            self._end(directory, fail_import(execution, envelope, error))
-        except OSError as error:
-            self._end(directory, never_ran(envelope, FailureKind.SYSTEM_ERROR, f"It could not be started: {error}"))
+        begun = begin(ExecutionDirectory(directory), self._servers)
+        if isinstance(begun, RunningExecution):
+            self._listen(directory, begun)
         else:
-            self._listen(directory, running)
+            self._end(directory, begun)
 
     def _listen(self, directory: Path, running: RunningExecution) -> None:
         with self._lock:
@@ -137,10 +127,9 @@ class Children:
         running = self._running[directory]
         if running.receive():
             self._selector.unregister(running)
-            outcome = running.outcome()
-            self._end(directory, outcome or supervisor_died(running.directory.read_envelope()))
+            self._end(directory, finish(running))
 
-    def _end(self, directory: Path, outcome: ExecutionOutcome | None) -> None:
+    def _end(self, directory: Path, outcome: ExecutionOutcome) -> None:
         with self._lock:
             if self._closed:
                 return

@@ -1,14 +1,13 @@
 """Drives one open transport for many waiting threads, and settles what each end means."""
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, SchemaMismatchError
 from climate_ref_prefect.diagnostics.outcome import (
     ExecutionFailure,
     ExecutionOutcome,
@@ -18,6 +17,7 @@ from climate_ref_prefect.diagnostics.outcome import (
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.port import Ended, Submission, SubmissionError, Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable
 from climate_ref_prefect.transports.worker.verdict import judge_memory
 
 _POLL_SECONDS: Final = 0.2
@@ -38,16 +38,18 @@ class TransportDriver:
     transport
         Opened by the first submission and closed by `close`.
     sleep
-        How to pause between tries of a submission; for tests.
+        How to pause between tries of a submission, for tests; none to pause until it is closed at the latest.
     """
 
-    def __init__(self, transport: Transport, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, transport: Transport, sleep: Callable[[float], object] | None = None) -> None:
         self._transport = transport
-        self._sleep = sleep
         self._futures: dict[Path, Future[Ended]] = {}
         self._submissions: dict[Path, Submission] = {}
         self._lock = threading.Lock()
+        self._submitting = threading.Lock()
         self._closing = threading.Event()
+        self._sleep = sleep or self._closing.wait
+        self._broken: Exception | None = None
         self._poller: threading.Thread | None = None
 
     def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
@@ -73,23 +75,25 @@ class TransportDriver:
 
     def close(self, timeout_seconds: float) -> None:
         """Close the transport, then let go of whoever still waits."""
-        self._closing.set()
+        with self._submitting:  # what is submitted after the transport was closed would open it again
+            self._closing.set()
         if self._poller is not None:
             self._poller.join()
         self._transport.close(timeout_seconds)
         self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
 
     def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
-        future: Future[Ended] = Future()
         with self._lock:
-            if self._closing.is_set():
-                raise TransportClosedError("The transport is closed.")
-            self._futures[directory] = future  # before it is submitted: it may end before that returns
+            self._refuse_if_closed()
+            if directory in self._futures:  # it was delivered twice, and both hear how it ends
+                return self._futures[directory]
+            future = self._futures[directory] = Future()  # before it is submitted: it may end before that returns
             self._start_polling()
         try:
             self._submissions[directory] = self._submit_patiently(directory, resources)
-        except BaseException:
-            self._futures.pop(directory, None)
+        except BaseException as error:
+            if self._futures.pop(directory, None) is not None:
+                future.set_exception(error)
             raise
         return future
 
@@ -97,13 +101,22 @@ class TransportDriver:
         pause_seconds = _FIRST_PAUSE_SECONDS
         for _ in range(_SUBMISSION_TRIES - 1):
             try:
-                return self._transport.submit(directory, resources)
+                return self._submit_once(directory, resources)
             except SubmissionError as error:
                 if not error.transient:
                     raise
             self._sleep(pause_seconds)
             pause_seconds *= 2
-        return self._transport.submit(directory, resources)
+        return self._submit_once(directory, resources)
+
+    def _submit_once(self, directory: Path, resources: ResourceHint) -> Submission:
+        with self._submitting:
+            self._refuse_if_closed()
+            return self._transport.submit(directory, resources)
+
+    def _refuse_if_closed(self) -> None:
+        if self._closing.is_set():
+            raise TransportClosedError("The transport is closed.") from self._broken
 
     def _start_polling(self) -> None:
         if self._poller is None:
@@ -115,6 +128,7 @@ class TransportDriver:
             while not self._closing.is_set():
                 self._deliver(self._transport.wait(_POLL_SECONDS))
         except Exception as error:  # noqa: BLE001 - it is handed on to everyone who waits
+            self._broken = error
             self._closing.set()
             self._fail_all(error)
 
@@ -141,11 +155,16 @@ def settle(transport: Transport, execution: ExecutionDirectory, ended: Ended) ->
     transport's explanation and the last telemetry.
     """
     outcome = ended.outcome
-    if outcome is None or _is_of_second_delivery(outcome):
-        outcome = execution.read_outcome(transport.outcome_patience_seconds) or outcome
-    if outcome is None:
-        return _explain(transport, execution, ended.submission)
-    return outcome.model_copy(update={"execution_id": execution.read_envelope().execution_id})
+    try:
+        if outcome is None or _is_of_second_delivery(outcome):
+            outcome = execution.read_outcome(transport.outcome_patience_seconds) or outcome
+        if outcome is None:
+            return _explain(transport, execution, ended.submission)
+    except (OSError, ValueError, SchemaMismatchError) as error:
+        outcome = refuse_unreadable(error)
+    with suppress(OSError, ValueError, SchemaMismatchError):  # where it cannot be read, the outcome says so
+        outcome = outcome.model_copy(update={"execution_id": execution.read_envelope().execution_id})
+    return outcome
 
 
 def _is_of_second_delivery(outcome: ExecutionOutcome) -> bool:

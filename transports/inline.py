@@ -8,13 +8,12 @@ from typing import Literal
 
 from pydantic import PrivateAttr
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.base import never_ran
+from climate_ref_prefect.transports.base import cancelled_early
 from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.here import execute_here
 
 
@@ -69,9 +68,7 @@ class InlineTransport(HereTransport):
             super().cancel(submission)
         elif submission in self._waiting:
             self._waiting.remove(submission)
-            envelope = ExecutionDirectory(submission.directory).read_envelope()
-            outcome = never_ran(envelope, FailureKind.CANCELLED, "Cancelled before it had started.")
-            self._ended.append(Ended(submission=submission, outcome=outcome))
+            self._ended.append(Ended(submission=submission, outcome=cancelled_early(submission.directory)))
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop all that runs and the providers' servers; drop what waits."""

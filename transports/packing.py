@@ -32,28 +32,33 @@ class Packing(Generic[Item]):
     items: float = math.inf
     _waiting: dict[Item, ResourceHint] = field(default_factory=dict)
     _running: dict[Item, ResourceHint] = field(default_factory=dict)
-    _overtaken: int = 0
+    _overtaken: dict[Item, int] = field(default_factory=dict)
 
     def add(self, item: Item, resources: ResourceHint) -> None:
         """Let an item wait for its turn."""
         self._waiting[item] = resources
+        self._overtaken[item] = 0
 
     def admit(self) -> list[Item]:
         """Return what may start now; it counts as running until it is released."""
         admitted: list[Item] = []
-        for position, (item, resources) in enumerate(self._waiting.items()):
-            if self._fits(resources) and (position == len(admitted) or self._may_overtake()):
-                self._overtaken = 0 if position == len(admitted) else self._overtaken + 1
+        passed: list[Item] = []
+        for item, resources in self._waiting.items():
+            if self._fits(resources) and self._may_overtake(passed):
                 self._running[item] = resources
                 admitted.append(item)
+                for other in passed:
+                    self._overtaken[other] += 1
+            else:
+                passed.append(item)
         for item in admitted:
-            del self._waiting[item]
+            self._leave_queue(item)
         return admitted
 
     def release(self, item: Item) -> None:
         """Give back what an item had, or take it out of the queue."""
         self._running.pop(item, None)
-        self._waiting.pop(item, None)
+        self._leave_queue(item)
 
     def is_waiting(self, item: Item) -> bool:
         """Whether an item has not started yet."""
@@ -67,5 +72,10 @@ class Packing(Generic[Item]):
             and sum(other.memory_mb for other in running) + resources.memory_mb <= self.memory_mb
         )
 
-    def _may_overtake(self) -> bool:
-        return self._overtaken < OVERTAKEN_AT_MOST
+    def _may_overtake(self, passed: list[Item]) -> bool:
+        # Whoever overtook a later one overtook the first of them, too.
+        return not passed or self._overtaken[passed[0]] < OVERTAKEN_AT_MOST
+
+    def _leave_queue(self, item: Item) -> None:
+        self._waiting.pop(item, None)
+        self._overtaken.pop(item, None)

@@ -39,8 +39,8 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
     Runs tasks whose body belongs on a transport.
 
     The task run itself stays here, in a thread: compute nodes never need to reach Prefect's API, and a lost node
-    cannot leave a task run in the state Running. A task submitted here takes `label` and `execution` (a `Runnable`), and its
-    body must be what a worker does: `execution.outcome = execute(execution.directory)`.
+    cannot leave a task run in the state Running. A task submitted here takes `label` and `execution` (a `Runnable`),
+    and its body must be what a worker does: `execution.outcome = execute(execution.directory)`.
 
     Parameters
     ----------
@@ -53,7 +53,6 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
         self.transport = transport
         self._driver = TransportDriver(transport)
         self._threads: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(max_workers=transport.slots)
-        self._remote_tasks: dict[int, Task[Any, Any]] = {}
 
     def duplicate(self) -> Self:
         """Return a runner for the same transport."""
@@ -85,11 +84,9 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
         super().__exit__(exc_type, exc_value, traceback)
 
     def _remote(self, task: Task[Any, None]) -> Task[Any, None]:
-        if id(task) not in self._remote_tasks:
-            remote = copy.copy(task)
-            remote.fn = self._run
-            self._remote_tasks[id(task)] = remote
-        return self._remote_tasks[id(task)]
+        remote = copy.copy(task)
+        remote.fn = self._run
+        return remote
 
     def _run(self, label: str, execution: Runnable) -> None:
         execution.outcome = self._driver.run(execution.directory, execution.resources)

@@ -6,7 +6,8 @@ What is counted: from the first `executor.run` until `executor.join` has returne
 climate-ref has copied and ingested every result. What is not counted, to the peers' advantage:
 imports, database migration, registration, the rows of `execution`, and the executor's
 constructor (given apart as `construct_seconds`; Parsl starts its pool there). `load_before` is
-the machine's one-minute load before the run: well above 0, the times are not to be compared.
+the machine's one-minute load before the run. Times taken beside other work are not to be compared:
+`LocalExecutor`, which imports climate-ref again for each execution, suffers most.
 
 climate-ref and everything heavy is imported inside functions: the children that `LocalExecutor`
 spawns import this file again, and climate-ref reads its environment when it is imported.

@@ -5,6 +5,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,7 +21,8 @@ from climate_ref_prefect.transports.worker.verdict import judge_exception
 IMPORTED = b"imported\n"
 """First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
 CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
-_STANDARD_STREAMS = 3
+_REPORT = 3
+"""The descriptor of the report, next to the standard streams."""
 _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
@@ -27,31 +30,38 @@ def fork_child(
     directory: ExecutionDirectory, envelope: ExecutionEnvelope, provider: DiagnosticProvider
 ) -> tuple[int, int]:
     """Fork a child that runs the diagnostic; return its pid and the descriptor that its report is read from."""
-    reading, writing = os.pipe()
-    supervisor = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        report = _settle_in(directory, supervisor, writing)
-        _run_and_exit(directory, envelope, provider, report)
-    os.close(writing)
-    return pid, reading
+    return _fork(directory, lambda: _run_and_exit(directory, envelope, provider, _REPORT))
 
 
 def exec_child(directory: ExecutionDirectory) -> tuple[int, int]:
     """Start a child in a new interpreter, which imports the provider itself."""
+    return _fork(directory, lambda: _exec(directory))
+
+
+def _exec(directory: ExecutionDirectory) -> NoReturn:
+    os.set_inheritable(_REPORT, True)
+    os.execv(sys.executable, [sys.executable, "-P", "-m", CHILD_MODULE, str(directory.path), str(_REPORT)])  # noqa: S606
+
+
+def _fork(directory: ExecutionDirectory, live: Callable[[], NoReturn]) -> tuple[int, int]:
     reading, writing = os.pipe()
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
-        report = _settle_in(directory, supervisor, writing)
-        os.set_inheritable(report, True)
-        os.execv(sys.executable, [sys.executable, "-P", "-m", CHILD_MODULE, str(directory.path), str(report)])  # noqa: S606
+        try:
+            os.dup2(writing, _REPORT, inheritable=False)
+            _settle_in(directory, supervisor)
+            live()
+        except BaseException as error:  # noqa: BLE001 - two of the supervisor would go on from here
+            report_verdict(_REPORT, judge_exception(error))
+        finally:
+            os._exit(1)
     os.close(writing)
     return pid, reading
 
 
-def _settle_in(directory: ExecutionDirectory, supervisor: int, report: int) -> int:
-    """Leave the parent's session, streams, signals and descriptors behind; return the report's descriptor."""
+def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
+    """Leave the parent's session, streams, signals and descriptors behind, but for that of the report."""
     os.setsid()
     end_with_parent()
     if os.getppid() != supervisor:  # it died before the kernel was asked to tell
@@ -63,11 +73,9 @@ def _settle_in(directory: ExecutionDirectory, supervisor: int, report: int) -> i
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    kept = os.dup2(report, _STANDARD_STREAMS, inheritable=False)
-    os.closerange(_STANDARD_STREAMS + 1, os.sysconf("SC_OPEN_MAX"))
+    os.closerange(_REPORT + 1, os.sysconf("SC_OPEN_MAX"))
     directory.output.mkdir(mode=0o750, exist_ok=True)
     os.chdir(directory.output)
-    return kept
 
 
 def _run_and_exit(
@@ -79,8 +87,13 @@ def _run_and_exit(
         run_diagnostic(envelope, provider, directory.output)
     except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
         failure = judge_exception(error)
-        print(failure.details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
+        _log(failure)
     report_verdict(report, failure)
+
+
+def _log(failure: ExecutionFailure) -> None:
+    with suppress(OSError):  # the disk may be full
+        print(failure.details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
 
 
 def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
@@ -112,7 +125,7 @@ def _import_or_report(reference: ProviderReference, report: int) -> DiagnosticPr
     try:
         return load_provider(reference)
     except BaseException as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
-        print(judge_exception(error).details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
+        _log(judge_exception(error))
         report_verdict(report, import_failure(reference.target, error))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.errors import ResultValidationError
 from climate_ref_prefect.diagnostics.model import Document
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
@@ -98,14 +99,29 @@ class ExecutionDirectory:
 
 
 def manifest(output: Path) -> tuple[FileRecord, ...]:
-    """Describe every regular file below a directory, sorted by path; links are neither followed nor listed."""
+    """
+    Describe every regular file below a directory, sorted by path; links are neither followed nor listed.
+
+    Raises
+    ------
+    ResultValidationError
+        If a name is not UTF-8: no JSON file could hold it.
+    """
     records = []
     for folder, _, names in os.walk(output):
         for name in names:
             path = Path(folder, name)
             if path.is_file() and not path.is_symlink():
-                records.append(describe_file(path, path.relative_to(output).as_posix()))
+                records.append(describe_file(path, _writable(path.relative_to(output).as_posix())))
     return tuple(sorted(records, key=lambda record: record.path))
+
+
+def _writable(relative_path: str) -> str:
+    try:
+        relative_path.encode()
+    except UnicodeEncodeError as error:
+        raise ResultValidationError(f"The output has a file named {relative_path!r}, which is not UTF-8.") from error
+    return relative_path
 
 
 def describe_file(path: Path, relative_path: str) -> FileRecord:
@@ -130,13 +146,13 @@ def _read(path: Path, document: type[AnyDocument]) -> AnyDocument | None:
 def _create(path: Path, text: str) -> bool:
     """Create a file with its whole content, or find that it is there: link(2) is atomic on NFS, too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
-    temporary.write_text(text)
     try:
+        temporary.write_text(text)
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     return True
 
 

@@ -2,16 +2,23 @@
 
 import atexit
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.transports.worker.client import ProviderImportError, ProviderServer, RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse, refuse, refuse_unreadable
 
 ENVELOPE_PATIENCE_SECONDS = 90.0
 """How long a shared file system may take to show an envelope: attribute caches last 60 s."""
 _Key = tuple[ProviderReference, int]
+
+
+class PoolClosedError(ClimateRefPrefectError):
+    """The servers were ended while one was waited for."""
 
 
 class ServerPool:
@@ -26,6 +33,7 @@ class ServerPool:
         self._failed: dict[_Key, ProviderImportError] = {}
         self._lock = threading.Lock()
         self._key_locks: dict[_Key, threading.Lock] = {}
+        self._closed = False
 
     def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> RunningExecution:
         """
@@ -51,7 +59,7 @@ class ServerPool:
             server = self._servers.get(key)
             if server is not None and server.alive:
                 return server
-            server = self._servers[key] = ProviderServer(reference, cpu)
+            server = self._replace(server, key)
             try:
                 server.wait_until_ready(import_deadline_seconds)
             except ProviderImportError as error:
@@ -59,12 +67,21 @@ class ServerPool:
                 raise
             return server
 
+    def _replace(self, dead: ProviderServer | None, key: _Key) -> ProviderServer:
+        if dead is not None:
+            dead.close()
+        with self._lock:
+            if self._closed:
+                raise PoolClosedError("No provider is started any more.")
+            self._servers[key] = ProviderServer(*key)
+            return self._servers[key]
+
     def close(self) -> None:
-        """End all servers; the pool may be used again afterwards."""
-        for server in list(self._servers.values()):
+        """End all servers, for good."""
+        with self._lock:
+            self._closed = True
+        for server in self._servers.values():
             server.close()
-        self._servers.clear()
-        self._failed.clear()
 
 
 _pool = ServerPool()
@@ -82,28 +99,48 @@ def execute(directory: Path | str, pool: ServerPool | None = None) -> ExecutionO
     pool
         Whose servers to use; this process's own if left out.
     """
-    own = ExecutionDirectory(Path(directory))
-    envelope = own.read_envelope(ENVELOPE_PATIENCE_SECONDS)
+    begun = begin(ExecutionDirectory(Path(directory)), pool or _pool, ENVELOPE_PATIENCE_SECONDS)
+    return finish(begun) if isinstance(begun, RunningExecution) else begun
+
+
+def begin(
+    directory: ExecutionDirectory, pool: ServerPool, envelope_patience_seconds: float = 0.0
+) -> RunningExecution | ExecutionOutcome:
+    """Start an execution; where it cannot be started, return the outcome that says why."""
     try:
-        running = (pool or _pool).start(own, envelope)
+        envelope = directory.read_envelope(envelope_patience_seconds)
+        return pool.start(directory, envelope)
     except ProviderImportError as error:
-        return fail_import(own, envelope, error)
-    return running.outcome() or supervisor_died(envelope)
+        return _fail_import(directory, envelope, error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits for the execution must hear of it
+        return refuse_unreadable(error)
 
 
-def fail_import(
+def finish(running: RunningExecution) -> ExecutionOutcome:
+    """Return the outcome of an execution whose supervisor has ended or is about to."""
+    try:
+        return running.outcome() or _supervisor_died(running.directory)
+    except (OSError, ValueError, ClimateRefPrefectError) as error:
+        return refuse_unreadable(error)
+
+
+def _fail_import(
     directory: ExecutionDirectory, envelope: ExecutionEnvelope, error: ProviderImportError
 ) -> ExecutionOutcome:
     """Leave the outcome of an execution whose provider cannot be imported, and what the import printed in its log."""
     outcome = ExecutionOutcome(execution_id=envelope.execution_id, failure=error.failure)
-    directory.log.write_text(f"{error.failure.message}\n{error.failure.details}\n")
-    directory.write_outcome(outcome)
+    with suppress(OSError):  # a full disk; whoever asked is told all the same
+        refused = claim_or_refuse(directory, envelope)
+        if refused is not None:
+            return refused
+        directory.log.write_text(f"{error.failure.message}\n{error.failure.details}\n")
+        directory.write_outcome(outcome)
     return outcome
 
 
-def supervisor_died(envelope: ExecutionEnvelope) -> ExecutionOutcome:
+def _supervisor_died(directory: ExecutionDirectory) -> ExecutionOutcome:
     """Return the outcome of an execution whose supervisor was itself killed; its child died with it."""
-    failure = ExecutionFailure(
-        kind=FailureKind.WORKER_LOST, message="The supervisor of the execution died without an outcome."
-    )
-    return ExecutionOutcome(execution_id=envelope.execution_id, failure=failure)
+    message = "The supervisor of the execution died without an outcome."
+    outcome = refuse(directory.read_envelope(), FailureKind.WORKER_LOST, message)
+    telemetry = directory.read_telemetry() or outcome.telemetry
+    return outcome.model_copy(update={"telemetry": telemetry})

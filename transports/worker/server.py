@@ -6,6 +6,7 @@ control socket whether the import went well, then takes requests: one byte that 
 the descriptor of a socket for what the request says and for its answer. It ends with its control socket.
 """
 
+import fcntl
 import gc
 import json
 import os
@@ -14,8 +15,8 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
@@ -36,6 +37,7 @@ class Server:
         self._control = control
         self._provider = provider
         self._supervisors: set[int] = set()
+        self._providers_own = set(children(os.getpid()))
         self._wake_reading, self._wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -101,9 +103,9 @@ class Server:
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while ended := os.waitpid(-1, os.WNOHANG)[0]:
-                if ended in self._supervisors:
-                    self._supervisors.discard(ended)
-                    _kill(set(children(os.getpid())) - self._supervisors)
+                self._supervisors.discard(ended)
+        # What belongs to no supervisor lost its own to a kill. The end of each brings its children up to here.
+        _kill(set(children(os.getpid())) - self._supervisors - self._providers_own)
 
 
 def _supervise_and_report(conversation: socket.socket, provider: DiagnosticProvider | None) -> None:
@@ -123,6 +125,20 @@ def _kill(orphans: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+@contextmanager
+def _ending_with(control: socket.socket) -> Iterator[None]:
+    """Have the kernel end this process by SIGIO if its caller goes: an import that hangs would not look."""
+    flags = fcntl.fcntl(control, fcntl.F_GETFL)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([control], [], [], 0)[0]:  # nobody asks anything before the answer to this
+        os._exit(1)
+    try:
+        yield
+    finally:
+        fcntl.fcntl(control, fcntl.F_SETFL, flags)
+
+
 def main(target: str, isolation: str, descriptor: str) -> None:
     """Import the provider, say how that went, and serve."""
     # Forking with threads around is what `isolation="fresh"` is for; a warning per execution helps nobody.
@@ -134,8 +150,9 @@ def main(target: str, isolation: str, descriptor: str) -> None:
     provider = None
     if isolation == "warm":
         try:
-            provider = load_provider(ProviderReference(target=target))
-            provider.warm_up()
+            with _ending_with(control):
+                provider = load_provider(ProviderReference(target=target))
+                provider.warm_up()
         except BaseException as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
             control.sendall(json.dumps(import_failure(target, error).model_dump(mode="json")).encode() + b"\n")
             return

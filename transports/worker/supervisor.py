@@ -5,11 +5,18 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 from typing import Final
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
-from climate_ref_prefect.diagnostics.errors import SchemaMismatchError
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, FileRecord
+from climate_ref_prefect.diagnostics.errors import ResultValidationError, SchemaMismatchError
+from climate_ref_prefect.diagnostics.outcome import (
+    ExecutionFailure,
+    ExecutionOutcome,
+    FailureKind,
+    FileRecord,
+    Telemetry,
+)
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.transports.worker.cgroup import oom_kills
 from climate_ref_prefect.transports.worker.child import IMPORTED, exec_child, fork_child
@@ -44,24 +51,41 @@ def supervise(
         The imported provider, to be forked; none to have the child import it in a new interpreter.
     """
     envelope = directory.read_envelope()
-    if not directory.claim(Claim.of_this_process()):
-        return _refused(envelope, FailureKind.ALREADY_CLAIMED, "Another worker has claimed this execution.")
-    if directory.is_closed():
-        return _refused(envelope, FailureKind.CANCELLED, "The coordinator had given this attempt up before it began.")
+    refused = claim_or_refuse(directory, envelope)
+    if refused is not None:
+        return refused
     become_subreaper()
-    outcome = Supervision(directory, envelope, caller).run(provider)
-    directory.write_outcome(outcome)
+    return _leave(directory, Supervision(directory, envelope, caller).run(provider))
+
+
+def claim_or_refuse(directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> ExecutionOutcome | None:
+    """Claim an execution; where it is not to be run here, return the outcome that says so."""
+    if not directory.claim(Claim.of_this_process()):
+        return refuse(envelope, FailureKind.ALREADY_CLAIMED, "Another worker has claimed this execution.")
+    if directory.is_closed():
+        return refuse(envelope, FailureKind.CANCELLED, "The coordinator had given this attempt up before it began.")
+    return None
+
+
+def _leave(directory: ExecutionDirectory, outcome: ExecutionOutcome) -> ExecutionOutcome:
+    """Write the outcome; a success that cannot be written is none."""
+    try:
+        directory.write_outcome(outcome)
+    except OSError as error:
+        failure = outcome.failure or judge_exception(error)
+        return outcome.model_copy(update={"failure": failure, "manifest": ()})
     return outcome
 
 
+def refuse(envelope: ExecutionEnvelope, kind: FailureKind, message: str) -> ExecutionOutcome:
+    """Return the outcome of an execution that does not begin, or whose worker can no longer say how it went."""
+    return ExecutionOutcome(execution_id=envelope.execution_id, failure=ExecutionFailure(kind=kind, message=message))
+
+
 def refuse_unreadable(error: Exception) -> ExecutionOutcome:
-    """Return the outcome of an envelope that cannot be read; whose it is, the caller knows."""
+    """Return the outcome where a document cannot be read or written; whose it is, the caller knows."""
     kind = FailureKind.SCHEMA_MISMATCH if isinstance(error, SchemaMismatchError) else FailureKind.SYSTEM_ERROR
     return ExecutionOutcome(execution_id=0, failure=ExecutionFailure(kind=kind, message=str(error)))
-
-
-def _refused(envelope: ExecutionEnvelope, kind: FailureKind, message: str) -> ExecutionOutcome:
-    return ExecutionOutcome(execution_id=envelope.execution_id, failure=ExecutionFailure(kind=kind, message=message))
 
 
 class Supervision:
@@ -127,9 +151,13 @@ class Supervision:
                     f"Stopped: it used {used_mb:.0f} MiB, it asked for {self._envelope.resources.memory_mb} MiB.",
                 )
         if now >= self._next_heartbeat:
-            self._directory.write_telemetry(self._meter.telemetry())
+            self._write_telemetry(self._meter.telemetry())
             self._next_heartbeat = now + self._limits.heartbeat_seconds
         return self._check_deadline()
+
+    def _write_telemetry(self, telemetry: Telemetry) -> None:
+        with suppress(OSError):  # a full disk stops nothing by itself: the diagnostic may be about to make room
+            self._directory.write_telemetry(telemetry)
 
     def _allowed_mb(self) -> float | None:
         tolerance = self._limits.memory_tolerance
@@ -206,12 +234,12 @@ class Supervision:
         telemetry = self._meter.telemetry(exit_code)
         if survivors:
             telemetry = telemetry.model_copy(update={"transport_meta": {"unkillable_pids": list(survivors)}})
-        self._directory.write_telemetry(telemetry)
+        self._write_telemetry(telemetry)
         files: tuple[FileRecord, ...] = ()
         if failure is None:
             try:
                 files = manifest(self._directory.output)
-            except OSError as error:
+            except (OSError, ResultValidationError) as error:
                 failure = judge_exception(error)
         if failure is not None:
             failure = judge_memory(
@@ -226,4 +254,5 @@ class Supervision:
 
 
 def _raise_terminated(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # schedulers say it more than once
     raise Terminated(number)

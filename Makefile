@@ -1,0 +1,45 @@
+# What can be done here: make help
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# On CI every test runs; elsewhere `make test` leaves out the slow ones.
+FAST := $(if $(filter true,$(CI)),,-m "not slow")
+
+.PHONY: help venv demo ui test test-all lint format bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]*:.*## / {printf "%-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo 'ARGS="..." is passed on: make demo ARGS="--help", make test ARGS="-k store"'
+
+venv: ## make .venv, or bring it up to date; PYTHON=... chooses the interpreter
+	@scripts/make_venv $(VENV)
+
+demo: venv ## run the demo diagnostics
+	$(BIN)/climate-ref-prefect demo $(ARGS)
+
+ui: venv ## start a server with its user interface
+	$(BIN)/climate-ref-prefect server $(ARGS)
+
+test: lint ## all checks, and the tests that are not slow (all of them with CI=true)
+	$(BIN)/python -m pytest $(FAST) $(ARGS)
+
+test-all: lint ## all checks and all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: venv ## ruff, mypy and the import rule
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: venv ## have ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: venv ## measure what an execution costs beside its own work
+	$(BIN)/python -m benchmarks.overhead $(ARGS)
+
+clean: ## remove environments, builds and caches; results stay
+	rm -rf .venv .venv-* build dist src/*.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The demo against a plain loop."""

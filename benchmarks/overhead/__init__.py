@@ -1,0 +1,1 @@
+"""What an execution costs beside the diagnostic itself."""

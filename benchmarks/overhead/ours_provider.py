@@ -1,0 +1,49 @@
+"""The provider that this project's side of the benchmark runs: a no-op, and the peers' real computation."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from benchmarks.overhead.real_work import annual_cycle
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
+from climate_ref_prefect.diagnostics.requirement import DataRequirement
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import ExecutionResult
+
+_RESOURCES = ResourceHint(memory_mb=1024, wall_clock=timedelta(minutes=10))
+
+
+class Noop(Diagnostic):
+    """Returns one number."""
+
+    slug = "noop"
+    name = "No operation"
+    data = DataRequirement(group_by=("source_id",))
+    resources = _RESOURCES
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        """Return a minimal valid result."""
+        source = definition.selectors["source_id"]
+        return ExecutionResult(metrics=MetricBundle.from_scalars(("source_id",), {(source,): 1.0}))
+
+
+class Real(Diagnostic):
+    """The annual cycle of air temperature of one model, as the peers compute it."""
+
+    slug = "real"
+    name = "Annual cycle"
+    data = DataRequirement(filters={"table_id": ("Amon",)}, group_by=("source_id",))
+    resources = _RESOURCES
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        """Compute and plot the annual cycle."""
+        files = [file for dataset in definition.datasets for file in dataset.files]
+        source = definition.selectors["source_id"]
+        values = annual_cycle(files, output_directory)
+        scalars = {(source, name): value for name, value in values.items()}
+        return ExecutionResult(metrics=MetricBundle.from_scalars(("source_id", "metric"), scalars))
+
+
+provider = DiagnosticProvider("benchmark", "Benchmark", "1", [Noop(), Real()])

@@ -1,0 +1,63 @@
+"""What all tests share: a Prefect home of their own, executions that are ready to run, and a look at what remains."""
+
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.executions import Prepare
+from tests.processes import MARKER, left_behind, started_here, wait_until
+
+_HOME = pytest.StashKey[str]()
+_END_SECONDS = 10.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set what must be set before Prefect is imported."""
+    config.stash[_HOME] = tempfile.mkdtemp(prefix="prefect-home-")
+    os.environ.update(
+        {
+            "PREFECT_HOME": config.stash[_HOME],
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            MARKER: uuid.uuid4().hex,
+        }
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the Prefect home away."""
+    shutil.rmtree(config.stash[_HOME], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remains() -> Iterator[None]:
+    """After each test: no process that it has started is alive."""
+    before = started_here()
+    yield
+    try:
+        wait_until(lambda: not left_behind(before), _END_SECONDS)
+    except AssertionError:
+        remaining = {process: process.command for process in left_behind(before)}
+        for process in remaining:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        pytest.fail(f"The test left these processes behind: {remaining}")
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    """Where executions have their directories; a transport to other hosts needs a shared one."""
+    return tmp_path / "scratch"
+
+
+@pytest.fixture
+def prepare(scratch: Path) -> Prepare:
+    """Make the directory of an execution: `directory, resources = prepare("noop", memory_mb=512)`."""
+    return Prepare(scratch)

@@ -1,0 +1,180 @@
+"""Providers for the tests of the flows: each run leaves a note, then some fail, wait or take more than they asked for."""
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
+from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
+from climate_ref_prefect.diagnostics.requirement import DataRequirement
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
+from tests.flows.notes import Run, note_run, notes, read_runs
+
+PER_MODEL = DataRequirement(filters={"variable_id": ("ta",)}, group_by=("source_id",))
+SMALL = ResourceHint(memory_mb=200, wall_clock=timedelta(seconds=60))
+NEEDS_MB = 100
+"""What `hungry` takes beside the interpreter."""
+Act = Callable[[ExecutionDefinition, Path], None]
+
+
+class Noting(Diagnostic):
+    """Notes that it runs, does what a function says, and returns numbers that follow from the key."""
+
+    data = PER_MODEL
+
+    def __init__(self, slug: str, act: Act = lambda *_: None, resources: ResourceHint = SMALL) -> None:
+        self.slug = slug  # type: ignore[misc]
+        self.name = slug  # type: ignore[misc]
+        self.resources = resources  # type: ignore[misc]
+        self._act = act
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        note_run(Run(definition.diagnostic, definition.key, str(output_directory.parent)))
+        self._act(definition, output_directory)
+        return numbers(definition, output_directory)
+
+
+class Unlisted(Noting):
+    """Returns a region that no vocabulary knows."""
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        super().run(definition, output_directory)
+        return ExecutionResult(metrics=MetricBundle.from_scalars(("region",), {("atlantis",): 1.0}))
+
+
+class Growing(Noting):
+    """Asks for more the more files it is given; too much for any machine."""
+
+    def resources_for(self, definition: ExecutionDefinition) -> ResourceHint:
+        files = sum(len(dataset.files) for dataset in definition.datasets)
+        return self.resources.model_copy(update={"memory_mb": 50_000_000 * files, "cpu": 4_000})
+
+
+class Unsizable(Noting):
+    """Cannot say what it needs."""
+
+    def resources_for(self, definition: ExecutionDefinition) -> ResourceHint:
+        raise DiagnosticError("the table of sizes is gone")
+
+
+class Crashing(Noting):
+    """Takes its process along when it is asked what it needs."""
+
+    def resources_for(self, definition: ExecutionDefinition) -> ResourceHint:
+        os._exit(5)
+
+
+def numbers(definition: ExecutionDefinition, output: Path) -> ExecutionResult:
+    """Return a metric, a file and a series; the same for the same key, whoever computes them."""
+    source = definition.selectors["source_id"]
+    digest = hashlib.sha256(source.encode()).digest()
+    values = tuple(byte / 7 for byte in digest[:12])
+    (output / "values.txt").write_text(f"{values}\n")
+    return ExecutionResult(
+        metrics=MetricBundle.from_scalars(
+            ("source_id", "statistic"), {(source, "mean"): sum(values) / 12, (source, "trend"): 1e-17 / values[0]}
+        ),
+        outputs=OutputBundle(data={"values": OutputFile(filename="values.txt", long_name="Twelve values")}),
+        series=(Series(dimensions={"source_id": source}, index_name="month", index=tuple(range(12)), values=values),),
+    )
+
+
+def wait_for_file(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def fail_at_first(definition: ExecutionDefinition, _: Path) -> None:
+    if len([run for run in read_runs(notes()) if run[:2] == (definition.diagnostic, definition.key)]) == 1:
+        raise OSError("the disk is on fire")
+
+
+def raise_error(error: Exception) -> Act:
+    def act(*_: object) -> None:
+        raise error
+
+    return act
+
+
+def take_memory(*_: object) -> None:
+    blocks = []
+    for _number in range(NEEDS_MB // 5):
+        blocks.append(bytes(b"x" * (5 << 20)))
+        time.sleep(0.01)
+    time.sleep(0.5)  # no sample of the memory is further from the last one
+
+
+def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
+    (notes() / f"started-{definition.key}").touch()
+    wait_for_file(notes() / "go")
+
+
+def wait_for_others(*_: object) -> None:
+    """End only once all other executions of the same solve have their last word in the store."""
+    give_up_at = time.monotonic() + 30
+    database = notes().parent / "state" / "climate-ref-prefect.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        while connection.execute("SELECT count(*) FROM execution WHERE status != 'finished'").fetchone()[0] > 1:
+            if time.monotonic() > give_up_at:
+                raise DiagnosticError("the others were held back")
+            time.sleep(0.02)
+
+
+def leave_much(_: ExecutionDefinition, output: Path) -> None:
+    for number in range(50):
+        (output / f"part{number}").write_bytes(os.urandom(1 << 20))
+
+
+class Large(Noting):
+    """Leaves files whose copying takes a while."""
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        result = super().run(definition, output_directory)
+        files = {path.name: OutputFile(filename=path.name) for path in sorted(output_directory.glob("part*"))}
+        return result.model_copy(update={"outputs": OutputBundle(data=files)})
+
+
+def in_the_way(definition: ExecutionDefinition, _: Path) -> None:
+    """Have another one than the first run find a file where its results must go."""
+    results = notes().parent / "state" / "results"
+    if not (results / definition.provider / definition.diagnostic).exists():
+        (results / definition.provider).mkdir(exist_ok=True)
+        (results / definition.provider / definition.diagnostic).touch()
+
+
+def after(seconds: float) -> Act:
+    return lambda *_: time.sleep(seconds)
+
+
+DIAGNOSTICS = (
+    Noting("good"),
+    Noting("other"),
+    Noting("own-error", raise_error(DiagnosticError("no such method"))),
+    Noting("os-error", raise_error(OSError("the disk is on fire"))),
+    Noting("flaky", fail_at_first),
+    Noting("hungry", take_memory, SMALL.model_copy(update={"memory_mb": 60})),
+    Noting("late", after(1.5), SMALL.model_copy(update={"wall_clock": timedelta(seconds=1)})),
+    Noting("stuck", after(600), SMALL.model_copy(update={"wall_clock": timedelta(seconds=0.5)})),
+    Noting("long", after(600)),
+    Noting("waits-for-go", wait_for_go),
+    Noting("waits-for-others", wait_for_others),
+    Noting("in-the-way", in_the_way),
+    Unlisted("unlisted"),
+    Large("large", leave_much),
+)
+provider = DiagnosticProvider("flows", "Provider of these tests", "1", DIAGNOSTICS)
+renewed = DiagnosticProvider("flows", "A later version of it", "2", DIAGNOSTICS)
+fresh = DiagnosticProvider("fresh", "Starts an interpreter each", "1", DIAGNOSTICS, isolation="fresh")
+growing = DiagnosticProvider("growing", "Asks for too much", "1", [Growing("good")])
+unsizable = DiagnosticProvider("unsizable", "Cannot say what it needs", "1", [Unsizable("good")])
+crashing = DiagnosticProvider("crashing", "Crashes when asked", "1", [Crashing("good")])

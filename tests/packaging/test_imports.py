@@ -1,0 +1,35 @@
+"""What importing costs, and where it is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = {"prefect", "sqlalchemy", "alembic", "dask", "distributed", "numpy", "xarray"}
+
+
+def run(program: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], cwd=directory, check=False, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("module", ["transports.worker.execute", "transports.worker.server", "transports.port"])
+def test_worker_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
+    ended = run(f"import sys, climate_ref_prefect.{module}; print(*sys.modules)", tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert {name.partition(".")[0] for name in ended.stdout.split()} & HEAVY == set()
+
+
+def test_windows_is_refused_in_words(tmp_path: Path) -> None:
+    ended = run("import sys; sys.platform = 'win32'; import climate_ref_prefect", tmp_path)
+    assert ended.returncode != 0
+    assert "ImportError: climate-ref-prefect does not run on Windows" in ended.stderr
+
+
+def test_version_is_that_of_the_distribution(tmp_path: Path) -> None:
+    program = """
+from importlib.metadata import version
+from climate_ref_prefect import __version__
+print(version("climate-ref-prefect") == __version__)
+"""
+    assert run(program, tmp_path).stdout == "True\n"

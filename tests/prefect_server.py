@@ -1,0 +1,43 @@
+"""
+A Prefect server of the tests' own: started once per session, gone at its end.
+
+Use it by importing the fixture in a `conftest.py`: `from tests.prefect_server import prefect_server`.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import Log, TaskRun
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from climate_ref_prefect.flows.server import LocalServer, local_server
+
+_PAGE = 200
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """Start a server that this process and those that it starts report to."""
+    with (
+        local_server(tmp_path_factory.mktemp("prefect-server")) as server,
+        # Prefect joins a heartbeat's thread for a second at the end of each flow run.
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        environment.setitem(os.environ, "PREFECT_API_URL", server.api_url)
+        yield server
+
+
+def task_runs(flow_run_id: UUID) -> list[TaskRun]:
+    """Return all task runs of a flow run that the server knows."""
+    found: list[TaskRun] = []
+    with get_client(sync_client=True) as client:
+        while page := client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])), limit=_PAGE, offset=len(found)
+        ):
+            found += page
+    return found

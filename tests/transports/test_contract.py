@@ -1,0 +1,24 @@
+"""The contract suite over the transports of this machine."""
+
+import pytest
+
+from climate_ref_prefect.transports.inline import InlineTransport
+from climate_ref_prefect.transports.local import LocalTransport
+from tests.transports.contract import TransportContract
+from tests.transports.driving import Allowances, Backend
+
+BACKENDS = [
+    Backend("inline", InlineTransport, InlineTransport, Allowances(side_by_side=False)),
+    Backend("local", lambda: LocalTransport(cpu=4), lambda: LocalTransport(cpu=1)),
+]
+
+
+@pytest.fixture(scope="module", params=BACKENDS, ids=lambda backend: str(backend.name))
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Return the transport under test."""
+    backend: Backend = request.param
+    return backend
+
+
+class TestTransport(TransportContract):
+    """Every transport of this machine."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.outcome import Telemetry
@@ -27,6 +27,16 @@ from climate_ref_prefect.store.values import Finalisation
 
 _execution = Execution.table()
 _group = ExecutionGroup.table()
+_UPDATE_UNFINISHED = update(_execution).where(
+    _execution.c.id == bindparam("which"), _execution.c.status != ExecutionStatus.FINISHED
+)
+_FIND = select(_execution.c.id).where(_execution.c.id == bindparam("which"))
+_CLEAR_DIRTY = (
+    update(_group)
+    .where(_group.c.id == select(_execution.c.group_id).where(_execution.c.id == bindparam("which")).scalar_subquery())
+    .values(dirty=False)
+)
+"""Built once: building a statement costs more than SQLite takes to execute it."""
 
 
 def mark_dispatched(connection: Connection, execution_id: int, resources: ResourceHint, transport: str) -> None:
@@ -54,22 +64,18 @@ def finalise(connection: Connection, execution_id: int, finalisation: Finalisati
     values = {"status": ExecutionStatus.FINISHED, "finished_at": now, **_final_columns(finalisation)}
     # A repeat must not clear what a user has set since.
     if _change_unfinished(connection, execution_id, values) and finalisation.clears_dirty:
-        group = select(_execution.c.group_id).where(_execution.c.id == execution_id).scalar_subquery()
-        connection.execute(update(_group).where(_group.c.id == group).values(dirty=False))
+        connection.execute(_CLEAR_DIRTY, {"which": execution_id})
 
 
 def _change_unfinished(connection: Connection, execution_id: int, values: Mapping[str, Any]) -> bool:
-    statement = update(_execution).where(
-        _execution.c.id == execution_id, _execution.c.status != ExecutionStatus.FINISHED
-    )
-    changed = connection.execute(statement.values(**values)).rowcount > 0
+    changed = connection.execute(_UPDATE_UNFINISHED, {"which": execution_id, **values}).rowcount > 0
     if not changed:
         _require(connection, execution_id)
     return changed
 
 
 def _require(connection: Connection, execution_id: int) -> None:
-    if connection.scalar(select(_execution.c.id).where(_execution.c.id == execution_id)) is None:
+    if connection.scalar(_FIND, {"which": execution_id}) is None:
         raise UnknownExecutionError(execution_id)
 
 

@@ -22,6 +22,8 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
+from tests.processes import SERVICE
+
 _SUPERUSER = "tests"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
@@ -137,7 +139,14 @@ def _start(programs: Path, prefix: list[str], server: PostgresServer) -> subproc
         command += ["-c", setting]
     with (server.directory / "server.log").open("wb") as log:
         # A session of its own: Ctrl-C is for the tests, which then stop it in order.
-        return subprocess.Popen(command, cwd=server.directory, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command,
+            cwd=server.directory,
+            env={**os.environ, SERVICE: "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], server: PostgresServer) -> None:

@@ -12,6 +12,8 @@ from climate_ref_prefect.transports.worker.process_tree import descendants
 
 MARKER = "STARTED_BY_TEST_PROCESS"
 """Environment variable that everything inherits which the tests of one process start."""
+SERVICE = "SERVES_THE_WHOLE_TEST_SESSION"
+"""Environment variable of what a session fixture starts and ends itself, whichever test asked for it first."""
 WORKER = "climate_ref_prefect.transports.worker."
 """In the command line of each process that a transport starts; forks have their parent's."""
 _PAUSE_SECONDS = 0.01
@@ -79,6 +81,9 @@ def started_here() -> set[Process]:
 def left_behind(before: set[Process]) -> set[Process]:
     """Return what was started since, but for the backends of databases and servers that were there before."""
     services = {process.pid for process in before if not process.is_of_worker}
+    services |= {
+        process.pid for process in started_here() if f"{SERVICE}=1" in _read(process.pid, "environ").split("\0")
+    }
     return {process for process in started_here() - before if not _is_below(process.pid, services)}
 
 

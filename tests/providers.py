@@ -230,6 +230,7 @@ provider = DiagnosticProvider(
         Behaving("killed", kill_self),
         Behaving("hang", hang, ONE_SECOND),
         Behaving("sleep", lambda _: time.sleep(1)),
+        Behaving("nap", lambda _: time.sleep(0.2)),
         Behaving("long", lambda _: time.sleep(600)),
         Behaving("tree", lambda output: leave_tree(output, lambda _: None)),
         Behaving("tree-hang", lambda output: leave_tree(output, hang), ONE_SECOND),

@@ -2,6 +2,7 @@
 
 import math
 import os
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -11,12 +12,14 @@ from climate_ref_prefect.transports.worker.cgroup import memory_limit_mb
 _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 
 
+@cache
 def usable_cpu() -> int:
     """Return the processors that this process may use, at least one."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min(affinity, _cpu_quota())))
 
 
+@cache
 def usable_memory_mb() -> int:
     """Return the memory of this machine, or of its cgroup where that is smaller, in MiB."""
     total_mb = psutil.virtual_memory().total / 2**20

@@ -18,6 +18,7 @@ from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.flows.notes import Run, note_run, notes, read_runs
 
 PER_MODEL = DataRequirement(filters={"variable_id": ("ta",)}, group_by=("source_id",))
@@ -106,12 +107,12 @@ def raise_error(error: Exception) -> Act:
     return act
 
 
-def take_memory(*_: object) -> None:
-    blocks = []
-    for _number in range(NEEDS_MB // 5):
-        blocks.append(bytes(b"x" * (5 << 20)))
-        time.sleep(0.01)
-    time.sleep(0.5)  # no sample of the memory is further from the last one
+def take_memory(_: ExecutionDefinition, output: Path) -> None:
+    """Take more than was asked for at first, and wait to be stopped; return as soon as there is room for it."""
+    block = os.urandom(NEEDS_MB << 20)
+    if ExecutionDirectory(output.parent).read_envelope().resources.memory_mb < NEEDS_MB:
+        time.sleep(600)
+    del block
 
 
 def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
@@ -162,7 +163,7 @@ DIAGNOSTICS = (
     Noting("own-error", raise_error(DiagnosticError("no such method"))),
     Noting("os-error", raise_error(OSError("the disk is on fire"))),
     Noting("flaky", fail_at_first),
-    Noting("hungry", take_memory, SMALL.model_copy(update={"memory_mb": 60})),
+    Noting("hungry", take_memory, SMALL.model_copy(update={"memory_mb": 50})),
     Noting("late", after(1.5), SMALL.model_copy(update={"wall_clock": timedelta(seconds=1)})),
     Noting("stuck", after(600), SMALL.model_copy(update={"wall_clock": timedelta(seconds=0.5)})),
     Noting("long", after(600)),

@@ -1,0 +1,254 @@
+"""The lifecycle at its boundary: a real store, real transports, a real Prefect server."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from prefect.client.schemas.objects import TERMINAL_STATES
+
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
+from climate_ref_prefect.transports.inline import InlineTransport, UnguardedWarning
+from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.port import Transport
+from tests.executions import QUICK
+from tests.flows.sites import AttemptRow, Site, Solved
+from tests.prefect_server import task_runs
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+PHASES = ("allocate", "dispatch", "run", "classify", "publish", "ingest", "finalise")
+MODELS = ("ModelA", "ModelB")
+ENDINGS = ("good", "own-error", "os-error", "flaky", "hungry", "late", "stuck", "unlisted")
+FINE = {"good", "flaky", "hungry", "late"}
+TRANSPORTS = [InlineTransport(limits=QUICK), LocalTransport(cpu=2, limits=QUICK)]
+
+
+def name_of(transport: Transport) -> str:
+    return transport.name
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory, prefect_server: object) -> Iterator[tuple[Site, Solved]]:
+    """One solve in which executions of two models end in every way there is."""
+    with pytest.MonkeyPatch.context() as environment:
+        site = Site(tmp_path_factory.mktemp("ended"), environment)
+        site.add_models(*MODELS)
+        solved = site.solve(*ENDINGS, transport=LocalTransport(cpu=4, memory_mb=2000, limits=QUICK))
+        yield site, solved
+
+
+@pytest.fixture
+def ended_site(ended: tuple[Site, Solved], monkeypatch: pytest.MonkeyPatch) -> Site:
+    """The site of that solve, to look at; its settings hold while the test runs."""
+    site, _ = ended
+    monkeypatch.setenv("CLIMATE_REF_PREFECT_HOME", str(site.home))
+    return site
+
+
+class TestEndings:
+    """What is recorded of each way to end."""
+
+    def attempts(self, site: Site, diagnostic: str) -> list[list[AttemptRow]]:
+        """Return the attempts of each group of a diagnostic."""
+        found = [site.attempts(diagnostic, model) for model in MODELS]
+        assert all(found)
+        return found
+
+    def test_every_attempt_has_a_fragment_of_its_own(self, ended_site: Site) -> None:
+        fragments = Counter(row.fragment for row in ended_site.attempts())
+        assert set(fragments.values()) == {1}
+        assert {run.directory for run in ended_site.runs()} == {
+            str(ended_site.home / "scratch" / fragment) for fragment in fragments
+        }
+
+    def test_everything_has_its_last_word(self, ended_site: Site) -> None:
+        ended_site.assert_settled()
+        ended_site.assert_nothing_ran_twice()
+
+    def test_success_and_giving_up_clear_dirty(self, ended_site: Site) -> None:
+        assert ended_site.dirty() == set()
+
+    @pytest.mark.parametrize("diagnostic", sorted(FINE))
+    def test_success_is_recorded_and_published(self, ended_site: Site, diagnostic: str) -> None:
+        for attempts in self.attempts(ended_site, diagnostic):
+            last = attempts[-1]
+            assert (last.successful, last.retryable, last.failure_kind) == (True, False, None)
+            assert last.results_path == str(ended_site.home / "results" / last.fragment)
+            assert "values.txt" in {path.name for path in Path(last.results_path).iterdir()}
+
+    @pytest.mark.parametrize(
+        ("diagnostic", "kind"),
+        [
+            ("own-error", FailureKind.DIAGNOSTIC_ERROR),
+            ("os-error", FailureKind.SYSTEM_ERROR),
+            ("stuck", FailureKind.TIMEOUT),
+            ("unlisted", FailureKind.VOCABULARY_MISMATCH),
+        ],
+    )
+    def test_a_final_failure_marks_the_row_failed(
+        self, ended_site: Site, diagnostic: str, kind: FailureKind
+    ) -> None:
+        for attempts in self.attempts(ended_site, diagnostic):
+            assert (attempts[-1].successful, attempts[-1].retryable, attempts[-1].failure_kind) == (False, False, kind)
+
+    @pytest.mark.parametrize("diagnostic", ["own-error", "unlisted", "good"])
+    def test_what_cannot_change_runs_exactly_once(self, ended_site: Site, diagnostic: str) -> None:
+        assert [len(attempts) for attempts in self.attempts(ended_site, diagnostic)] == [1, 1]
+        assert len(ended_site.runs(diagnostic)) == 2
+
+    @pytest.mark.parametrize(("diagnostic", "times"), [("os-error", 3), ("flaky", 2), ("stuck", 3)])
+    def test_retries_are_rows_linked_to_what_they_replace(
+        self, ended_site: Site, diagnostic: str, times: int
+    ) -> None:
+        for attempts in self.attempts(ended_site, diagnostic):
+            assert [row.attempt for row in attempts] == list(range(1, times + 1))
+            assert [row.replaces for row in attempts] == [None, *(row.execution_id for row in attempts[:-1])]
+            assert all(row.retryable and row.counted and not row.successful for row in attempts[:-1])
+
+    def test_a_system_error_grows_nothing_and_is_given_up_after_three(self, ended_site: Site) -> None:
+        for attempts in self.attempts(ended_site, "os-error"):
+            assert len({(row.memory_mb, row.wall_clock_seconds) for row in attempts}) == 1
+            assert attempts[-1].message == "OSError: the disk is on fire (given up after 3 attempts)"
+
+    def test_out_of_memory_grows_memory_alone_until_it_fits(self, ended_site: Site) -> None:
+        for attempts in self.attempts(ended_site, "hungry"):
+            sizes = [row.memory_mb for row in attempts]
+            assert sizes == [50, 100, 200][: len(sizes)]
+            assert len(sizes) > 1
+            assert len({row.wall_clock_seconds for row in attempts}) == 1
+            assert {row.failure_kind for row in attempts[:-1]} == {FailureKind.OUT_OF_MEMORY}
+            assert "next attempt with more memory: 100 MiB instead of 50 MiB" in str(attempts[0].message)
+
+    @pytest.mark.parametrize("diagnostic", ["late", "stuck"])
+    def test_a_timeout_grows_wall_clock_alone(self, ended_site: Site, diagnostic: str) -> None:
+        for attempts in self.attempts(ended_site, diagnostic):
+            limits = [row.wall_clock_seconds for row in attempts]
+            assert limits == [limits[0] * 2**number for number in range(len(limits))]
+            assert len(limits) > 1
+            assert len({row.memory_mb for row in attempts}) == 1
+
+    def test_a_vocabulary_mismatch_leaves_no_values(self, ended_site: Site) -> None:
+        refused = [row.execution_id for row in ended_site.attempts("unlisted")]
+        with ended_site.store() as store:
+            assert not store.scalars(refused)
+            assert not store.series(refused)
+            assert not store.outputs(refused)
+
+    def test_results_are_ingested_as_published_and_repeating_it_inserts_nothing(self, ended_site: Site) -> None:
+        (row,) = ended_site.attempts("good", "ModelA")
+        published = Path(str(row.results_path))
+        metrics = MetricBundle.model_validate_json((published / METRIC_BUNDLE).read_bytes())
+        outputs = OutputBundle.model_validate_json((published / OUTPUT_BUNDLE).read_bytes())
+        series = SeriesCollection.from_json((published / SERIES).read_bytes()).series
+        with ended_site.store() as store:
+            scalars = store.scalars([row.execution_id])
+            assert [(scalar.dimensions, scalar.value) for scalar in scalars] == list(metrics.scalars())
+            assert len(scalars) == 2
+            tables = ("execution_output", "scalar_value", "series_value", "execution", "execution_group")
+            before = {table: ended_site.query(f"SELECT * FROM {table} ORDER BY id") for table in tables}
+            for _ in range(2):
+                store.ingest(row.execution_id, outputs, metrics, series)
+            assert {table: ended_site.query(f"SELECT * FROM {table} ORDER BY id") for table in tables} == before
+
+    def test_the_report_counts_attempts_and_names_what_failed(self, ended: tuple[Site, Solved]) -> None:
+        site, solved = ended
+        report = solved.report
+        assert [row.execution_id for row in report.executions] == [row.execution_id for row in site.attempts()]
+        assert report.succeeded == 2 * len(FINE)
+        assert {row.diagnostic for row in report.failed} == set(ENDINGS) - FINE
+        assert len(report.failed) == 2 * (len(ENDINGS) - len(FINE))
+        assert not report.ok
+
+    def test_what_failed_keeps_its_scratch_and_what_succeeded_only_its_documents(self, ended_site: Site) -> None:
+        scratch = ended_site.home / "scratch"
+        (fine,), (failed,) = ended_site.attempts("good", "ModelA"), ended_site.attempts("own-error", "ModelA")
+        assert {path.name for path in (scratch / fine.fragment).iterdir()} == {
+            "claim.json",
+            "envelope.json",
+            "outcome.json",
+            "telemetry.json",
+        }
+        assert {"output", "run.log"} <= {path.name for path in (scratch / failed.fragment).iterdir()}
+        assert "no such method" in (scratch / failed.fragment / "run.log").read_text()
+
+    def test_replaced_attempts_are_closed(self, ended_site: Site) -> None:
+        for row in ended_site.attempts():
+            closed = ended_site.home / "scratch" / row.fragment / "closed.json"
+            assert closed.exists() == bool(row.retryable)
+
+
+class TestTaskRuns:
+    """What Prefect's server shows of a solve."""
+
+    def test_every_task_run_is_there_final_and_named_by_phase_and_execution(
+        self, ended: tuple[Site, Solved]
+    ) -> None:
+        site, solved = ended
+        shown = task_runs(solved.flow_run_id)
+        assert {run.state_type for run in shown} <= TERMINAL_STATES
+        assert len(shown) == solved.report.recorded.recorded == solved.report.recorded.finished
+        assert solved.report.recorded.complete
+        names: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for run in shown:
+            phase, _, label = run.name.partition(" ")
+            names[phase][label] += 1
+        assert set(names) == set(PHASES)
+        labels = {f"flows/{row.diagnostic}/{row.key} #{row.execution_id}" for row in site.attempts()}
+        for phase in ("dispatch", "run", "finalise"):
+            assert names[phase] == Counter(labels)
+        assert set(names["classify"]) == labels
+        published = {
+            f"flows/{row.diagnostic}/{row.key} #{row.execution_id}" for row in site.attempts() if row.results_path
+        }
+        assert set(names["publish"]) == set(names["ingest"]) == published
+        retries = sum(1 for row in site.attempts() if row.replaces)
+        assert names["allocate"].total() == 1 + retries
+        assert names["allocate"]["16 executions"] == 1
+
+    def test_a_run_that_failed_is_a_completed_task_run(self, ended: tuple[Site, Solved]) -> None:
+        # A failing diagnostic is not a failing task: its classification decides, Prefect must not retry it.
+        _, solved = ended
+        states = {run.name: run.state_name for run in task_runs(solved.flow_run_id)}
+        assert {state for name, state in states.items() if name.startswith("run ")} == {"Completed"}
+
+
+class TestSecondSolve:
+    """What is run again, and what counts from one solve to the next."""
+
+    def test_all_is_up_to_date(self, site: Site) -> None:
+        site.add_models(*MODELS)
+        assert site.solve("good", "other").report.ok
+        report = site.solve("good", "other").report
+        assert report.headline() == "All up to date: 4 groups have succeeded on these inputs before."
+        assert report.ok
+        assert len(site.runs()) == 4
+        site.add_models("ModelC")
+        assert site.solve("good", "other").report.succeeded == 2
+        assert len(site.runs()) == 6
+
+    def test_what_failed_for_good_runs_again_only_on_request(self, site: Site) -> None:
+        site.add_models("ModelA")
+        site.solve("good", "own-error")
+        report = site.solve("good", "own-error").report
+        assert (report.plan.up_to_date, report.plan.given_up, report.executions) == (1, 1, ())
+        assert not report.ok
+        assert "given up before" in report.headline()
+        report = site.solve("good", "own-error", rerun="failed").report
+        assert [row.diagnostic for row in report.executions] == ["own-error"]
+        report = site.solve("good", "own-error", rerun="all").report
+        assert [row.diagnostic for row in report.executions] == ["good", "own-error"]
+        assert [row.attempt for row in site.attempts("own-error")] == [1, 1, 1]
+        assert [row.replaces for row in site.attempts("good")] == [None, 1]
+        assert site.dirty() == set()
+
+    def test_attempts_are_counted_across_solves_and_growth_goes_on(self, site: Site) -> None:
+        site.add_models("ModelA")
+        site.configure(max_attempts=5)
+        site.solve("stuck", transport=LocalTransport(cpu=1, limits=QUICK))
+        assert [row.wall_clock_seconds for row in site.attempts()] == [0.5, 1, 2, 4, 8]

@@ -1,0 +1,348 @@
+"""The driver: submissions are tried again, endings are settled, and whoever waits hears of it, whatever happens."""
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.driver import TransportClosedError, TransportDriver
+from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Transport
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from tests.executions import Prepare
+from tests.processes import wait_until
+from tests.transports.driving import kind_of, message_of
+
+PATIENCE_SECONDS = 20.0
+SUCCESS = ExecutionOutcome(execution_id=0)
+CLAIMED = ExecutionOutcome(
+    execution_id=0, failure=ExecutionFailure(kind=FailureKind.ALREADY_CLAIMED, message="Another has it.")
+)
+FULL = SubmissionError("the queue is full", transient=True)
+FORBIDDEN = SubmissionError("account unknown", transient=False)
+
+
+class Scripted:
+    """A transport that says what it was told to say."""
+
+    name = "scripted"
+    limits = WorkerLimits()
+    slots = 4
+
+    def __init__(self) -> None:
+        self.refusals: Iterator[Exception] = iter(())
+        self.outcome: ExecutionOutcome | None = SUCCESS
+        self.death: Death | None = None
+        self.ends_at_once = True
+        self.outcome_patience_seconds = 0.0
+        self.submitted: list[Path] = []
+        self.cancelled: list[Path] = []
+        self.closed = 0
+        self.on_submit: Callable[[], object] = lambda: None
+        self._news: queue.SimpleQueue[Ended | Exception] = queue.SimpleQueue()
+
+    def check(self, resources: ResourceHint) -> ResourceHint:
+        return resources
+
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        self.submitted.append(directory)
+        for refusal in self.refusals:
+            raise refusal
+        submission = Submission(transport=self.name, directory=directory)
+        if self.ends_at_once:
+            self.end(submission)
+        self.on_submit()
+        return submission
+
+    def end(self, submission: Submission) -> None:
+        self._news.put(Ended(submission=submission, outcome=self.outcome))
+
+    def break_down(self, error: Exception) -> None:
+        self._news.put(error)
+
+    def wait(self, timeout_seconds: float) -> Sequence[Ended]:
+        try:
+            news = self._news.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return []
+        if isinstance(news, Exception):
+            raise news
+        return [news]
+
+    def cancel(self, submission: Submission) -> None:
+        self.cancelled.append(submission.directory)
+        self.end(submission)
+
+    def explain(self, submission: Submission) -> Death | None:
+        return self.death
+
+    def close(self, timeout_seconds: float) -> None:
+        self.closed += 1
+
+
+class Rig:
+    """A driver of a scripted transport; pauses are noted, not waited for."""
+
+    def __init__(self) -> None:
+        self.transport = Scripted()
+        self.pauses: list[float] = []
+        self.driver = TransportDriver(self.transport, sleep=self.pauses.append)
+        self._threads = ThreadPoolExecutor()
+
+    def start(self, directory: Path, resources: ResourceHint) -> Future[ExecutionOutcome]:
+        return self._threads.submit(self.driver.run, directory, resources)
+
+    def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
+        return self.start(directory, resources).result(PATIENCE_SECONDS)
+
+    def start_some(self, prepare: Prepare, number: int) -> list[Future[ExecutionOutcome]]:
+        """Start executions that do not end, and wait until all are submitted."""
+        self.transport.ends_at_once = False
+        futures = [self.start(*prepare()) for _ in range(number)]
+        wait_until(lambda: len(self.transport.submitted) == number)
+        return futures
+
+    def close(self) -> None:
+        self.driver.close(1.0)
+        self._threads.shutdown()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """An open rig."""
+    rig = Rig()
+    yield rig
+    rig.close()
+
+
+def test_the_scripted_transport_is_one() -> None:
+    transport: Transport = Scripted()
+    assert isinstance(transport, Transport)
+
+
+class TestSubmission:
+    """A backend may refuse for now, or for good."""
+
+    def test_a_refusal_for_now_is_tried_again_after_growing_pauses(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.refusals = iter([FULL] * 4)
+        assert rig.run(*prepare()).succeeded
+        assert rig.pauses == [2.0, 4.0, 8.0, 16.0]
+
+    def test_a_refusal_for_now_that_stays_becomes_the_outcome(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.refusals = itertools.repeat(FULL)
+        outcome = rig.run(*prepare())
+        assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
+        assert message_of(outcome) == "the queue is full"
+        assert len(rig.transport.submitted) == 5
+
+    def test_a_refusal_for_good_becomes_the_outcome_at_once(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.refusals = iter([FORBIDDEN])
+        directory, resources = prepare()
+        outcome = rig.run(directory, resources)
+        assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
+        assert message_of(outcome) == "account unknown"
+        assert outcome.execution_id == ExecutionDirectory(directory).read_envelope().execution_id
+        assert rig.transport.submitted == [directory]
+        assert rig.pauses == []
+
+    def test_a_refusal_leaves_the_others_alone(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.refusals = iter([FORBIDDEN])
+        assert not rig.run(*prepare()).succeeded
+        assert rig.run(*prepare()).succeeded
+
+    def test_another_error_of_the_backend_is_raised(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.refusals = iter([OSError("no such command: sbatch")])
+        with pytest.raises(OSError, match="sbatch"):
+            rig.run(*prepare())
+        assert rig.run(*prepare()).succeeded
+
+    def test_what_ends_before_its_submission_has_returned_is_not_lost(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.on_submit = lambda: wait_until(rig.transport._news.empty)
+        assert rig.run(*prepare()).succeeded
+
+    def test_two_deliveries_at_once_are_submitted_once_and_hear_the_same(self, rig: Rig, prepare: Prepare) -> None:
+        execution = prepare()
+        first, *_ = rig.start_some(lambda: execution, 1)  # type: ignore[arg-type]
+        second = rig.start(*execution)
+        rig.transport.end(Submission(transport="scripted", directory=execution[0]))
+        assert first.result(PATIENCE_SECONDS) == second.result(PATIENCE_SECONDS)
+
+    def test_both_of_two_deliveries_hear_of_a_refusal(self, rig: Rig, prepare: Prepare) -> None:
+        execution = prepare()
+        paused = threading.Event()
+        rig.driver._sleep = lambda _: paused.wait(PATIENCE_SECONDS)
+        rig.transport.refusals = iter([FULL, FORBIDDEN])
+        futures = [rig.start(*execution) for _ in range(2)]
+        wait_until(lambda: rig.transport.submitted)
+        wait_until(lambda: all(future.running() for future in futures))
+        paused.set()
+        kinds = {kind_of(future.result(PATIENCE_SECONDS)) for future in futures}
+        assert FailureKind.SUBMISSION_REFUSED in kinds
+
+
+class TestSettling:
+    """What an end means, where the backend does not bring the outcome."""
+
+    def test_the_outcome_that_the_backend_brings_counts(self, rig: Rig, prepare: Prepare) -> None:
+        directory, resources = prepare()
+        outcome = rig.run(directory, resources)
+        assert outcome.succeeded
+        assert outcome.execution_id == ExecutionDirectory(directory).read_envelope().execution_id
+
+    @pytest.mark.parametrize("brought", [None, CLAIMED])
+    def test_the_file_counts_where_none_or_a_second_delivery_is_brought(
+        self, rig: Rig, prepare: Prepare, brought: ExecutionOutcome | None
+    ) -> None:
+        directory, resources = prepare()
+        left = ExecutionOutcome(
+            execution_id=ExecutionDirectory(directory).read_envelope().execution_id, telemetry=Telemetry(host="node7")
+        )
+        ExecutionDirectory(directory).write_outcome(left)
+        rig.transport.outcome = brought
+        assert rig.run(directory, resources) == left
+
+    def test_a_file_that_shows_late_is_waited_for(self, rig: Rig, prepare: Prepare) -> None:
+        directory, resources = prepare()
+        rig.transport.outcome = None
+        rig.transport.outcome_patience_seconds = PATIENCE_SECONDS
+        future = rig.start(directory, resources)
+        wait_until(lambda: rig.transport.submitted and rig.transport._news.empty())
+        ExecutionDirectory(directory).write_outcome(SUCCESS)
+        assert future.result(PATIENCE_SECONDS).succeeded
+
+    def test_a_second_delivery_without_a_file_stays_one(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.outcome = CLAIMED
+        assert kind_of(rig.run(*prepare())) is FailureKind.ALREADY_CLAIMED
+
+    def test_without_any_outcome_or_explanation_the_worker_is_lost(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.outcome = None
+        assert kind_of(rig.run(*prepare())) is FailureKind.WORKER_LOST
+
+    @pytest.mark.parametrize(("peak_mb", "kind"), [(250.0, FailureKind.OUT_OF_MEMORY), (20.0, FailureKind.KILLED)])
+    def test_a_kill_is_for_lack_of_memory_if_the_last_telemetry_was_close_to_the_limit(
+        self, rig: Rig, prepare: Prepare, peak_mb: float, kind: FailureKind
+    ) -> None:
+        directory, resources = prepare(memory_mb=256)
+        ExecutionDirectory(directory).write_telemetry(Telemetry(sequence=3, host="node7", peak_rss_mb=peak_mb))
+        rig.transport.outcome = None
+        rig.transport.death = Death(kind=FailureKind.KILLED, message="exit code 137", meta={"job_id": 12})
+        outcome = rig.run(directory, resources)
+        assert kind_of(outcome) is kind
+        assert "exit code 137" in message_of(outcome)
+        assert outcome.telemetry.host == "node7"
+        assert outcome.telemetry.transport_meta == {"job_id": 12}
+
+    @pytest.mark.parametrize("kind", [FailureKind.TIMEOUT, FailureKind.OUT_OF_MEMORY, FailureKind.WORKER_LOST])
+    def test_the_backends_explanation_is_the_outcome_in_its_own_words(
+        self, rig: Rig, prepare: Prepare, kind: FailureKind
+    ) -> None:
+        rig.transport.outcome = None
+        rig.transport.death = Death(kind=kind, message="slurmstepd: said something")
+        outcome = rig.run(*prepare())
+        assert kind_of(outcome) is kind
+        assert message_of(outcome) == "slurmstepd: said something"
+
+    def test_torn_telemetry_of_a_dead_node_is_passed_over(self, rig: Rig, prepare: Prepare) -> None:
+        directory, resources = prepare()
+        (directory / "telemetry.json").write_text('{"schema_ver')
+        rig.transport.outcome = None
+        assert kind_of(rig.run(directory, resources)) is FailureKind.WORKER_LOST
+
+    def test_an_outcome_file_of_another_version_is_a_mismatch(self, rig: Rig, prepare: Prepare) -> None:
+        directory, resources = prepare()
+        (directory / "outcome.json").write_text('{"schema_version": 2}')
+        rig.transport.outcome = None
+        outcome = rig.run(directory, resources)
+        assert kind_of(outcome) is FailureKind.SCHEMA_MISMATCH
+        assert outcome.execution_id == ExecutionDirectory(directory).read_envelope().execution_id
+
+    def test_a_torn_outcome_file_is_a_system_error(self, rig: Rig, prepare: Prepare) -> None:
+        directory, resources = prepare()
+        (directory / "outcome.json").write_text('{"schema_ver')
+        rig.transport.outcome = None
+        assert kind_of(rig.run(directory, resources)) is FailureKind.SYSTEM_ERROR
+
+    def test_an_end_that_nobody_waits_for_is_passed_over(self, rig: Rig, prepare: Prepare, tmp_path: Path) -> None:
+        rig.transport.end(Submission(transport="scripted", directory=tmp_path / "unknown"))
+        assert rig.run(*prepare()).succeeded
+
+
+class TestBreakdown:
+    """The backend cannot tell any more what has ended."""
+
+    def test_everyone_who_waits_gets_its_error(self, rig: Rig, prepare: Prepare) -> None:
+        futures = rig.start_some(prepare, 3)
+        error = ConnectionError("the scheduler has gone")
+        rig.transport.break_down(error)
+        assert [future.exception(PATIENCE_SECONDS) for future in futures] == [error] * 3
+
+    def test_whoever_comes_later_is_refused_and_told_why(self, rig: Rig, prepare: Prepare) -> None:
+        (waiting,) = rig.start_some(prepare, 1)
+        error = ConnectionError("the scheduler has gone")
+        rig.transport.break_down(error)
+        waiting.exception(PATIENCE_SECONDS)
+        with pytest.raises(TransportClosedError) as refused:
+            rig.run(*prepare())
+        assert refused.value.__cause__ is error
+
+
+class TestStopping:
+    """Cancelling and closing reach everyone."""
+
+    def test_cancel_all_cancels_each_submission(self, rig: Rig, prepare: Prepare) -> None:
+        futures = rig.start_some(prepare, 3)
+        wait_until(lambda: len(rig.driver._submissions) == 3)
+        rig.driver.cancel_all()
+        for future in futures:
+            future.result(PATIENCE_SECONDS)
+        assert sorted(rig.transport.cancelled) == sorted(rig.transport.submitted)
+
+    def test_closing_lets_go_of_whoever_waits(self, rig: Rig, prepare: Prepare) -> None:
+        futures = rig.start_some(prepare, 3)
+        rig.driver.close(1.0)
+        for future in futures:
+            assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+        assert rig.transport.closed == 1
+
+    def test_a_closed_driver_takes_nothing(self, rig: Rig, prepare: Prepare) -> None:
+        rig.driver.close(1.0)
+        with pytest.raises(TransportClosedError):
+            rig.run(*prepare())
+        assert rig.transport.submitted == []
+
+    def test_a_submission_that_was_to_be_tried_again_is_not_once_it_is_closed(self, prepare: Prepare) -> None:
+        transport = Scripted()
+        transport.refusals = itertools.repeat(FULL)
+        driver = TransportDriver(transport)  # with its own pauses, which closing cuts short
+        with ThreadPoolExecutor() as threads:
+            future = threads.submit(driver.run, *prepare())
+            wait_until(lambda: transport.submitted)
+            driver.close(1.0)
+            assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+        assert len(transport.submitted) == 1
+
+    def test_closing_waits_for_a_submission_under_way(self, rig: Rig, prepare: Prepare) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def linger() -> None:
+            begun.set()
+            go_on.wait(PATIENCE_SECONDS)
+
+        rig.transport.ends_at_once = False
+        rig.transport.on_submit = linger
+        future = rig.start(*prepare())
+        begun.wait(PATIENCE_SECONDS)
+        closing = threading.Thread(target=rig.driver.close, args=(1.0,))
+        closing.start()
+        assert rig.transport.closed == 0
+        go_on.set()
+        closing.join(PATIENCE_SECONDS)
+        assert rig.transport.closed == 1
+        assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)

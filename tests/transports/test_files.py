@@ -1,0 +1,283 @@
+"""The file protocol: documents come back as they were written, exclusive ones once, and never half."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.errors import ResultValidationError, SchemaMismatchError
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, Telemetry
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
+from climate_ref_prefect.transports.worker.documents import Claim
+from climate_ref_prefect.transports.worker.run import check_files
+from tests.diagnostics.strategies import envelopes, names, outcomes, telemetries
+from tests.executions import Prepare
+from tests.processes import wait_until
+
+PATIENCE_SECONDS = 20.0
+trees = st.dictionaries(st.lists(names, min_size=1, max_size=3).map(tuple), st.binary(max_size=100), max_size=6)
+"""Contents of files by the parts of their paths."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> ExecutionDirectory:
+    """An execution's directory with nothing in it."""
+    path = tmp_path / "execution"
+    path.mkdir()
+    return ExecutionDirectory(path)
+
+
+@given(envelopes, telemetries, outcomes)
+def test_documents_come_back_as_they_were_written(
+    envelope: ExecutionEnvelope, telemetry: Telemetry, outcome: ExecutionOutcome
+) -> None:
+    with TemporaryDirectory() as path:
+        directory = ExecutionDirectory(Path(path))
+        directory.write_envelope(envelope)
+        directory.write_telemetry(telemetry)
+        directory.write_outcome(outcome)
+        assert directory.read_envelope() == envelope
+        assert directory.read_telemetry() == telemetry
+        assert directory.read_outcome() == outcome
+        assert sorted(entry.name for entry in Path(path).iterdir()) == [
+            "envelope.json",
+            "outcome.json",
+            "telemetry.json",
+        ]
+
+
+@given(outcomes, outcomes)
+def test_a_later_outcome_replaces_the_earlier(first: ExecutionOutcome, second: ExecutionOutcome) -> None:
+    with TemporaryDirectory() as path:
+        directory = ExecutionDirectory(Path(path))
+        for outcome in (first, second):
+            directory.write_outcome(outcome)
+            assert directory.read_outcome() == outcome
+
+
+def test_nothing_is_there_before_it_is_written(directory: ExecutionDirectory) -> None:
+    assert directory.read_outcome() is None
+    assert directory.read_telemetry() is None
+    assert directory.read_claim() is None
+    assert not directory.is_closed()
+
+
+def test_the_directory_is_made_for_the_user_alone(prepare: Prepare) -> None:
+    path, _ = prepare("noop")
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_reader_never_sees_half_a_document(directory: ExecutionDirectory) -> None:
+    long = Telemetry(host="x" * 100_000)
+    directory.write_telemetry(long)
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            directory.write_telemetry(long)
+
+    with ThreadPoolExecutor() as threads:
+        writing = threads.submit(write)
+        for _ in range(300):
+            assert directory.read_telemetry() == long
+        stop.set()
+        writing.result(PATIENCE_SECONDS)
+
+
+def test_an_outcome_that_cannot_be_forced_to_disk_is_not_there(
+    directory: ExecutionDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        directory.write_outcome(ExecutionOutcome(execution_id=1))
+    assert list(directory.path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("envelope.json", ExecutionDirectory.read_envelope),
+        ("telemetry.json", ExecutionDirectory.read_telemetry),
+        ("outcome.json", ExecutionDirectory.read_outcome),
+        ("claim.json", ExecutionDirectory.read_claim),
+    ],
+)
+def test_a_document_of_another_version_is_refused_before_it_is_parsed(
+    directory: ExecutionDirectory, name: str, read: Callable[[ExecutionDirectory], object]
+) -> None:
+    (directory.path / name).write_text('{"schema_version": 2, "unknown": [1, 2]}')
+    with pytest.raises(SchemaMismatchError, match=r"version 2, .* reads 1"):
+        read(directory)
+
+
+class TestClaim:
+    """One worker has an execution, once."""
+
+    def test_the_first_has_it_and_another_does_not(self, directory: ExecutionDirectory) -> None:
+        first, second = Claim.of_this_process(), Claim.of_this_process()
+        assert directory.claim(first)
+        assert not directory.claim(second)
+        assert directory.read_claim() == first
+
+    def test_whoever_finds_its_own_claim_has_it(self, directory: ExecutionDirectory) -> None:
+        claim = Claim.of_this_process()
+        assert directory.claim(claim)
+        assert directory.claim(claim)
+
+    @pytest.mark.parametrize(("method", "name"), [("claim", "claim.json"), ("close", "closed.json")])
+    def test_of_many_processes_exactly_one_wins(self, directory: ExecutionDirectory, method: str, name: str) -> None:
+        command = [sys.executable, "-m", "tests.transports.racing", str(directory.path), "40", method]
+        raced = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
+        assert raced.stdout == "1"
+        assert [path.name for path in directory.path.iterdir()] == [name]
+
+    def test_of_many_threads_exactly_one_wins(self, directory: ExecutionDirectory) -> None:
+        start = threading.Barrier(16)
+
+        def claim() -> bool:
+            own = Claim.of_this_process()
+            start.wait(PATIENCE_SECONDS)
+            return directory.claim(own)
+
+        with ThreadPoolExecutor(16) as threads:
+            won = [future.result(PATIENCE_SECONDS) for future in [threads.submit(claim) for _ in range(16)]]
+        assert won.count(True) == 1
+
+    def test_a_claim_of_a_living_process_is_alive(self) -> None:
+        claim = Claim.of_this_process()
+        assert claim.is_of_this_host()
+        assert claim.is_alive_here()
+
+    @pytest.mark.parametrize("change", [{"boot_id": "other"}, {"process_started": "1"}, {"pid": 2**22 + 1}])
+    def test_a_claim_of_an_earlier_boot_or_process_is_not(self, change: dict[str, object]) -> None:
+        assert not Claim.of_this_process().model_copy(update=change).is_alive_here()
+
+
+class TestClosing:
+    """An attempt is given up once."""
+
+    def test_it_is_closed_from_then_on(self, directory: ExecutionDirectory) -> None:
+        assert directory.close("no sign of life")
+        assert directory.is_closed()
+        assert not directory.close("another reason")
+
+    def test_one_that_was_never_dispatched_can_be_closed(self, tmp_path: Path) -> None:
+        directory = ExecutionDirectory(tmp_path / "never" / "made")
+        assert directory.close("its dispatch failed")
+        assert directory.is_closed()
+
+
+class TestPatience:
+    """Shared file systems show files late."""
+
+    def test_an_envelope_that_appears_late_is_read(self, prepare: Prepare) -> None:
+        path, _ = prepare("noop")
+        envelope, hidden = path / "envelope.json", path / "hidden.json"
+        envelope.rename(hidden)
+        with ThreadPoolExecutor() as threads:
+            reading = threads.submit(ExecutionDirectory(path).read_envelope, PATIENCE_SECONDS)
+            wait_until(reading.running)
+            hidden.rename(envelope)
+            assert reading.result(PATIENCE_SECONDS).definition.diagnostic == "noop"
+
+    def test_an_outcome_that_appears_late_is_read(self, directory: ExecutionDirectory) -> None:
+        outcome = ExecutionOutcome(execution_id=5)
+        with ThreadPoolExecutor() as threads:
+            reading = threads.submit(directory.read_outcome, PATIENCE_SECONDS)
+            wait_until(reading.running)
+            directory.write_outcome(outcome)
+            assert reading.result(PATIENCE_SECONDS) == outcome
+
+    def test_patience_ends(self, directory: ExecutionDirectory) -> None:
+        assert directory.read_outcome(0.01) is None
+        with pytest.raises(FileNotFoundError):
+            directory.read_envelope(0.01)
+
+
+class TestManifest:
+    """Every regular file of the output, and nothing else."""
+
+    @given(trees)
+    def test_it_lists_all_files_with_their_size_and_hash(self, tree: dict[tuple[str, ...], bytes]) -> None:
+        with TemporaryDirectory() as path:
+            written = write_tree(Path(path), tree)
+            records = manifest(Path(path))
+            assert {record.path: (record.size_bytes, record.sha256) for record in records} == written
+            assert list(records) == sorted(records, key=lambda record: record.path)
+
+    def test_links_pipes_and_empty_directories_are_left_out(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("1")
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "link").symlink_to("file")
+        (tmp_path / "linked").symlink_to("/etc")
+        (tmp_path / "dangling").symlink_to("nowhere")
+        os.mkfifo(tmp_path / "pipe")
+        assert [record.path for record in manifest(tmp_path)] == ["file"]
+
+    def test_a_name_that_is_not_utf_8_is_refused(self, tmp_path: Path) -> None:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).touch()
+        with pytest.raises(ResultValidationError, match="not UTF-8"):
+            manifest(tmp_path)
+
+    def test_a_large_file_is_hashed_whole(self, tmp_path: Path) -> None:
+        content = os.urandom((3 << 20) + 1)
+        (tmp_path / "large").write_bytes(content)
+        (record,) = manifest(tmp_path)
+        assert (record.size_bytes, record.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+class TestCheckedFiles:
+    """A result names regular files of its own directory alone."""
+
+    def test_a_file_below_the_output_is_accepted(self, tmp_path: Path) -> None:
+        (tmp_path / "plots").mkdir()
+        (tmp_path / "plots" / "map.png").touch()
+        check_files(bundle_of("plots/map.png"), tmp_path)
+
+    @pytest.mark.parametrize("name", ["missing", "folder", "link", "linked/passwd", "folder/../file"])
+    def test_anything_else_is_refused(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "file").touch()
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link").symlink_to("file")
+        (tmp_path / "linked").symlink_to("/etc")
+        with pytest.raises((ResultValidationError, ValueError)):
+            check_files(bundle_of(name), tmp_path)
+
+    def test_an_output_directory_that_is_itself_behind_a_link_is_accepted(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "real" / "file").touch()
+        (tmp_path / "scratch").symlink_to("real")
+        check_files(bundle_of("file"), tmp_path / "scratch")
+
+
+def bundle_of(name: str) -> OutputBundle:
+    """Return an output bundle that names one file."""
+    return OutputBundle(data={"it": OutputFile(filename=name)})
+
+
+def write_tree(root: Path, tree: dict[tuple[str, ...], bytes]) -> dict[str, tuple[int, str]]:
+    """Write files, but for those whose name is taken by a directory; return size and hash by path."""
+    written = {}
+    for parts, content in tree.items():
+        if any(parts == other[: len(parts)] and parts != other for other in tree):
+            continue
+        path = root.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        written["/".join(parts)] = (len(content), hashlib.sha256(content).hexdigest())
+    return written

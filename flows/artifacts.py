@@ -15,7 +15,7 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from climate_ref_prefect.flows.planning import Plan
+from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.report import SUMMARY_COLUMNS, SolveReport, summary_cells
 
 _PLOTS: Final = 6

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.tables import console_table
 from climate_ref_prefect.store.store import open_store
 from climate_ref_prefect.store.values import ExecutionRow
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 database = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(database, name="db")
-console = Console()
+console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(soft_wrap=True, width=160)
 
 FAILED = 1
 BAD_INPUT = 2
@@ -56,6 +56,7 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     """Run whatever is not up to date."""
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
 
+    flows.check_request(data, providers)
     report = flows.solve(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
     console.print(report)
     if not report.ok:
@@ -71,11 +72,17 @@ def plan(  # noqa: PLR0917 - they are options, given by name
     cpu: Cpu = None,
     memory_mb: MemoryMb = None,
     rerun: RerunOption = "none",
+    *,
+    keys: Annotated[bool, typer.Option("--keys", help="List each execution with the key of its group.")] = False,
 ) -> None:
     """Say what `solve` would run, and how much of what; run nothing."""
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
 
-    console.print(flows.plan.fn(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun))
+    planned = flows.plan_only(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
+    if keys:
+        for item in planned.executions:
+            console.print(f"{item.definition.provider} {item.definition.diagnostic} {item.definition.key}")
+    console.print(planned)
 
 
 @app.command()
@@ -93,7 +100,7 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
         f"{counts.successful} successful, {counts.failed_retryable} failed and retryable, "
         f"{counts.failed_for_good} failed for good. Groups: {counts.groups}, of which {counts.dirty_groups} to be run."
     )
-    table = Table("execution", "attempt", "status", "seconds", "MiB", "message")
+    table = console_table("execution", "attempt", "status", "seconds", "MiB", "message")
     for row in rows:
         table.add_row(*_cells(row))
     console.print(table)

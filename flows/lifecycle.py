@@ -16,7 +16,7 @@ from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.ledger import Ledger
-from climate_ref_prefect.flows.planning import PlannedExecution
+from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import StoreError

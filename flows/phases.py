@@ -21,7 +21,7 @@ from climate_ref_prefect.diagnostics.outcome import Telemetry
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.planning import PlannedExecution
+from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.publishing import publish as publish_files
 from climate_ref_prefect.flows.workspace import Workspace

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from climate_ref_prefect.diagnostics.catalogue import Catalogue, DataGroup
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure
 from climate_ref_prefect.store.store import Store
@@ -19,46 +18,6 @@ from climate_ref_prefect.transports.worker.client import ProviderCodeError
 
 Rerun = Literal["none", "failed", "all"]
 """What runs although it has been settled on the same inputs: nothing, what was given up, or everything."""
-
-
-class PlannedExecution(FrozenModel):
-    """One attempt to come."""
-
-    definition: ExecutionDefinition
-    provider: ProviderReference
-    resources: ResourceHint
-    """What it asks for."""
-
-    granted: ResourceHint
-    """What the transport gives it."""
-
-    standing: Standing = Standing()
-    replaces: int | None = None
-    """The execution that this attempt follows."""
-
-
-class Plan(FrozenModel):
-    """What a solve would do."""
-
-    executions: tuple[PlannedExecution, ...] = ()
-    up_to_date: int = 0
-    """Groups that have succeeded on the same inputs and versions."""
-
-    given_up: int = 0
-    """Groups that have failed for good on the same inputs; `rerun="failed"` runs them."""
-
-    broken: tuple[BrokenProvider, ...] = ()
-    transport: str
-
-    @property
-    def cpu_hours(self) -> float:
-        """The most CPU time that the executions may take: processors times wall clock limit."""
-        return sum(item.granted.cpu * item.granted.wall_clock_seconds for item in self.executions) / 3600
-
-    @property
-    def largest_memory_mb(self) -> int:
-        """Memory of the largest execution, in MiB."""
-        return max((item.granted.memory_mb for item in self.executions), default=0)
 
 
 def make_plan(
@@ -142,7 +101,7 @@ def _definition(provider: LoadedProvider, diagnostic: DiagnosticDescription, gro
 
 def _nothing_to_run(catalogue: Catalogue, key: str | None) -> str:
     if key is not None:
-        return f"No group has the key {key!r}; `climate-ref-prefect plan` lists the groups and their keys."
+        return f"No group has the key {key!r}; `climate-ref-prefect plan --rerun all --keys` lists them."
     return (
         f"None of the {len(catalogue.datasets)} data sets below {catalogue.root} passes the filters of the "
         "chosen diagnostics; docs/how-to/choose-data.md says what each one wants."

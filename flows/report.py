@@ -1,15 +1,15 @@
 """What a solve did, for people: a table in a shell, in a notebook, and in Prefect's UI."""
 
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.ledger import Recorded
-from climate_ref_prefect.flows.planning import Plan
+from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.recovery import Leftovers
+from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import ExecutionRow
 
@@ -85,22 +85,17 @@ class SolveReport(FrozenModel):
         yield from self._remarks()
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
-            for cells in summary_cells(self.summary())
-        )
-        head = "".join(f"<th>{escape(name)}</th>" for name in SUMMARY_COLUMNS)
-        remarks = "".join(f"<p>{escape(remark)}</p>" for remark in (self.headline(), *self._remarks()))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{remarks}"
+        table = html_table(SUMMARY_COLUMNS, summary_cells(self.summary()))
+        return table + paragraphs(self.headline(), *self._remarks())
 
     def _tables(self) -> Iterator[Table]:
         if self.executions:
-            table = Table(*SUMMARY_COLUMNS)
+            table = console_table(*SUMMARY_COLUMNS)
             for cells in summary_cells(self.summary()):
                 table.add_row(*cells)
             yield table
         if self.failed:
-            failures = Table("execution", "kind", "message", title="Failed")
+            failures = console_table("execution", "kind", "message", title="Failed")
             for row in self.failed:
                 failures.add_row(f"{row.label} #{row.execution_id}", row.failure_kind or "", row.failure_message or "")
             yield failures

@@ -6,25 +6,26 @@ Their docstrings have `Args`, unlike all others: Prefect shows the descriptions 
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from climate_ref_prefect.diagnostics.catalogue import scan
+from climate_ref_prefect.diagnostics.provider import find_provider
 from climate_ref_prefect.flows.artifacts import Progress, leave_artifacts, leave_plan
 from climate_ref_prefect.flows.choice import TransportChoice
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
-from climate_ref_prefect.flows.planning import Plan, Rerun, data_directory, make_plan
+from climate_ref_prefect.flows.plan import Plan
+from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
 from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.watching import Watcher
-from climate_ref_prefect.flows.workspace import Workspace, open_workspace
+from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
 
@@ -95,10 +96,25 @@ def plan(
         transport: Where executions would run.
         rerun: What would run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
     """
-    with open_workspace(Settings(), coordinating=False) as workspace:
-        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun)
+    planned = plan_only(data, providers, diagnostics, transport, rerun)
     leave_plan(planned)
     return planned
+
+
+def plan_only(
+    data: str, providers: Sequence[str], diagnostics: Sequence[str] | None, transport: Transport, rerun: Rerun
+) -> Plan:
+    """Return what `solve` with the same parameters would run, without Prefect."""
+    with open_workspace(Settings(), coordinating=False) as workspace:
+        return _plan(workspace, data, providers, diagnostics, transport, rerun=rerun)
+
+
+def check_request(data: str, providers: Sequence[str]) -> None:
+    """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
+    make_writable(Settings().home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
+    for name in providers:
+        find_provider(name)
+    scan(data_directory(data))
 
 
 def _solve(
@@ -147,7 +163,7 @@ def _plan(
     rerun: Rerun,
     key: str | None = None,
 ) -> Plan:
-    catalogue = scan(Path(data_directory(data)))
+    catalogue = scan(data_directory(data))
     with load_providers(providers, transport.limits.import_deadline_seconds) as (loaded, broken):
         if not broken:
             check_diagnostics(loaded, diagnostics)

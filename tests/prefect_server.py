@@ -5,13 +5,14 @@ Use it by importing the fixture in a `conftest.py`: `from tests.prefect_server i
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import Log, TaskRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import State, StateType, TaskRun
+from prefect.client.schemas.sorting import TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from climate_ref_prefect.flows.server import LocalServer, local_server
@@ -37,7 +38,30 @@ def task_runs(flow_run_id: UUID) -> list[TaskRun]:
     found: list[TaskRun] = []
     with get_client(sync_client=True) as client:
         while page := client.read_task_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])), limit=_PAGE, offset=len(found)
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])),
+            sort=TaskRunSort.ID_DESC,
+            limit=_PAGE,
+            offset=len(found),
         ):
             found += page
     return found
+
+
+def cancel_flow_run(flow_run_id: UUID) -> None:
+    """Do what the button in the UI does."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, State(type=StateType.CANCELLING))
+
+
+def state_of(flow_run_id: UUID) -> StateType | None:
+    """Return the state of a flow run."""
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(flow_run_id).state
+        return state and state.type
+
+
+def messages(flow_run_id: UUID) -> list[str]:
+    """Return what a flow run has logged."""
+    with get_client(sync_client=True) as client:
+        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id])))
+        return [log.message for log in logs]

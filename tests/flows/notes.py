@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 NOTES = "FLOW_TESTS_NOTES"
-"""Names the environment variable; it does not begin as those that are the coordinator's own."""
+DATABASE = "FLOW_TESTS_DATABASE"
+"""Environment variables; they do not begin as those of the coordinator, which no diagnostic gets to see."""
 _RUNS = "runs"
 
 

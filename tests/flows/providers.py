@@ -19,7 +19,8 @@ from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows.notes import Run, note_run, notes, read_runs
+from tests.flows import disks
+from tests.flows.notes import DATABASE, Run, note_run, notes, read_runs
 
 PER_MODEL = DataRequirement(filters={"variable_id": ("ta",)}, group_by=("source_id",))
 SMALL = ResourceHint(memory_mb=200, wall_clock=timedelta(seconds=60))
@@ -123,12 +124,30 @@ def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
 def wait_for_others(*_: object) -> None:
     """End only once all other executions of the same solve have their last word in the store."""
     give_up_at = time.monotonic() + 30
-    database = notes().parent / "state" / "climate-ref-prefect.db"
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(os.environ[DATABASE], isolation_level=None)) as connection:
         while connection.execute("SELECT count(*) FROM execution WHERE status != 'finished'").fetchone()[0] > 1:
             if time.monotonic() > give_up_at:
                 raise DiagnosticError("the others were held back")
             time.sleep(0.02)
+
+
+def fail_then_wait(definition: ExecutionDefinition, output: Path) -> None:
+    """Fail, but wait to be stopped when it is run for the second time."""
+    if len(read_runs(notes())) == 2:
+        wait_for_go(definition, output)
+    raise OSError("the disk is on fire")
+
+
+def spoil(how: Callable[[Path], None]) -> Act:
+    """Make the test's disk useless as soon as all others are through, but once only."""
+
+    def act(*_: object) -> None:
+        wait_for_others()
+        if not (notes() / "spoilt").exists():
+            (notes() / "spoilt").touch()
+            how(notes().parents[1] / "disk")
+
+    return act
 
 
 def leave_much(_: ExecutionDefinition, output: Path) -> None:
@@ -143,14 +162,6 @@ class Large(Noting):
         result = super().run(definition, output_directory)
         files = {path.name: OutputFile(filename=path.name) for path in sorted(output_directory.glob("part*"))}
         return result.model_copy(update={"outputs": OutputBundle(data=files)})
-
-
-def in_the_way(definition: ExecutionDefinition, _: Path) -> None:
-    """Have another one than the first run find a file where its results must go."""
-    results = notes().parent / "state" / "results"
-    if not (results / definition.provider / definition.diagnostic).exists():
-        (results / definition.provider).mkdir(exist_ok=True)
-        (results / definition.provider / definition.diagnostic).touch()
 
 
 def after(seconds: float) -> Act:
@@ -169,7 +180,9 @@ DIAGNOSTICS = (
     Noting("long", after(600)),
     Noting("waits-for-go", wait_for_go),
     Noting("waits-for-others", wait_for_others),
-    Noting("in-the-way", in_the_way),
+    Noting("fails-then-waits", fail_then_wait),
+    Noting("fills-disk", spoil(disks.fill)),
+    Noting("locks-disk", spoil(lambda path: disks.remount(path, "ro"))),
     Unlisted("unlisted"),
     Large("large", leave_much),
 )

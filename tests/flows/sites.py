@@ -22,7 +22,7 @@ from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
 from tests.diagnostics.trees import add
 from tests.executions import QUICK
-from tests.flows.notes import NOTES, Run, read_runs
+from tests.flows.notes import DATABASE, NOTES, Run, read_runs
 from tests.processes import wait_until
 
 PROVIDER = "tests.flows.providers:provider"
@@ -78,18 +78,23 @@ class Site:
     """
 
     def __init__(self, root: Path, environment: pytest.MonkeyPatch) -> None:
-        self.home = root / "state"
         self.data = root / "data"
         self.notes = root / "notes"
         self.notes.mkdir(parents=True)
         self._environment = environment
         environment.setenv(NOTES, str(self.notes))
-        self.configure(home=self.home)
+        self.configure(home=root / "state")
+
+    @property
+    def home(self) -> Path:
+        """The state directory."""
+        return Settings().home_directory
 
     def configure(self, **settings: object) -> None:
         """Set what a coordinator reads from its environment."""
         for name, value in settings.items():
             self._environment.setenv(f"CLIMATE_REF_PREFECT_{name.upper()}", str(value))
+        self._environment.setenv(DATABASE, str(self.home / "climate-ref-prefect.db"))
 
     def add_models(self, *names: str) -> None:
         """Make data of some models."""
@@ -103,7 +108,7 @@ class Site:
         providers: Sequence[str] = (PROVIDER,),
         **options: Any,
     ) -> Solved:
-        """Solve with some diagnostics as a flow run of its own; raises what it raises."""
+        """Solve with some diagnostics as a flow run of its own; raises what that raises."""
         state = flows.solve(
             str(self.data),
             list(providers),

@@ -1,24 +1,38 @@
 """The lifecycle at its boundary: a real store, real transports, a real Prefect server."""
 
-import re
+import os
+import shutil
+import socket
+import stat
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import copy_context
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.exceptions import CancelledRun
 
+from climate_ref_prefect.diagnostics.demo.data import sample_data_root
+from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.workspace import open_workspace
+from climate_ref_prefect.store.errors import CoordinatorBusyError, StoreUnavailableError
 from climate_ref_prefect.transports.inline import InlineTransport, UnguardedWarning
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.local import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.port import Transport
+from tests.diagnostics.trees import add
 from tests.executions import QUICK
-from tests.flows.sites import AttemptRow, Site, Solved
-from tests.prefect_server import task_runs
+from tests.flows.disks import Disk
+from tests.flows.sites import PROVIDER, AttemptRow, Site, Solved, when
+from tests.prefect_server import cancel_flow_run, messages, state_of, task_runs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -31,6 +45,24 @@ TRANSPORTS = [InlineTransport(limits=QUICK), LocalTransport(cpu=2, limits=QUICK)
 
 def name_of(transport: Transport) -> str:
     return transport.name
+
+
+@contextmanager
+def cancelled_when(condition: Callable[[], bool], site: Site) -> Iterator[list[UUID]]:
+    """Have the flow run of the solve in this context cancelled, as in the UI, as soon as something is so."""
+    cancelled: list[UUID] = []
+
+    def cancel() -> None:
+        when(condition)
+        holder = site.holder()
+        assert holder is not None
+        cancelled.append(UUID(holder.flow_run_id))
+        cancel_flow_run(*cancelled)
+
+    cancelling = threading.Thread(target=copy_context().run, args=(cancel,))
+    cancelling.start()
+    yield cancelled
+    cancelling.join()
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +279,247 @@ class TestSecondSolve:
         assert [row.replaces for row in site.attempts("good")] == [None, 1]
         assert site.dirty() == set()
 
-    def test_attempts_are_counted_across_solves_and_growth_goes_on(self, site: Site) -> None:
+    def test_attempts_are_counted_across_solves(self, site: Site) -> None:
         site.add_models("ModelA")
-        site.configure(max_attempts=5)
-        site.solve("stuck", transport=LocalTransport(cpu=1, limits=QUICK))
-        assert [row.wall_clock_seconds for row in site.attempts()] == [0.5, 1, 2, 4, 8]
+        with cancelled_when(lambda: (site.notes / "started-ModelA").exists(), site) as cancelled:
+            with pytest.raises(CancelledRun):
+                site.solve("fails-then-waits")
+        first, second = site.attempts()
+        assert (first.failure_kind, first.counted, first.retryable) == (FailureKind.SYSTEM_ERROR, True, True)
+        assert (second.failure_kind, second.counted, second.retryable) == (FailureKind.CANCELLED, False, True)
+        assert site.dirty() == {"fails-then-waits/ModelA"}
+        assert state_of(*cancelled) is StateType.CANCELLED
+        (site.notes / "go").touch()
+        site.solve("fails-then-waits")
+        third, fourth = site.attempts()[2:]
+        assert [row.attempt for row in site.attempts()] == [1, 2, 3, 4]
+        assert third.replaces == second.execution_id
+        assert fourth.message == "OSError: the disk is on fire (given up after 3 attempts)"
+        assert site.dirty() == set()
+        site.assert_nothing_ran_twice()
+
+
+class TestTransports:
+    """What holds whatever transport runs an execution."""
+
+    @pytest.mark.parametrize("transport", TRANSPORTS, ids=name_of)
+    def test_wall_clock_holds(self, site: Site, transport: Transport) -> None:
+        site.add_models("ModelA")
+        site.configure(max_attempts=1)
+        site.solve("good", "stuck", transport=transport)
+        assert site.attempts("good")[0].successful
+        (stuck,) = site.attempts("stuck")
+        assert (stuck.failure_kind, stuck.retryable) == (FailureKind.TIMEOUT, False)
+        assert "wall clock limit of 0.5 s (given up after 1 attempts)" in str(stuck.message)
+
+    def test_values_are_the_same_to_the_byte(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen = set()
+        for number, transport in enumerate([*TRANSPORTS, InlineTransport(in_process=True)]):
+            site = Site(tmp_path / str(number), monkeypatch)
+            site.add_models(*MODELS)
+            with pytest.warns(UnguardedWarning) if number == 2 else nullcontext():
+                site.solve("good", "late", transport=transport)
+            rows = {row.fragment.rpartition("/")[0]: row for row in site.attempts() if row.successful}
+            assert len(rows) == 4
+            seen.add(
+                tuple(
+                    (Path(str(rows[group].results_path)) / name).read_bytes()
+                    for group in sorted(rows)
+                    for name in (METRIC_BUNDLE, SERIES, OUTPUT_BUNDLE)
+                )
+            )
+        assert len(seen) == 1
+
+    def test_growth_stops_at_what_the_machine_has_and_says_so(self, site: Site) -> None:
+        site.add_models("ModelA")
+        with pytest.warns(ClippedResourcesWarning):
+            site.solve("hungry", transport=LocalTransport(cpu=1, memory_mb=80, limits=QUICK))
+        assert [row.memory_mb for row in site.attempts()] == [50, 80]
+        last = site.attempts()[-1]
+        assert (last.retryable, last.failure_kind) == (False, FailureKind.OUT_OF_MEMORY)
+        assert "given up: the memory is at this site's limit (80 MiB)" in str(last.message)
+
+
+class TestOrder:
+    """What ends early is through early."""
+
+    def test_a_slow_execution_never_holds_back_the_ingest_of_others(self, site: Site) -> None:
+        site.add_models("ModelA")
+        site.solve("good", "other", "flaky", "waits-for-others")
+        assert [row.diagnostic for row in site.attempts() if row.successful] == [
+            "good",
+            "other",
+            "waits-for-others",
+            "flaky",
+        ]
+
+
+class TestVocabulary:
+    """A value outside the vocabulary."""
+
+    def test_it_is_logged_and_taken_where_the_setting_is_lowered(self, site: Site) -> None:
+        site.add_models("ModelA")
+        site.configure(vocabulary_is_strict=False)
+        solved = site.solve("unlisted")
+        assert solved.report.ok
+        with site.store() as store:
+            assert [row.dimensions for row in store.scalars([1])] == [{"region": "atlantis"}]
+        when(lambda: any("'atlantis' is not one of" in message for message in messages(solved.flow_run_id)))
+
+    def test_a_vocabulary_of_the_sites_own(self, site: Site, tmp_path: Path) -> None:
+        vocabulary = tmp_path / "vocabulary.yaml"
+        vocabulary.write_text(
+            "dimensions: [{name: region, long_name: Region, required: true, allow_extra_values: true}]\n"
+        )
+        site.add_models("ModelA")
+        site.configure(vocabulary=vocabulary)
+        site.solve("good", "unlisted")
+        assert {row.diagnostic: row.successful for row in site.attempts()} == {"good": False, "unlisted": True}
+
+
+class TestBrokenProviders:
+    """A provider that cannot be imported keeps nobody from running."""
+
+    def test_the_others_go_on_and_the_report_says_so(self, site: Site) -> None:
+        site.add_models("ModelA")
+        limits = QUICK.model_copy(update={"import_deadline_seconds": 20})
+        report = site.solve(
+            "good",
+            providers=["tests.providers_that_crash:provider", PROVIDER, "tests.flows.providers:unsizable"],
+            transport=LocalTransport(cpu=2, limits=limits),
+        ).report
+        assert [row.label for row in report.executions if row.successful] == ["flows/good/ModelA"]
+        assert [broken.name for broken in report.plan.broken] == ["tests.providers_that_crash:provider", "unsizable"]
+        assert not report.ok
+        assert "2 providers unusable" in report.headline()
+
+
+class TestOneAtATime:
+    """Two coordinators of one state directory."""
+
+    def test_a_second_solve_is_told_who_works_there(self, site: Site) -> None:
+        site.add_models("ModelA")
+        with (
+            open_workspace(Settings(), coordinating=True),
+            pytest.raises(CoordinatorBusyError, match=rf"process {os.getpid()} on {socket.gethostname()}"),
+        ):
+            site.solve("good")
+        assert not site.runs()
+        assert site.solve("good").report.ok
+
+
+class TestPlaces:
+    """Directories that cannot be used are refused before anything starts."""
+
+    @pytest.mark.parametrize("place", ["home", "scratch", "results"])
+    def test_a_directory_that_cannot_be_made(self, site: Site, tmp_path: Path, place: str) -> None:
+        site.add_models("ModelA")
+        (tmp_path / "file").touch()
+        site.configure(**{place: tmp_path / "file" / "below"})
+        with pytest.raises(BadInputError, match=rf"directory {tmp_path}/file/below cannot be written.*{place.upper()}"):
+            site.solve("good")
+        assert not site.runs()
+
+    @pytest.mark.parametrize("place", ["home", "scratch", "results"])
+    def test_a_directory_that_is_read_only(self, site: Site, disk: Disk, place: str) -> None:
+        site.add_models("ModelA")
+        site.configure(**{place: disk.path})
+        disk.make_read_only()
+        with pytest.raises(BadInputError, match="cannot be written: Read-only file system"):
+            site.solve("good")
+        disk.make_writable()
+        assert site.solve("good").report.ok
+
+    def test_three_roots(self, site: Site, tmp_path: Path) -> None:
+        site.add_models("ModelA")
+        site.configure(scratch=tmp_path / "scratch", results=tmp_path / "results")
+        site.solve("good")
+        (row,) = site.attempts()
+        assert (tmp_path / "scratch" / row.fragment / "outcome.json").exists()
+        assert (tmp_path / "results" / row.fragment / METRIC_BUNDLE).exists()
+        for place, mode in (("state", 0o700), ("scratch", 0o700), ("results", 0o750)):
+            path = site.home if place == "state" else tmp_path / place
+            assert stat.S_IMODE(path.stat().st_mode) == mode
+
+    @pytest.mark.parametrize("keep", ["all", "none"])
+    def test_what_is_kept_of_scratch_is_a_setting(self, site: Site, keep: str) -> None:
+        site.add_models("ModelA")
+        site.configure(keep_scratch=keep)
+        site.solve("good", "own-error")
+        for row in site.attempts():
+            scratch = site.home / "scratch" / row.fragment
+            assert (scratch / "outcome.json").exists()
+            assert (scratch / "output").exists() == (keep == "all")
+
+
+class TestDisks:
+    """A disk that fails in the middle: what is affected may be tried again, the rest is untouched."""
+
+    @pytest.mark.parametrize(("diagnostic", "words"), [("fills-disk", "No space"), ("locks-disk", "Read-only")])
+    def test_results(self, site: Site, disk: Disk, diagnostic: str, words: str) -> None:
+        site.add_models(*MODELS)
+        site.configure(results=disk.path)
+        site.solve("good")
+        report = site.solve(diagnostic, transport=InlineTransport(limits=QUICK)).report
+        assert len(report.failed) == 2
+        for row in site.attempts(diagnostic):
+            assert (row.failure_kind, row.retryable, row.counted) == (FailureKind.PUBLISH_FAILED, True, False)
+            assert words in str(row.message)
+            assert not row.results_path
+        assert site.dirty() == {f"{diagnostic}/{model}" for model in MODELS}
+        self.mend(disk, diagnostic)
+        site.assert_settled()
+        assert len(site.published()) == 2
+        assert site.solve("good", diagnostic).report.ok
+        assert site.dirty() == set()
+        assert len(site.published()) == 4
+        site.assert_settled()
+
+    @pytest.mark.parametrize(("diagnostic", "words"), [("fills-disk", "No space"), ("locks-disk", "Read-only")])
+    def test_scratch(self, site: Site, disk: Disk, diagnostic: str, words: str) -> None:
+        site.add_models("ModelA")
+        site.configure(scratch=disk.path)
+        report = site.solve("good", diagnostic).report
+        assert [row.diagnostic for row in report.failed] == [diagnostic]
+        assert words in str(site.attempts(diagnostic)[-1].message)
+        site.assert_settled()
+        self.mend(disk, diagnostic)
+        assert site.solve("good", diagnostic, rerun="failed").report.ok
+        site.assert_settled()
+
+    @pytest.mark.parametrize(("diagnostic", "words"), [("fills-disk", "full"), ("locks-disk", "read-?only")])
+    def test_the_state_directory(
+        self, site: Site, disk: Disk, tmp_path: Path, diagnostic: str, words: str
+    ) -> None:
+        site.add_models(*MODELS)
+        site.configure(home=disk.path, scratch=tmp_path / "scratch", results=tmp_path / "results")
+        site.solve("good")
+        with pytest.raises(StoreUnavailableError, match=words):
+            site.solve(diagnostic)
+        self.mend(disk, diagnostic)
+        assert site.query("PRAGMA integrity_check") == [("ok",)]
+        assert {f"{row.diagnostic}/{row.key}" for row in site.attempts() if not row.successful} == site.dirty()
+        report = site.solve("good", diagnostic).report
+        assert report.ok
+        assert site.dirty() == set()
+        site.assert_settled()
+
+    def mend(self, disk: Disk, diagnostic: str) -> None:
+        if diagnostic == "fills-disk":
+            disk.free()
+        else:
+            disk.make_writable()
+
+
+class TestUnreadableData:
+    """The demo provider on files of which one is no NetCDF."""
+
+    def test_only_its_own_execution_fails(self, site: Site) -> None:
+        drs = "CMIP6/CMIP/CCCma/CanESM5/historical/r1i1p1f1/Amon/ta/gn/v20190429"
+        shutil.copytree(sample_data_root() / drs, site.data / drs)
+        add(site.data, drs.replace("CanESM5", "Broken1"))
+        report = site.solve("annual-cycle", providers=["demo"]).report
+        outcomes = {row.key.split(".")[0]: row for row in report.executions}
+        assert outcomes["CanESM5"].successful
+        broken = outcomes["Broken1"]
+        assert (broken.successful, broken.failure_kind) == (False, None)

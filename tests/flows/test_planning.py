@@ -12,7 +12,8 @@ from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.planning import Plan, PlannedExecution, Rerun, make_plan
+from climate_ref_prefect.flows.plan import Plan, PlannedExecution
+from climate_ref_prefect.flows.planning import Rerun, make_plan
 from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import LoadedProvider, check_diagnostics, load_providers
 from climate_ref_prefect.store.location import sqlite_url

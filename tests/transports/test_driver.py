@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -168,23 +167,24 @@ class TestSubmission:
         assert rig.run(*prepare()).succeeded
 
     def test_two_deliveries_at_once_are_submitted_once_and_hear_the_same(self, rig: Rig, prepare: Prepare) -> None:
-        execution = prepare()
-        first, *_ = rig.start_some(lambda: execution, 1)  # type: ignore[arg-type]
-        second = rig.start(*execution)
-        rig.transport.end(Submission(transport="scripted", directory=execution[0]))
+        directory, resources = prepare()
+        rig.transport.ends_at_once = False
+        first, second = (rig.driver._submit(directory, resources) for _ in range(2))
+        rig.transport.end(Submission(transport="scripted", directory=directory))
         assert first.result(PATIENCE_SECONDS) == second.result(PATIENCE_SECONDS)
+        assert rig.transport.submitted == [directory]
 
     def test_both_of_two_deliveries_hear_of_a_refusal(self, rig: Rig, prepare: Prepare) -> None:
         execution = prepare()
         paused = threading.Event()
         rig.driver._sleep = lambda _: paused.wait(PATIENCE_SECONDS)
         rig.transport.refusals = iter([FULL, FORBIDDEN])
-        futures = [rig.start(*execution) for _ in range(2)]
+        first = rig.start(*execution)
         wait_until(lambda: rig.transport.submitted)
-        wait_until(lambda: all(future.running() for future in futures))
+        second = rig.driver._submit(*execution)
         paused.set()
-        kinds = {kind_of(future.result(PATIENCE_SECONDS)) for future in futures}
-        assert FailureKind.SUBMISSION_REFUSED in kinds
+        assert kind_of(first.result(PATIENCE_SECONDS)) is FailureKind.SUBMISSION_REFUSED
+        assert second.exception(PATIENCE_SECONDS) is FORBIDDEN
 
 
 class TestSettling:

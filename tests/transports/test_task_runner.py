@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture
 from prefect.testing.utilities import prefect_test_harness
@@ -23,6 +24,7 @@ from tests.processes import left_behind, noted_processes, started_here, wait_unt
 from tests.transports.driving import kind_of
 
 PATIENCE_SECONDS = 30.0
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,8 +85,6 @@ def test_task_runs_are_named_after_their_execution(prepare: Prepare) -> None:
             future = submit(runner, execution)
             future.wait(PATIENCE_SECONDS)
             assert future.state.state_details.task_run_id == future.task_run_id
-            from prefect.client.orchestration import get_client
-
             with get_client(sync_client=True) as client:
                 return wait_until(lambda: client.read_task_run(future.task_run_id)).name
 
@@ -124,9 +124,9 @@ def test_tasks_that_differ_in_their_options_keep_them(prepare: Prepare) -> None:
     executions = some(prepare, *["noop"] * 4)
 
     @flow
-    def solve() -> list[str]:
+    def solve() -> list[str | None]:
         with TransportTaskRunner(InlineTransport()) as runner:
-            names = []
+            names: list[str | None] = []
             for number, execution in enumerate(executions):  # each copy is gone before the next is made
                 renamed = run.with_options(name=f"run-{number}")
                 future = runner.submit(renamed, {"label": "a", "execution": execution})

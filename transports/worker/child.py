@@ -18,6 +18,7 @@ from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
+logger = logging.getLogger(__name__)
 IMPORTED = b"imported\n"
 """First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
 CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
@@ -82,9 +83,11 @@ def _run_and_exit(
     directory: ExecutionDirectory, envelope: ExecutionEnvelope, provider: DiagnosticProvider, report: int
 ) -> NoReturn:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logger.info("Running %s on %d data sets", envelope.label, len(envelope.definition.datasets))
     failure = None
     try:
         run_diagnostic(envelope, provider, directory.output)
+        logger.info("Finished %s", envelope.label)
     except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
         failure = judge_exception(error)
         _log(failure)

@@ -1,0 +1,88 @@
+"""What a solve would do, as a value that shows itself to people."""
+
+from collections.abc import Iterator
+
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.flows.providers import BrokenProvider
+from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
+
+_COLUMNS = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue")
+
+
+class PlannedExecution(FrozenModel):
+    """One attempt to come."""
+
+    definition: ExecutionDefinition
+    provider: ProviderReference
+    resources: ResourceHint
+    """What it asks for."""
+
+    granted: ResourceHint
+    """What the transport gives it."""
+
+    standing: Standing = Standing()
+    replaces: int | None = None
+    """The execution that this attempt follows."""
+
+
+class Plan(FrozenModel):
+    """What a solve would do."""
+
+    executions: tuple[PlannedExecution, ...] = ()
+    up_to_date: int = 0
+    """Groups that have succeeded on the same inputs and versions."""
+
+    given_up: int = 0
+    """Groups that have failed for good on the same inputs; `rerun="failed"` runs them."""
+
+    broken: tuple[BrokenProvider, ...] = ()
+    transport: str
+
+    @property
+    def cpu_hours(self) -> float:
+        """The most CPU time that the executions may take: processors times wall clock limit."""
+        return sum(item.granted.cpu * item.granted.wall_clock_seconds for item in self.executions) / 3600
+
+    @property
+    def largest_memory_mb(self) -> int:
+        """Memory of the largest execution, in MiB."""
+        return max((item.granted.memory_mb for item in self.executions), default=0)
+
+    def headline(self) -> str:
+        """Return the plan in one sentence."""
+        return (
+            f"{len(self.executions)} executions on {self.transport}, at most {self.cpu_hours:.1f} CPU hours, "
+            f"the largest with {self.largest_memory_mb} MiB; "
+            f"{self.up_to_date} groups are up to date, {self.given_up} given up."
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.executions:
+            table = console_table(*_COLUMNS)
+            for cells in self._cells():
+                table.add_row(*cells)
+            yield table
+        yield self.headline()
+        yield from self._remarks()
+
+    def _repr_html_(self) -> str:
+        return html_table(_COLUMNS, self._cells()) + paragraphs(self.headline(), *self._remarks())
+
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield a row per diagnostic and size."""
+        by_size: dict[tuple[str, ResourceHint], list[PlannedExecution]] = {}
+        for item in self.executions:
+            name = f"{item.definition.provider}/{item.definition.diagnostic}"
+            by_size.setdefault((name, item.granted), []).append(item)
+        for (name, granted), items in by_size.items():
+            size = (str(granted.cpu), str(granted.memory_mb), str(granted.wall_clock), granted.queue or "")
+            yield (name, str(len(items)), *size)
+
+    def _remarks(self) -> Iterator[str]:
+        for provider in self.broken:
+            yield f"Provider {provider.name} cannot be used: {provider.failure.message}"

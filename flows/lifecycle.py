@@ -4,10 +4,11 @@ import logging
 import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from prefect import Task
+from prefect.exceptions import CancelledRun
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -149,7 +150,8 @@ class Lifecycle:
         del self._active[attempt.execution_id]
         self.finished[verdict.decision] += 1
         if verdict.decision is Decision.RETRY:
-            attempt.files.close("another attempt follows")
+            with suppress(OSError):  # scratch is full; no outcome is looked for here again
+                attempt.files.close("another attempt follows")
             self._allocate([_next(attempt, verdict)], f"{attempt.allocated.definition.label}, another attempt")
 
     def _hear_news(self) -> None:
@@ -194,9 +196,11 @@ class Lifecycle:
     def _abandon(self, error: BaseException) -> None:
         """Give up what has no last word yet: its group stays dirty, and the next solve takes it up."""
         attempts = [*self._active.values(), *self._waiting]
-        kind = FailureKind.COORDINATOR_LOST if isinstance(error, Exception) else FailureKind.CANCELLED
+        lost = isinstance(error, Exception) and not isinstance(error, CancelledRun)
+        kind = FailureKind.COORDINATOR_LOST if lost else FailureKind.CANCELLED
         for attempt in attempts:
-            attempt.files.close(str(error) or type(error).__name__)
+            with suppress(OSError):
+                attempt.files.close(str(error) or type(error).__name__)
             attempt.fail(kind, f"Stopped before its end: {type(error).__name__} {error}".rstrip())
             attempt.verdict = self._policy.classify(attempt.outcome, attempt.resources, attempt.standing)  # type: ignore[arg-type]
             self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))

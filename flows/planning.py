@@ -152,7 +152,7 @@ def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecutio
                 "wall_clock": max(resources.wall_clock, history.last_asked.wall_clock),
             }
         )
-    standing = Standing(counted=history.counted_attempts, lost=history.uncounted_attempts)
+    standing = Standing(counted=history.counted_attempts, lost=history.lost_attempts)
     return item.model_copy(update={"replaces": history.last_execution_id, "resources": resources, "standing": standing})
 
 

@@ -144,9 +144,9 @@ class RetryPolicy(FrozenModel):
 
     def _limit_reached(self, rule: _Rule, standing: Standing) -> str:
         if rule.counts and standing.counted + 1 >= self.max_attempts:
-            return f"given up after {standing.counted + 1} attempts"
+            return f"given up after {_times(standing.counted + 1, 'attempt')}"
         if not rule.counts and standing.lost >= self.max_lost:
-            return f"given up after it was lost {standing.lost + 1} times"
+            return f"given up after it was lost {_times(standing.lost + 1, 'time')}"
         return ""
 
     def _grown(self, verdict: Verdict, grows: Resource, fit: Fit) -> Verdict:
@@ -171,6 +171,10 @@ class RetryPolicy(FrozenModel):
 
 def _capped(amount: Amount, limit: Amount | None) -> Amount:
     return amount if limit is None else min(amount, limit)
+
+
+def _times(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _amount(resources: ResourceHint, resource: Resource) -> str:

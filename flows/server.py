@@ -77,7 +77,7 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
         If it does not answer in time; names its log.
     """
     directory = server_home(home)
-    directory.mkdir(parents=True, exist_ok=True)
+    _make_private(home, directory)
     server = LocalServer(port or _free_port())
     log_path = directory / "server.log"
     with log_path.open("ab") as log:
@@ -94,9 +94,14 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
 def serve(home: Path, port: int) -> NoReturn:
     """Become the server that belongs to a state directory: what `climate-ref-prefect server` does."""
     directory = server_home(home)
-    directory.mkdir(parents=True, exist_ok=True)
+    _make_private(home, directory)
     arguments = _command(port)
     os.execve(arguments[0], arguments, {**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(directory)})  # noqa: S606
+
+
+def _make_private(*directories: Path) -> None:
+    for directory in directories:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _command(port: int) -> list[str]:

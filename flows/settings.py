@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 class Settings(BaseSettings):
     """
-    Settings of a coordinator; each can be given in Python or as `CLIMATE_REF_PREFECT_<NAME>` in the environment.
+    Settings of a coordinator, read from the environment: `CLIMATE_REF_PREFECT_<NAME>`.
 
     The three roots may lie on three file systems; scratch and results must be seen by coordinator and workers alike.
     """

@@ -8,8 +8,10 @@ import time
 from collections.abc import Sequence
 
 from prefect import flow
+from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
 from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.provider import find_provider
@@ -125,6 +127,22 @@ def _solve(
     *,
     rerun: Rerun,
     key: str | None = None,
+) -> SolveReport:
+    try:
+        return _solve_to_the_end(data, providers, diagnostics, transport, rerun=rerun, key=key)
+    except CancelledRun as cancelled:
+        # A flow that raises this is Cancelling for ever. The state that it returns is final, and raises it for callers.
+        return Cancelled(message=str(cancelled))  # type: ignore[return-value]
+
+
+def _solve_to_the_end(
+    data: str,
+    providers: Sequence[str],
+    diagnostics: Sequence[str] | None,
+    transport: Transport,
+    *,
+    rerun: Rerun,
+    key: str | None,
 ) -> SolveReport:
     began = time.monotonic()
     with open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id) as workspace:

@@ -85,6 +85,6 @@ class CoordinatorBusyError(StoreError):
     def __init__(self, database: str, holder: str) -> None:
         self.holder = holder
         super().__init__(
-            f"Another coordinator works on the database {database}: {holder}. "
+            f"Another coordinator works on {database}: {holder}. "
             "Two at once would run the same groups twice; wait for it to end, or stop it."
         )

@@ -17,6 +17,7 @@ Attempts = Mapping[tuple[int, str], Sequence[Any]]
 """Rows of executions, oldest first, by group id and input hash."""
 
 
+_LOST = (FailureKind.WORKER_LOST, FailureKind.ALREADY_CLAIMED)
 _COLUMNS = (
     Execution.id,
     Execution.group_id,
@@ -94,7 +95,7 @@ def _history(group: _Group | None, input_hash: str, attempts: Attempts) -> Group
     return GroupHistory(
         dirty=group.dirty,
         counted_attempts=sum(row.counted for row in finished),
-        uncounted_attempts=sum(not row.counted for row in finished),
+        lost_attempts=sum(row.failure_kind in _LOST for row in finished),
         unfinished=len(rows) - len(finished),
         succeeded=any(row.successful for row in finished),
         last_failure=FailureKind(failures[-1]) if failures else None,

@@ -85,8 +85,8 @@ class GroupHistory(FrozenModel):
     """Whether the group is to be run; a group that nobody has seen is."""
 
     counted_attempts: int = 0
-    uncounted_attempts: int = 0
-    """Finished attempts that do not count, such as preempted ones."""
+    lost_attempts: int = 0
+    """Attempts that do not count because their worker or node was lost, not because a user interrupted them."""
 
     unfinished: int = 0
     """Attempts that have not been finalised: running, or left behind by a coordinator that died."""

@@ -12,7 +12,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import State, StateType, TaskRun
-from prefect.client.schemas.sorting import TaskRunSort
+from prefect.client.schemas.sorting import LogSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from climate_ref_prefect.flows.server import LocalServer, local_server
@@ -63,5 +63,6 @@ def state_of(flow_run_id: UUID) -> StateType | None:
 def messages(flow_run_id: UUID) -> list[str]:
     """Return what a flow run has logged."""
     with get_client(sync_client=True) as client:
-        logs = client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id])))
+        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+        logs = client.read_logs(wanted, offset=0, limit=_PAGE, sort=LogSort.TIMESTAMP_ASC)
         return [log.message for log in logs]

@@ -97,6 +97,8 @@ def _ensemble_bias_bars(axes: Axes, comparison: Comparison) -> None:
     axes.fill_between(_MONTHS, -spread, spread, color=_GREY, alpha=0.3, linewidth=0, label=label)
     axes.axhline(0, color="black", linewidth=0.8)
     _months(axes)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low - 0.35 * (high - low), high)  # room for the legend
     axes.set_ylabel("Bias [K]")
     axes.legend(frameon=False, loc="lower center", ncols=2, fontsize="small")
     axes.grid(visible=True, alpha=0.3)

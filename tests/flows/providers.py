@@ -26,6 +26,10 @@ PER_MODEL = DataRequirement(filters={"variable_id": ("ta",)}, group_by=("source_
 SMALL = ResourceHint(memory_mb=200, wall_clock=timedelta(seconds=60))
 NEEDS_MB = 100
 """What `hungry` takes beside the interpreter."""
+_UNFINISHED = """
+SELECT count(*) FROM execution e JOIN execution_group g ON g.id = e.group_id JOIN diagnostic d ON d.id = g.diagnostic_id
+WHERE e.status != 'finished' AND d.slug != ?
+"""
 Act = Callable[[ExecutionDefinition, Path], None]
 
 
@@ -121,11 +125,11 @@ def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
     wait_for_file(notes() / "go")
 
 
-def wait_for_others(*_: object) -> None:
-    """End only once all other executions of the same solve have their last word in the store."""
+def wait_for_others(definition: ExecutionDefinition, _: Path) -> None:
+    """End only once all executions of other diagnostics have their last word in the store."""
     give_up_at = time.monotonic() + 30
     with closing(sqlite3.connect(os.environ[DATABASE], isolation_level=None)) as connection:
-        while connection.execute("SELECT count(*) FROM execution WHERE status != 'finished'").fetchone()[0] > 1:
+        while connection.execute(_UNFINISHED, (definition.diagnostic,)).fetchone()[0]:
             if time.monotonic() > give_up_at:
                 raise DiagnosticError("the others were held back")
             time.sleep(0.02)
@@ -141,11 +145,11 @@ def fail_then_wait(definition: ExecutionDefinition, output: Path) -> None:
 def spoil(how: Callable[[Path], None]) -> Act:
     """Make the test's disk useless as soon as all others are through, but once only."""
 
-    def act(*_: object) -> None:
-        wait_for_others()
+    def act(definition: ExecutionDefinition, output: Path) -> None:
+        wait_for_others(definition, output)
         if not (notes() / "spoilt").exists():
-            (notes() / "spoilt").touch()
             how(notes().parents[1] / "disk")
+            (notes() / "spoilt").touch()
 
     return act
 

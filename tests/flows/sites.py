@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.flows import solve as flows
 from climate_ref_prefect.flows.report import SolveReport
 from climate_ref_prefect.flows.settings import Settings
@@ -20,6 +21,7 @@ from climate_ref_prefect.flows.workspace import Holder, lock_holder
 from climate_ref_prefect.store.store import Store, open_store
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
 from tests.diagnostics.trees import add
 from tests.executions import QUICK
 from tests.flows.notes import DATABASE, NOTES, Run, read_runs
@@ -161,7 +163,18 @@ class Site:
         assert self.query("PRAGMA integrity_check") == [("ok",)]
         assert not self.query("PRAGMA foreign_key_check")
         assert {row.status for row in self.attempts()} <= {"finished"}
-        assert self.published() <= {row.fragment for row in self.attempts() if row.results_path}
+        assert {row.fragment for row in self.attempts() if row.results_path} <= self.published()
+        for fragment in self.published():
+            self._assert_whole(fragment)
+
+    def _assert_whole(self, fragment: str) -> None:
+        outcome = ExecutionDirectory(Settings().scratch_directory / fragment).read_outcome()
+        assert outcome is not None
+        left = {record.path: record for record in outcome.manifest}
+        published = Settings().results_directory / fragment
+        seen = {record.path: record for record in manifest(published)}
+        assert seen.keys() >= {"run.log", METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES}
+        assert all(record == left[path] for path, record in seen.items() if path != "run.log")
 
     def assert_nothing_ran_twice(self) -> None:
         """Hold that no execution ran more than once, and that no group was run again after it had succeeded."""

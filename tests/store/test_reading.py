@@ -28,7 +28,7 @@ def test_a_history_counts_attempts_and_those_that_do_not_count_apart(store: Stor
     assert store.histories([definition()])[ADDRESS] == GroupHistory(
         dirty=True,
         counted_attempts=2,
-        uncounted_attempts=1,
+        lost_attempts=1,
         unfinished=1,
         succeeded=False,
         last_failure=FailureKind.OUT_OF_MEMORY,

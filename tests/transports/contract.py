@@ -164,6 +164,7 @@ class EndingContract:
         assert shared.run(directory, resources).succeeded
         assert "from the command" in (directory / "run.log").read_text()
 
+    @pytest.mark.slow
     def test_a_log_of_300_mb_does_no_harm(self, shared: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("print-much")
         outcome = shared.run(directory, resources)
@@ -171,6 +172,7 @@ class EndingContract:
         assert (directory / "run.log").stat().st_size >= 300 << 20
         shutil.rmtree(directory)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("diagnostic", "kind"),
         [("tree", None), ("tree-hang", FailureKind.TIMEOUT), ("tree-crash", FailureKind.CRASHED)],
@@ -240,6 +242,7 @@ class IsolationContract:
             (directory / "output" / "go").touch()
         assert all(future.result(allowances.patience_seconds).succeeded for future in futures)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("isolation", ["warm", "fresh"])
     def test_a_provider_that_cannot_be_imported_fails_and_the_others_go_on(
         self, own: Driving, prepare: Prepare, isolation: Isolation
@@ -248,7 +251,7 @@ class IsolationContract:
             prepare(target=target, isolation=isolation, limits=IMPATIENT if "hang" in target else QUICK)
             for target, _ in BROKEN_IMPORTS
         ]
-        healthy = [prepare("work") for _ in range(2)]
+        healthy = [prepare("noop") for _ in range(2)]
         outcomes = own.run_all([*broken, *healthy])
         for (target, words), outcome, (directory, _) in zip(BROKEN_IMPORTS, outcomes, broken, strict=False):
             assert kind_of(outcome) is FailureKind.PROVIDER_IMPORT, target

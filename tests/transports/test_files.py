@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
@@ -39,6 +39,7 @@ def directory(tmp_path: Path) -> ExecutionDirectory:
     return ExecutionDirectory(path)
 
 
+@settings(max_examples=25)
 @given(envelopes, telemetries, outcomes)
 def test_documents_come_back_as_they_were_written(
     envelope: ExecutionEnvelope, telemetry: Telemetry, outcome: ExecutionOutcome
@@ -58,6 +59,7 @@ def test_documents_come_back_as_they_were_written(
         ]
 
 
+@settings(max_examples=25)
 @given(outcomes, outcomes)
 def test_a_later_outcome_replaces_the_earlier(first: ExecutionOutcome, second: ExecutionOutcome) -> None:
     with TemporaryDirectory() as path:
@@ -212,6 +214,7 @@ class TestPatience:
 class TestManifest:
     """Every regular file of the output, and nothing else."""
 
+    @settings(max_examples=25)
     @given(trees)
     def test_it_lists_all_files_with_their_size_and_hash(self, tree: dict[tuple[str, ...], bytes]) -> None:
         with TemporaryDirectory() as path:

@@ -22,6 +22,7 @@ from tests.transports.driving import Backend, Driving, kind_of, message_of
 PATIENCE_SECONDS = 20.0
 GONE_SECONDS = 8.0
 """How long processes may outlive the one that had started them."""
+pytestmark = pytest.mark.slow
 FINISHING = QUICK.model_copy(update={"finish_without_caller": True})
 
 

@@ -2,34 +2,50 @@
 
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FileRecord
 from climate_ref_prefect.diagnostics.provider import load_provider
+from climate_ref_prefect.transports.worker.child import import_failure
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
 from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.run import run_diagnostic
-from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse
+from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse, refuse_unreadable
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 
 def execute_here(path: Path) -> ExecutionOutcome:
     """Run the execution whose envelope lies at `path` in this process, and leave its outcome there."""
-    directory = ExecutionDirectory(path)
+    try:
+        return _execute(ExecutionDirectory(path))
+    except (OSError, ValueError, ClimateRefPrefectError) as error:
+        return refuse_unreadable(error)
+
+
+def _execute(directory: ExecutionDirectory) -> ExecutionOutcome:
     envelope = directory.read_envelope()
     refused = claim_or_refuse(directory, envelope)
     if refused is not None:
         return refused
-    meter = Meter()
-    judged = None
     directory.log.write_text("Ran in the coordinator's own process: what it printed went to its output.\n")
-    try:
-        run_diagnostic(envelope, load_provider(envelope.provider), directory.output)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
-        judged = judge_exception(error)
+    meter = Meter()
+    failure, files = _run(directory, envelope)
     outcome = ExecutionOutcome(
-        execution_id=envelope.execution_id,
-        failure=judged,
-        manifest=() if judged else manifest(directory.output),
-        telemetry=meter.telemetry(),
+        execution_id=envelope.execution_id, failure=failure, manifest=files, telemetry=meter.telemetry()
     )
     directory.write_outcome(outcome)
     return outcome
+
+
+def _run(
+    directory: ExecutionDirectory, envelope: ExecutionEnvelope
+) -> tuple[ExecutionFailure | None, tuple[FileRecord, ...]]:
+    try:
+        provider = load_provider(envelope.provider)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
+        return import_failure(envelope.provider.target, error), ()
+    try:
+        run_diagnostic(envelope, provider, directory.output)
+        return None, manifest(directory.output)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
+        return judge_exception(error), ()

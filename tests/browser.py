@@ -1,0 +1,116 @@
+"""A Chromium without a window that knows no host but this one."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.webdriver import Chrome
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+PROGRAMS = ("chromium", "chromedriver")
+_SWITCHES = (
+    "--headless=new",
+    "--no-sandbox",  # it does not start as root otherwise
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+_PATIENCE_SECONDS = 60.0
+Value = TypeVar("Value")
+
+
+class Browser:
+    """A browser, and waiting in it: pages fill up bit by bit."""
+
+    def __init__(self, driver: Chrome) -> None:
+        self.driver = driver
+
+    @property
+    def text(self) -> str:
+        """All text that the page shows."""
+        return self.driver.find_element(By.TAG_NAME, "body").text
+
+    def open(self, url: str, *texts: str) -> None:
+        """Go to a page and wait until it shows all of these texts."""
+        self.driver.get(url)
+        self.wait_for_text(*texts)
+
+    def wait(self, condition: Callable[[], Value], what: str) -> Value:
+        """Return what `condition` gives as soon as that is true."""
+        waiting = WebDriverWait(
+            self.driver, _PATIENCE_SECONDS, ignored_exceptions=(StaleElementReferenceException, LookupError)
+        )
+        try:
+            return waiting.until(lambda _: condition())
+        except TimeoutException:
+            url = self.driver.current_url
+            raise AssertionError(f"{what}: not so after {_PATIENCE_SECONDS:g} s on {url}, which says:\n{self.text}")  # noqa: B904
+
+    def wait_for_text(self, *texts: str) -> None:
+        """Wait until the page shows all of these."""
+
+        def all_there() -> bool:
+            shown = self.text
+            return all(text in shown for text in texts)
+
+        self.wait(all_there, f"{texts} are shown")
+
+    def labels(self) -> list[str]:
+        """Return the names of the fields of a form."""
+        return [label.text for label in self.driver.find_elements(By.TAG_NAME, "label")]
+
+    def field(self, name: str) -> WebElement:
+        """Return the field of a form that has this name."""
+        [label] = [label for label in self.driver.find_elements(By.TAG_NAME, "label") if label.text.split()[0] == name]
+        return self.driver.find_element(By.ID, label.get_attribute("for") or "")
+
+    def fill(self, name: str, value: str) -> None:
+        """Type a value into a field, in place of what is there."""
+        field = self.field(name)
+        field.clear()
+        field.send_keys(value)
+        self.wait(lambda: self.field(name).get_property("value") == value, f"{name} is {value}")
+
+    def tab(self, text: str) -> WebElement:
+        """Return the tab with this text."""
+        return self.driver.find_element(By.XPATH, f"//*[@role='tab'][normalize-space()='{text}']")
+
+    def button(self, text: str) -> WebElement:
+        """Return the button with this text."""
+        return self.driver.find_element(By.XPATH, f"//button[normalize-space()='{text}']")
+
+
+@contextmanager
+def open_browser(width: int = 1400, height: int = 900) -> Iterator[Browser]:
+    """Run a browser with a new profile, whose pages have this size in pixels."""
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
+        options = Options()
+        options.binary_location, service = (_program(name) for name in PROGRAMS)
+        for switch in (*_SWITCHES, f"--user-data-dir={profile}"):
+            options.add_argument(switch)
+        driver = Chrome(options=options, service=Service(service))
+        try:
+            metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+            driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            yield Browser(driver)
+        finally:
+            driver.quit()
+
+
+def _program(name: str) -> str:
+    if found := shutil.which(name):
+        return found
+    raise FileNotFoundError(f"{name} is not installed: Debian has it in the packages chromium and chromium-driver.")

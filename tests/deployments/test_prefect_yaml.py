@@ -1,0 +1,95 @@
+"""What prefect.yaml and the server's settings say, and the schemas that Prefect makes its forms of."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect import Flow
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+
+from climate_ref_prefect.flows.server import SERVER_SETTINGS
+from climate_ref_prefect.flows.solve import plan, run_diagnostic, solve
+from climate_ref_prefect.transports.local import LocalTransport
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
+RERUN = {"type": "string", "enum": ["none", "failed", "all"]}
+TRANSPORT = {
+    "type": "object",
+    "oneOf": [{"$ref": "#/definitions/LocalTransport"}, {"$ref": "#/definitions/InlineTransport"}],
+    "discriminator": {
+        "propertyName": "kind",
+        "mapping": {"inline": "#/definitions/InlineTransport", "local": "#/definitions/LocalTransport"},
+    },
+}
+MANY = {
+    "data": TEXT,
+    "providers": TEXTS,
+    "diagnostics": {"anyOf": [TEXTS, {"type": "null"}]},
+    "transport": TRANSPORT,
+    "rerun": RERUN,
+}
+ONE = {"diagnostic": TEXT, "key": TEXT, "provider": TEXT, "data": TEXT, "transport": TRANSPORT, "rerun": RERUN}
+FLOWS = [pytest.param(solve, MANY, id="solve"), pytest.param(plan, MANY, id="plan")]
+FLOWS.append(pytest.param(run_diagnostic, ONE, id="run-diagnostic"))
+
+
+def deployments() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    return found
+
+
+def schema(flow: Flow[..., Any]) -> dict[str, Any]:
+    return parameter_schema(flow).model_dump_for_openapi()
+
+
+@pytest.mark.parametrize(("flow", "expected"), FLOWS)
+def test_parameters_have_their_types(flow: Flow[..., Any], expected: dict[str, object]) -> None:
+    beside_types = ("title", "description", "default", "position")
+    properties = schema(flow)["properties"]
+    types = {
+        name: {key: value for key, value in properties[name].items() if key not in beside_types} for name in properties
+    }
+    assert types == expected
+
+
+@pytest.mark.parametrize(("flow", "expected"), FLOWS)
+def test_each_parameter_says_what_it_is(flow: Flow[..., Any], expected: dict[str, object]) -> None:
+    descriptions = {name: field.get("description") for name, field in schema(flow)["properties"].items()}
+    assert descriptions.keys() == expected.keys()
+    assert [name for name, description in descriptions.items() if not description] == []
+
+
+@pytest.mark.parametrize("transport", ["LocalTransport", "InlineTransport"])
+def test_each_field_of_a_transport_says_what_it_is(transport: str) -> None:
+    fields = schema(solve)["definitions"][transport]["properties"]
+    assert [name for name, field in fields.items() if name != "kind" and not field.get("description")] == []
+
+
+@pytest.mark.parametrize("flow", [solve, plan, run_diagnostic])
+def test_the_default_transport_says_its_kind(flow: Flow[..., Any]) -> None:
+    assert schema(flow)["properties"]["transport"]["default"]["kind"] == "local"
+
+
+def test_there_are_three_deployments() -> None:
+    assert [deployment["name"] for deployment in deployments()] == ["solve", "solve-nightly", "run-diagnostic"]
+
+
+@pytest.mark.parametrize("deployment", deployments(), ids=lambda deployment: str(deployment["name"]))
+def test_parameters_of_a_deployment_are_the_defaults_of_its_flow(deployment: dict[str, Any]) -> None:
+    flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
+    signature = inspect.signature(flow.fn).parameters
+    defaults = {
+        name: given.default for name, given in signature.items() if given.default is not inspect.Parameter.empty
+    }
+    assert defaults.pop("transport") == LocalTransport()
+    assert deployment["parameters"] == {**defaults, "transport": {"kind": "local"}}
+
+
+def test_the_environment_file_has_the_settings_of_our_own_server() -> None:
+    lines = (ROOT / "deployments" / "prefect-server.env").read_text().splitlines()
+    settings = dict(line.split("=", maxsplit=1) for line in lines if line and not line.startswith("#"))
+    assert settings == SERVER_SETTINGS

@@ -1,0 +1,120 @@
+import re
+from collections.abc import Iterator
+from importlib import import_module
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind, FileRecord, Telemetry
+from climate_ref_prefect.diagnostics.requirement import DataRequirement
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.command import app
+from climate_ref_prefect.flows.policy import RULES, Decision
+from climate_ref_prefect.flows.server import SERVER_SETTINGS
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.models import Base
+from climate_ref_prefect.transports.inline import InlineTransport
+from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.worker.documents import Claim, Closed
+from tests.docs.pages import DOCS
+
+REFERENCE = DOCS / "reference"
+HOW_TO = DOCS / "how-to"
+_WORDS = {Decision.GIVE_UP: "give up", Decision.RETRY: "retry", Decision.RETRY_LATER: "next solve"}
+
+
+def rows(name: str) -> dict[str, list[str]]:
+    """Return the table rows of a page of the reference by their first cell, without backquotes."""
+    lines = (line for line in (REFERENCE / name).read_text().splitlines() if line.startswith("|"))
+    tables = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {cells[0].strip("`"): cells[1:] for cells in tables}
+
+
+@pytest.mark.parametrize("model", [Settings, LocalTransport, InlineTransport, WorkerLimits, ResourceHint])
+def test_settings_names_every_field(model: type[BaseModel]) -> None:
+    text = (REFERENCE / "settings.md").read_text()
+    assert [name for name in model.model_fields if f"| `{name}` |" not in text] == []
+
+
+def test_settings_names_every_variable() -> None:
+    assert {name.upper() for name in Settings.model_fields} <= rows("settings.md").keys()
+
+
+@pytest.mark.parametrize("model", [ExecutionOutcome, Telemetry, FileRecord, Claim, Closed])
+def test_file_protocol_names_every_field(model: type[BaseModel]) -> None:
+    text = (REFERENCE / "file-protocol.md").read_text()
+    assert [name for name in model.model_fields if f"`{name}`" not in text] == []
+
+
+def test_choose_data_names_every_field_of_a_requirement() -> None:
+    text = (HOW_TO / "choose-data.md").read_text()
+    assert [name for name in DataRequirement.model_fields if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_failure_kinds_has_the_rule_of_every_kind(kind: FailureKind) -> None:
+    rule = RULES[kind]
+    _, decision, grows, counts = rows("failure-kinds.md")[kind]
+    assert decision == _WORDS[rule.decision]
+    assert grows == (rule.grows or "")
+    assert counts == ("yes" if rule.counts else "no")
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_when_something_fails_names_every_kind(kind: FailureKind) -> None:
+    assert f"`{kind}`" in (HOW_TO / "when-something-fails.md").read_text()
+
+
+@pytest.mark.parametrize("setting", SERVER_SETTINGS)
+def test_prefect_server_has_every_setting_and_its_value(setting: str) -> None:
+    text = (HOW_TO / "prefect-server.md").read_text()
+    values = (SERVER_SETTINGS[setting], f"`{SERVER_SETTINGS[setting]}`")
+    assert any(f"| `{setting}` | {value} |" in text for value in values)
+
+
+def test_command_has_a_section_for_every_command_and_names_its_options() -> None:
+    text = (REFERENCE / "command.md").read_text()
+    for name, options in commands():
+        assert f"\n## {name}\n" in text
+        assert [option for option in options if option not in text] == []
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield every command with its options."""
+    yield from _below(typer.main.get_command(app), "")
+
+
+def _below(command: object, prefix: str) -> Iterator[tuple[str, list[str]]]:
+    for name, one in getattr(command, "commands", {}).items():
+        if hasattr(one, "commands"):
+            yield from _below(one, f"{prefix}{name} ")
+        else:
+            options = [option for parameter in one.params for option in parameter.opts]
+            yield f"{prefix}{name}", [option for option in options if option.startswith("--")]
+
+
+@pytest.mark.parametrize("table", Base.metadata.sorted_tables, ids=lambda table: str(table.name))
+def test_store_names_every_table_and_every_column_of_interest(table: object) -> None:
+    text = (REFERENCE / "store.md").read_text()
+    assert f"`{getattr(table, 'name', '')}`" in text
+
+
+def test_store_names_every_column_of_an_execution() -> None:
+    text = (REFERENCE / "store.md").read_text()
+    columns = [column.name for column in Base.metadata.tables["execution"].columns]
+    assert [name for name in columns if name != "id" and f"`{name}`" not in text] == []
+
+
+def public_names() -> Iterator[tuple[str, str]]:
+    """Yield what the tables of the Python API name, with the module that is given for it."""
+    for line in (REFERENCE / "python-api.md").read_text().splitlines():
+        if line.startswith("| `"):
+            names, modules = ([*re.findall(r"`([\w.]+)", cell)] for cell in line.split("|")[1:3])
+            yield from ((name, modules[min(index, len(modules) - 1)]) for index, name in enumerate(names))
+
+
+@pytest.mark.parametrize(("name", "module"), list(public_names()))
+def test_names_of_the_python_api_are_where_it_says(name: str, module: str) -> None:
+    assert hasattr(import_module(f"climate_ref_prefect.{module}"), name)

@@ -1,0 +1,122 @@
+"""What an exception, an exit code and the system's own counters mean."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from climate_ref_prefect.diagnostics.errors import CommandKilledError, DiagnosticError, ResultValidationError
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.transports.worker.cgroup import memory_limit_mb, oom_kills
+from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exception, judge_exit, judge_memory
+from tests.diagnostics.strategies import failures, texts
+
+UNLIMITED_V1 = 9223372036854771712
+
+
+def wrapped(code: int) -> Exception:
+    """Return an error of a provider's own about a command that ended with `code`."""
+    error = DiagnosticError("the tool has failed")
+    error.__cause__ = subprocess.CalledProcessError(code, "tool")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (DiagnosticError("no"), FailureKind.DIAGNOSTIC_ERROR),
+        (KeyError("tas"), FailureKind.DIAGNOSTIC_ERROR),
+        (MemoryError(), FailureKind.OUT_OF_MEMORY),
+        (CommandKilledError("killed"), FailureKind.KILLED),
+        (ResultValidationError("no result"), FailureKind.INVALID_RESULT),
+        (FileNotFoundError("tas.nc"), FailureKind.SYSTEM_ERROR),
+        (SystemExit(1), FailureKind.SYSTEM_ERROR),
+        (KeyboardInterrupt(), FailureKind.SYSTEM_ERROR),
+        (subprocess.CalledProcessError(1, "tool"), FailureKind.DIAGNOSTIC_ERROR),
+        (subprocess.CalledProcessError(-9, "tool"), FailureKind.KILLED),
+        (wrapped(137), FailureKind.KILLED),
+        (wrapped(1), FailureKind.DIAGNOSTIC_ERROR),
+    ],
+)
+def test_an_exception_has_its_kind(error: BaseException, kind: FailureKind) -> None:
+    assert judge_exception(error).kind is kind
+
+
+@given(texts)
+def test_whatever_an_exception_says_can_be_written(text: str) -> None:
+    failure = judge_exception(ValueError(text + "\udcff"))
+    assert ExecutionFailure.model_validate_json(failure.model_dump_json()) == failure
+
+
+def test_a_message_without_end_is_cut() -> None:
+    failure = judge_exception(ValueError("x" * 10**6))
+    assert max(len(failure.message), len(failure.details)) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (-9, FailureKind.KILLED, "SIGKILL"),
+        (137, FailureKind.KILLED, "SIGKILL"),
+        (-11, FailureKind.CRASHED, "SIGSEGV"),
+        (0, FailureKind.CRASHED, "exit code 0"),
+        (-63, FailureKind.CRASHED, "signal"),
+    ],
+)
+def test_an_exit_has_its_kind(code: int, kind: FailureKind, words: str) -> None:
+    failure = judge_exit(code)
+    assert failure.kind is kind
+    assert words in failure.message
+
+
+@given(st.integers(-130, 300))
+def test_every_exit_code_has_words(code: int) -> None:
+    assert describe_exit(code)
+
+
+@given(failures, st.floats(0, 1e6), st.integers(1, 10**6), st.integers(0, 3))
+def test_only_a_kill_of_unknown_cause_is_ever_turned_into_lack_of_memory(
+    failure: ExecutionFailure, peak_mb: float, memory_mb: int, kills: int
+) -> None:
+    judged = judge_memory(failure, peak_rss_mb=peak_mb, memory_mb=memory_mb, oom_kills=kills)
+    if failure.kind is not FailureKind.KILLED:
+        assert judged == failure
+    else:
+        known = kills > 0 or peak_mb >= 0.9 * memory_mb
+        assert judged.kind is (FailureKind.OUT_OF_MEMORY if known else FailureKind.KILLED)
+        assert failure.message in judged.message
+
+
+class TestCgroup:
+    """Counters and limits of version 2, of version 1, and where there are none."""
+
+    def test_version_2_tells_kills_and_the_smallest_limit_above(self, tmp_path: Path) -> None:
+        membership = write(tmp_path / "membership", "0::/slurm/job_1\n")
+        mount = tmp_path / "cgroup"
+        write(mount / "slurm" / "memory.max", str(512 << 20))
+        write(mount / "slurm" / "job_1" / "memory.max", "max\n")
+        write(mount / "slurm" / "job_1" / "memory.events", "low 0\noom 3\noom_kill 2\n")
+        assert oom_kills(membership, mount) == 2
+        assert memory_limit_mb(membership, mount) == 512
+
+    def test_version_1_tells_them_too(self, tmp_path: Path) -> None:
+        membership = write(tmp_path / "membership", "9:cpu,cpuacct:/\n4:memory:/job_1\n")
+        mount = tmp_path / "cgroup"
+        write(mount / "memory" / "memory.limit_in_bytes", f"{UNLIMITED_V1}\n")
+        write(mount / "memory" / "job_1" / "memory.limit_in_bytes", str(256 << 20))
+        write(mount / "memory" / "job_1" / "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+        assert oom_kills(membership, mount) == 1
+        assert memory_limit_mb(membership, mount) == 256
+
+    def test_where_there_is_none_nothing_is_known(self, tmp_path: Path) -> None:
+        assert oom_kills(tmp_path / "none", tmp_path) == 0
+        assert memory_limit_mb(tmp_path / "none", tmp_path) is None
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file and the directories above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path

@@ -80,11 +80,12 @@ def started_here() -> set[Process]:
 
 def left_behind(before: set[Process]) -> set[Process]:
     """Return what was started since, but for the backends of databases and servers that were there before."""
+    now = started_here()
+    if now <= before:
+        return set()
     services = {process.pid for process in before if not process.is_of_worker}
-    services |= {
-        process.pid for process in started_here() if f"{SERVICE}=1" in _read(process.pid, "environ").split("\0")
-    }
-    return {process for process in started_here() - before if not _is_below(process.pid, services)}
+    services |= {process.pid for process in now if f"{SERVICE}=1" in _read(process.pid, "environ").split("\0")}
+    return {process for process in now - before if not _is_below(process.pid, services)}
 
 
 def _is_below(pid: int, services: set[int]) -> bool:

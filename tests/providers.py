@@ -67,9 +67,7 @@ class Writing(Diagnostic):
             metrics=some_metrics(definition),
             outputs=OutputBundle(data={"values": OutputFile(filename="values.txt", long_name="Three values")}),
             series=(
-                Series(
-                    dimensions={"source_id": source}, index_name="month", index=(1, 2, 3), values=(1.0, None, 3.0)
-                ),
+                Series(dimensions={"source_id": source}, index_name="month", index=(1, 2, 3), values=(1.0, None, 3.0)),
             ),
         )
 
@@ -125,15 +123,22 @@ def note_process(path: Path) -> None:
     temporary.rename(path)
 
 
+_NOTE_AND_STAY = """
+import os, sys, time
+started = open("/proc/self/stat").read().rpartition(")")[2].split()[19]
+with open(sys.argv[1] + ".new", "w") as file:
+    file.write(f"{os.getpid()} {started}")
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(600)
+"""
+"""The same as `note_process`, in an interpreter that has nothing to import."""
+
+
 def leave_tree(output: Path, then: Callable[[Path], None]) -> None:
     """Start grandchildren that detach in every way known, note which they are, then go on."""
     notes = [output / f"pid{number}" for number in range(3)]
-    script = (
-        "import pathlib, sys, time; from tests.providers import note_process;"
-        "note_process(pathlib.Path(sys.argv[1])); time.sleep(600)"
-    )
     for note in notes[:2]:
-        subprocess.Popen([sys.executable, "-c", script, str(note)], start_new_session=True)
+        subprocess.Popen([sys.executable, "-S", "-c", _NOTE_AND_STAY, str(note)], start_new_session=True)
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -164,7 +169,7 @@ def wait_to_go(output: Path) -> None:
 
 def work(_: Path) -> None:
     """Use processor and memory for long enough to be measured."""
-    block = bytearray(os.urandom(40 << 20))
+    block = bytearray(b"x") * (40 << 20)
     end = time.process_time() + 0.3
     while time.process_time() < end:
         block[0] ^= 1
@@ -245,10 +250,13 @@ provider = DiagnosticProvider(
         Behaving("print-much", print_much),
         Behaving("not-a-result", lambda _: {"set": {1, 2}}),
         Behaving("not-json", lambda _: ExecutionResult(metrics=MetricBundle.from_scalars(("a",), {("b",): {1}}))),  # type: ignore[dict-item]
-        Behaving("missing-file", lambda _: ExecutionResult(
-            metrics=MetricBundle.from_scalars(("source_id",), {("any",): 1.0}),
-            outputs=OutputBundle(data={"none": OutputFile(filename="none.nc")}),
-        )),
+        Behaving(
+            "missing-file",
+            lambda _: ExecutionResult(
+                metrics=MetricBundle.from_scalars(("source_id",), {("any",): 1.0}),
+                outputs=OutputBundle(data={"none": OutputFile(filename="none.nc")}),
+            ),
+        ),
         Behaving("link", escape_by_link),
         Behaving("state", see_state),
         Behaving("environment", report_environment),

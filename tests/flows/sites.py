@@ -196,4 +196,8 @@ def when(predicate: Callable[[], object], timeout_seconds: float = 30.0) -> None
 
 def environment() -> dict[str, str]:
     """Return the environment for a coordinator in a process of its own; it finds the tests' modules."""
-    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    }

@@ -1,0 +1,188 @@
+"""A coordinator that is interrupted at any moment: nothing keeps running, and the next solve goes on from there."""
+
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.schemas.objects import StateType
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows.solve import solve
+from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from tests.flows.coordinators import Coordinator, coordinator, run_command
+from tests.flows.sites import Site
+from tests.prefect_server import cancel_flow_run, state_of
+from tests.processes import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+
+SLOW = "tests.flows.slow_provider:provider"
+MODELS = ("ModelA", "ModelB", "ModelC")
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGKILL]
+CODES = {signal.SIGINT: 130, signal.SIGTERM: -signal.SIGTERM, signal.SIGKILL: -signal.SIGKILL}
+
+
+@pytest.fixture
+def site(site: Site) -> Site:
+    """A site with some models."""
+    site.add_models(*MODELS)
+    return site
+
+
+def assert_goes_on(site: Site, *diagnostics: str, provider: str = "tests.flows.providers:provider") -> None:
+    """Hold that the next solve completes everything, and that nothing has run twice."""
+    (site.notes / "go").touch()
+    unfinished = sum(1 for row in site.attempts() if row.status != "finished") if site.home.exists() else 0
+    report = site.solve(*diagnostics, providers=[provider]).report
+    assert report.ok
+    assert report.leftovers.settled == unfinished
+    site.assert_settled()
+    site.assert_nothing_ran_twice()
+    assert site.dirty() == set()
+    assert len([row for row in site.attempts() if row.successful]) == len(MODELS) * len(diagnostics)
+    assert_claimed_by_who_ran(site)
+    assert site.solve(*diagnostics, providers=[provider]).report.headline().startswith("All up to date")
+
+
+def assert_claimed_by_who_ran(site: Site) -> None:
+    """Hold that what ran had been claimed, and that no claim is held by a process that lives."""
+    for run in site.runs():
+        claim = ExecutionDirectory(Path(run.directory)).read_claim()
+        assert claim is not None
+        assert not claim.is_alive_here()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+class TestSignals:
+    """Ctrl-C, SIGTERM and kill -9 at the moments that differ."""
+
+    def test_while_it_starts(self, site: Site, number: signal.Signals) -> None:
+        with coordinator(site, "good") as started:
+            wait_until(lambda: started.process.poll() is None)
+            started.interrupt(number)
+        assert_goes_on(site, "good")
+
+    @pytest.mark.parametrize("which", [1, 2], ids=["to plan", "to run"])
+    def test_while_the_provider_is_imported(self, site: Site, number: signal.Signals, which: int) -> None:
+        hold = site.notes / f"hold-import-{which}"
+        hold.touch()
+        with coordinator(site, "good", provider=SLOW) as started:
+            started.wait_until_it_holds()
+            wait_until(lambda: imports(site) == which, 60)
+            assert started.interrupt(number) == CODES[number]
+        assert [row.status for row in site.attempts()] == unfinished(number, len(MODELS) * (which - 1))
+        hold.unlink()
+        assert_goes_on(site, "good", provider=SLOW)
+
+    def test_while_executions_run_and_wait(self, site: Site, number: signal.Signals) -> None:
+        with coordinator(site, "waits-for-go", "good") as started:
+            started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))
+            assert started.interrupt(number) == CODES[number]
+            assert "Traceback" not in started.said.partition("Finished in state")[2]
+        stopped = site.attempts("waits-for-go")
+        if number is not signal.SIGKILL:
+            assert {row.failure_kind for row in stopped} == {FailureKind.CANCELLED}
+            assert {(row.retryable, row.counted) for row in stopped} == {(True, False)}
+        assert site.dirty() >= {f"waits-for-go/{model}" for model in MODELS}
+        assert_goes_on(site, "waits-for-go", "good")
+
+    def test_while_results_are_published(self, site: Site, number: signal.Signals) -> None:
+        with coordinator(site, "large") as started:
+            results = site.home / "results"
+            wait_until(lambda: started.process.poll() is not None or list(results.glob("*/*/*/.incoming-*")), 60)
+            assert started.interrupt(number) == CODES[number]
+        assert_goes_on(site, "large")
+        assert not list((site.home / "results").glob("*/*/*/.*"))
+
+
+def unfinished(number: signal.Signals, executions: int) -> list[str]:
+    return ["dispatched" if number is signal.SIGKILL else "finished"] * executions
+
+
+def imports(site: Site) -> int:
+    path = site.notes / "imports"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def test_killed_again_and_again_it_ends_well(site: Site) -> None:
+    chance = random.Random(7)
+    for _ in range(6):
+        with coordinator(site, "good", "other", "flaky", "large") as started:
+            started.wait_until_it_holds()
+            time.sleep(chance.uniform(0, 2))  # any moment: there is no condition to wait for
+            started.interrupt(signal.SIGKILL)
+    assert_goes_on(site, "good", "other", "flaky", "large")
+
+
+def test_twice_interrupted_by_an_impatient_user(site: Site) -> None:
+    with coordinator(site, "waits-for-go") as started:
+        started.wait_until_it_holds(site.notes / "started-ModelA")
+        os.killpg(started.pid, signal.SIGINT)
+        started.interrupt(signal.SIGINT)
+    assert_goes_on(site, "waits-for-go")
+
+
+class TestCancelling:
+    """What a user does to stop a solve in order."""
+
+    def test_in_the_ui(self, site: Site) -> None:
+        with coordinator(site, "waits-for-go") as started:
+            started.wait_until_it_holds(site.notes / "started-ModelA")
+            holder = site.holder()
+            assert holder is not None
+            flow_run_id = UUID(holder.flow_run_id)
+            cancel_flow_run(flow_run_id)
+            assert started.wait() == 1
+            assert "Traceback" not in started.said
+            assert "cancelled" in started.said
+        assert state_of(flow_run_id) is StateType.CANCELLED
+        assert {row.failure_kind for row in site.attempts()} == {FailureKind.CANCELLED}
+        assert site.dirty() == {f"waits-for-go/{model}" for model in MODELS}
+        assert_goes_on(site, "waits-for-go")
+
+    def test_by_the_command(self, site: Site) -> None:
+        with coordinator(site, "waits-for-go") as started:
+            started.wait_until_it_holds(site.notes / "started-ModelA")
+            told = run_command("cancel")
+            assert told.code == 0
+            assert f"Told process {started.pid} to stop" in told.output
+            started.wait()
+        assert {row.failure_kind for row in site.attempts()} == {FailureKind.CANCELLED}
+        assert_goes_on(site, "waits-for-go")
+        assert "nothing to cancel" in run_command("cancel").output
+
+
+class TestTwoAtOnce:
+    """Two solves on one state directory: the second is told, nothing runs twice."""
+
+    def test_the_second_is_refused_with_who_works_there(self, site: Site) -> None:
+        with coordinator(site, "waits-for-go") as started:
+            started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))
+            with pytest.raises(CoordinatorBusyError, match=rf"process {started.pid} on "):
+                site.solve("waits-for-go")
+            refused = run_command("solve", "--data", str(site.data), "--provider", SLOW)
+            assert refused.code == 1
+            assert f"process {started.pid}" in refused.errors
+            assert f"process {started.pid}" in run_command("status").output
+            (site.notes / "go").touch()
+            assert started.wait() == 0
+        assert [row.attempt for row in site.attempts()] == [1, 1, 1]
+        assert len(site.runs()) == 3
+        assert_goes_on(site, "waits-for-go")
+
+
+class TestOwnServers:
+    """Servers of Prefect that were started for one command end with it, however it ends."""
+
+    @pytest.mark.parametrize("number", SIGNALS)
+    def test_a_temporary_one(self, site: Site, number: signal.Signals) -> None:
+        with coordinator(site, "waits-for-go", without=["PREFECT_API_URL"]) as started:
+            started.wait_until_it_holds(site.notes / "started-ModelA")
+            assert started.interrupt(number) == CODES[number]
+        assert_goes_on(site, "waits-for-go")

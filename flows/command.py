@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
@@ -57,7 +59,8 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
 
     flows.check_request(data, providers)
-    report = flows.solve(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
+    with _cancellation_told(), _some_server():
+        report = flows.solve(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
     console.print(report)
     if not report.ok:
         raise typer.Exit(FAILED)
@@ -157,7 +160,9 @@ def demo(
     """Run the demo provider on real data, with a Prefect server of its own that records it."""
     from climate_ref_prefect.flows.demo import run_demo  # noqa: PLC0415
 
-    if not run_demo(Settings(), _transport(transport, cpu, None), console):
+    with _cancellation_told():
+        ok = run_demo(Settings(), _transport(transport, cpu, None), console)
+    if not ok:
         raise typer.Exit(FAILED)
 
 
@@ -177,10 +182,40 @@ def main() -> NoReturn:
         _fail(error, BAD_INPUT)
     except ClimateRefPrefectError as error:
         _fail(error, FAILED)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
-        sys.exit(INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
+        raise
     sys.exit(0)
+
+
+@contextmanager
+def _cancellation_told() -> Iterator[None]:
+    """Tell in a line that the flow run was cancelled, as it can be in Prefect's UI."""
+    from prefect.exceptions import CancelledRun  # noqa: PLC0415 - importing Prefect takes seconds
+
+    try:
+        yield
+    except CancelledRun as cancelled:
+        _fail(cancelled, FAILED)
+
+
+@contextmanager
+def _some_server() -> Iterator[None]:
+    """
+    Run the state directory's own Prefect server unless another one is configured.
+
+    The temporary one that Prefect would start loses history, and goes on running when this process is killed.
+    """
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
+
+    from climate_ref_prefect.flows.server import local_server  # noqa: PLC0415
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    with local_server(Settings().home_directory):
+        yield
 
 
 def _fail(error: Exception, code: int) -> NoReturn:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Final
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.model import FrozenModel
@@ -15,6 +16,9 @@ from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocab
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.store import Store, open_store
+
+_TRIES: Final = 10
+_PAUSE_SECONDS: Final = 0.03
 
 
 class Holder(FrozenModel):
@@ -94,21 +98,24 @@ def lock_holder(settings: Settings) -> Holder | None:
     if not path.exists():
         return None
     with path.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return Holder.model_validate_json(file.read())
-    return None
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                if written := file.read():
+                    return Holder.model_validate_json(written)
+                time.sleep(_PAUSE_SECONDS)  # it has just taken the lock, and writes who it is
+            else:
+                return None
 
 
 @contextmanager
 def _coordinator_lock(home: Path, flow_run_id: str | None) -> Iterator[None]:
     with _lock_path(home).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(file):
             file.seek(0)
-            raise CoordinatorBusyError(str(home), _who(file.read())) from None
+            raise CoordinatorBusyError(str(home), _who(file.read()))
         file.truncate(0)
         file.write(
             Holder(
@@ -117,6 +124,18 @@ def _coordinator_lock(home: Path, flow_run_id: str | None) -> Iterator[None]:
         )
         file.flush()
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    """Take the lock, more than once if need be: who only looks at it (`lock_holder`) has it for a moment."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return True
+    return False
 
 
 def _who(written: str) -> str:

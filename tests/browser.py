@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
 from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -51,7 +51,7 @@ class Browser:
     def wait(self, condition: Callable[[], Value], what: str) -> Value:
         """Return what `condition` gives as soon as that is true."""
         waiting = WebDriverWait(
-            self.driver, _PATIENCE_SECONDS, ignored_exceptions=(StaleElementReferenceException, LookupError)
+            self.driver, _PATIENCE_SECONDS, ignored_exceptions=(StaleElementReferenceException, NoSuchElementException)
         )
         try:
             return waiting.until(lambda _: condition())
@@ -68,14 +68,22 @@ class Browser:
 
         self.wait(all_there, f"{texts} are shown")
 
-    def labels(self) -> list[str]:
+    def names(self) -> list[str]:
         """Return the names of the fields of a form."""
-        return [label.text for label in self.driver.find_elements(By.TAG_NAME, "label")]
+        return [label.text.partition(" ")[0] for label in self._labels()]
 
     def field(self, name: str) -> WebElement:
-        """Return the field of a form that has this name."""
-        [label] = [label for label in self.driver.find_elements(By.TAG_NAME, "label") if label.text.split()[0] == name]
-        return self.driver.find_element(By.ID, label.get_attribute("for") or "")
+        """Return the field of a form that has this name, as soon as it is there."""
+
+        def found() -> WebElement | None:
+            for label in self._labels():
+                if label.text.partition(" ")[0] == name:
+                    return self.driver.find_element(By.ID, label.get_attribute("for") or "")
+            return None
+
+        field = self.wait(found, f"there is a field {name}")
+        assert field is not None
+        return field
 
     def fill(self, name: str, value: str) -> None:
         """Type a value into a field, in place of what is there."""
@@ -91,6 +99,9 @@ class Browser:
     def button(self, text: str) -> WebElement:
         """Return the button with this text."""
         return self.driver.find_element(By.XPATH, f"//button[normalize-space()='{text}']")
+
+    def _labels(self) -> list[WebElement]:
+        return self.driver.find_elements(By.TAG_NAME, "label")
 
 
 @contextmanager

@@ -81,16 +81,15 @@ def test_tables_and_progress_are_shown(browser: Browser, ui: str, artifacts: dic
 
 
 def test_the_form_shows_all_parameters_and_what_they_are(form: Browser) -> None:
-    names = [label.split()[0] for label in form.labels()]
     wanted = ["diagnostic", "key", "provider", "data", "transport", "rerun"]
-    assert [name for name in names if name in wanted] == wanted
+    form.wait(lambda: [name for name in form.names() if name in wanted] == wanted, f"the fields are {wanted}")
     form.wait_for_text("Slug of the diagnostic", "Key of the group", "Where the execution runs.")
     assert form.field("provider").get_property("value") == "demo"
     assert form.field("data").get_property("value") == "sample"
 
 
 def test_the_form_begins_with_the_local_transport(form: Browser) -> None:
-    assert form.tab("LocalTransport").get_attribute("data-state") == "active"
+    form.wait(lambda: form.tab("LocalTransport").get_attribute("data-state") == "active", "its tab is shown")
     assert form.field("Kind").get_property("value") == "local"
 
 

@@ -93,7 +93,7 @@ class Coordinator:
         wait_until(there, 60)
 
     def interrupt(self, number: signal.Signals) -> int:
-        """Signal it as a shell (the whole group, for Ctrl-C) or a scheduler does; return how it ended."""
+        """Signal it as a shell (the whole group, for Ctrl-C) or a scheduler does, and wait for its end."""
         if number is signal.SIGINT:
             os.killpg(self.pid, number)
         else:

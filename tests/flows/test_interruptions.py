@@ -75,7 +75,7 @@ class TestSignals:
         with coordinator(site, "good", provider=SLOW) as started:
             started.wait_until_it_holds()
             wait_until(lambda: imports(site) == which, 60)
-            assert started.interrupt(number) == CODES[number]
+            assert started.interrupt(number) == CODES[number], started.said
         assert [row.status for row in site.attempts()] == unfinished(number, len(MODELS) * (which - 1))
         hold.unlink()
         assert_goes_on(site, "good", provider=SLOW)
@@ -83,8 +83,9 @@ class TestSignals:
     def test_while_executions_run_and_wait(self, site: Site, number: signal.Signals) -> None:
         with coordinator(site, "waits-for-go", "good") as started:
             started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))
-            assert started.interrupt(number) == CODES[number]
-            assert "Traceback" not in started.said.partition("Finished in state")[2]
+            assert started.interrupt(number) == CODES[number], started.said
+            if number is signal.SIGINT:
+                assert "Interrupted; `climate-ref-prefect solve` goes on from here." in started.said
         stopped = site.attempts("waits-for-go")
         if number is not signal.SIGKILL:
             assert {row.failure_kind for row in stopped} == {FailureKind.CANCELLED}
@@ -96,7 +97,7 @@ class TestSignals:
         with coordinator(site, "large") as started:
             results = site.home / "results"
             wait_until(lambda: started.process.poll() is not None or list(results.glob("*/*/*/.incoming-*")), 60)
-            assert started.interrupt(number) == CODES[number]
+            assert started.interrupt(number) == CODES[number], started.said
         assert_goes_on(site, "large")
         assert not list((site.home / "results").glob("*/*/*/.*"))
 
@@ -139,8 +140,7 @@ class TestCancelling:
             flow_run_id = UUID(holder.flow_run_id)
             cancel_flow_run(flow_run_id)
             assert started.wait() == 1
-            assert "Traceback" not in started.said
-            assert "cancelled" in started.said
+            assert "climate-ref-prefect: The flow run was cancelled." in started.said
         assert state_of(flow_run_id) is StateType.CANCELLED
         assert {row.failure_kind for row in site.attempts()} == {FailureKind.CANCELLED}
         assert site.dirty() == {f"waits-for-go/{model}" for model in MODELS}
@@ -178,11 +178,11 @@ class TestTwoAtOnce:
 
 
 class TestOwnServers:
-    """Servers of Prefect that were started for one command end with it, however it ends."""
+    """A server of Prefect that was started for one command ends with it, however it ends."""
 
     @pytest.mark.parametrize("number", SIGNALS)
-    def test_a_temporary_one(self, site: Site, number: signal.Signals) -> None:
+    def test_where_none_is_configured(self, site: Site, number: signal.Signals) -> None:
         with coordinator(site, "waits-for-go", without=["PREFECT_API_URL"]) as started:
             started.wait_until_it_holds(site.notes / "started-ModelA")
-            assert started.interrupt(number) == CODES[number]
+            assert started.interrupt(number) == CODES[number], started.said
         assert_goes_on(site, "waits-for-go")

@@ -67,7 +67,8 @@ class Server:
     def _answer(self, request: bytes, conversation: socket.socket) -> None:
         asked = read_to_end(conversation)
         try:
-            answer = self._describe() if request == DESCRIBE else self._size(asked)
+            with _ending_with(self._control):
+                answer = self._describe() if request == DESCRIBE else self._size(asked)
         except Exception as error:  # noqa: BLE001 - it is the provider's code, and its error is the answer
             answer = {"failure": judge_exception(error).model_dump(mode="json")}
         with suppress(BrokenPipeError):  # a caller that is gone has no use for it
@@ -127,7 +128,7 @@ def _kill(orphans: Iterable[int]) -> None:
 
 @contextmanager
 def _ending_with(control: socket.socket) -> Iterator[None]:
-    """Have the kernel end this process by SIGIO if its caller goes: an import that hangs would not look."""
+    """Have the kernel end this process by SIGIO if its caller goes: a provider that hangs would not look."""
     flags = fcntl.fcntl(control, fcntl.F_GETFL)
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)

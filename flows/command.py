@@ -1,5 +1,6 @@
 """The command `climate-ref-prefect`: thin doors to the flows and the store, for people in a shell."""
 
+import logging
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
@@ -174,14 +176,30 @@ def upgrade() -> None:
     console.print(f"The database is at revision {upgrade_database(Settings().store_url)}.")
 
 
+class _Foreseen(logging.Filter):
+    """Leaves the traceback out of what Prefect logs of errors that were foreseen: they are told in a line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass, some of it shorter."""
+        if record.exc_info and isinstance(record.exc_info[1], ClimateRefPrefectError):
+            record.exc_info = None
+        return True
+
+
 def main() -> NoReturn:
     """Run the command: errors that were foreseen are told in a line, with exit code 1, or 2 for bad input."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_Foreseen())
     try:
         app()
     except BadInputError as error:
         _fail(error, BAD_INPUT)
     except ClimateRefPrefectError as error:
         _fail(error, FAILED)
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        _fail(_explain_settings(error), BAD_INPUT)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
             Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
@@ -218,7 +236,12 @@ def _some_server() -> Iterator[None]:
         yield
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
+def _explain_settings(error: ValidationError) -> str:
+    prefix = Settings.model_config["env_prefix"]
+    return "; ".join(f"{prefix}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in error.errors())
+
+
+def _fail(error: Exception | str, code: int) -> NoReturn:
     Console(stderr=True, soft_wrap=True).print(f"climate-ref-prefect: {error}", style="red", markup=False)
     sys.exit(code)
 

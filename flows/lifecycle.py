@@ -210,7 +210,9 @@ class Lifecycle:
 
 def _next(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
     standing = Standing(
-        counted=attempt.standing.counted + int(verdict.counts), lost=attempt.standing.lost + int(not verdict.counts)
+        attempts=attempt.standing.attempts + 1,
+        counted=attempt.standing.counted + int(verdict.counts),
+        lost=attempt.standing.lost + int(not verdict.counts),
     )
     return PlannedExecution(
         definition=attempt.allocated.definition,

@@ -67,7 +67,7 @@ def allocate(label: str, batch: Batch, workspace: Workspace) -> None:
             Allocation(
                 definition=item.definition,
                 resources=item.granted,
-                attempt=item.standing.counted + item.standing.lost + 1,
+                attempt=item.standing.attempts + 1,
                 replaces=item.replaces,
             )
             for item in batch.planned

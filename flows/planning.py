@@ -143,7 +143,8 @@ def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecutio
     if history.last_execution_id is None:
         return item
     if history.last_retryable is False:
-        return item.model_copy(update={"replaces": history.last_execution_id})
+        standing = Standing(attempts=history.attempts)
+        return item.model_copy(update={"replaces": history.last_execution_id, "standing": standing})
     resources = item.resources
     if history.last_asked is not None:
         resources = resources.model_copy(
@@ -152,7 +153,7 @@ def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecutio
                 "wall_clock": max(resources.wall_clock, history.last_asked.wall_clock),
             }
         )
-    standing = Standing(counted=history.counted_attempts, lost=history.lost_attempts)
+    standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)
     return item.model_copy(update={"replaces": history.last_execution_id, "resources": resources, "standing": standing})
 
 

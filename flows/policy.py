@@ -64,8 +64,14 @@ RULES: Final[Mapping[FailureKind, _Rule]] = {
 class Standing(FrozenModel):
     """How often a group has been tried on the same inputs, this attempt left out."""
 
+    attempts: int = 0
+    """All attempts, whatever came of them."""
+
     counted: int = 0
+    """Those that count towards the limit."""
+
     lost: int = 0
+    """Those that were lost with their worker or node."""
 
 
 class Verdict(FrozenModel):

@@ -40,6 +40,7 @@ address of the API is relative, because Prefect's default is port 4200 whatever 
 _READY_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 15.0
 _DRAIN_SECONDS: Final = 10.0
+_NICENESS: Final = 10
 
 
 class ServerError(ClimateRefPrefectError):
@@ -117,7 +118,7 @@ def _start(directory: Path, server: LocalServer, log: IO[bytes]) -> "subprocess.
         stdout=log,
         stderr=log,
         start_new_session=True,
-        preexec_fn=lambda: end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - nothing else runs yet that could hold a lock
+        preexec_fn=_become_background,  # noqa: PLW1509 - nothing else runs yet that could hold a lock
     )
 
 
@@ -153,3 +154,9 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _become_background() -> None:
+    """End with the process that started the server, and leave the processors to executions while they need them."""
+    end_with_parent(signal.SIGTERM)
+    os.nice(_NICENESS)

@@ -94,6 +94,7 @@ def _history(group: _Group | None, input_hash: str, attempts: Attempts) -> Group
     failures = [row.failure_kind for row in finished if row.failure_kind is not None]
     return GroupHistory(
         dirty=group.dirty,
+        attempts=len(finished),
         counted_attempts=sum(row.counted for row in finished),
         lost_attempts=sum(row.failure_kind in _LOST for row in finished),
         unfinished=len(rows) - len(finished),

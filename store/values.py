@@ -84,6 +84,9 @@ class GroupHistory(FrozenModel):
     dirty: bool = True
     """Whether the group is to be run; a group that nobody has seen is."""
 
+    attempts: int = 0
+    """All that have been finalised, whatever came of them."""
+
     counted_attempts: int = 0
     lost_attempts: int = 0
     """Attempts that do not count because their worker or node was lost, not because a user interrupted them."""

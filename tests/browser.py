@@ -56,8 +56,8 @@ class Browser:
         try:
             return waiting.until(lambda _: condition())
         except TimeoutException:
-            url = self.driver.current_url
-            raise AssertionError(f"{what}: not so after {_PATIENCE_SECONDS:g} s on {url}, which says:\n{self.text}")  # noqa: B904
+            shown = f"{self.driver.current_url}, which says:\n{self.text}"
+            raise AssertionError(f"{what}: not so after {_PATIENCE_SECONDS:g} s on {shown}") from None
 
     def wait_for_text(self, *texts: str) -> None:
         """Wait until the page shows all of these."""

@@ -57,7 +57,7 @@ def state_of(flow_run_id: UUID) -> StateType | None:
     """Return the state of a flow run."""
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(flow_run_id).state
-        return state and state.type
+        return None if state is None else state.type
 
 
 def messages(flow_run_id: UUID) -> list[str]:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,30 +41,25 @@ def run_command(*arguments: str, more: Mapping[str, str] | None = None) -> Ended
 
 class Coordinator:
     """
-    `climate-ref-prefect solve` in a process and a session of its own, as a shell starts it.
+    `climate-ref-prefect` in a process and a session of its own, as a shell starts it.
 
     Parameters
     ----------
     site
         Where it works.
-    diagnostics
-        What it runs.
-    provider
-        Whose diagnostics they are.
+    arguments
+        What it is told to do.
     without
         Environment variables that it does not get.
     """
 
-    def __init__(
-        self, site: Site, diagnostics: Sequence[str], provider: str = PROVIDER, without: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, site: Site, arguments: Sequence[str], without: Sequence[str] = ()) -> None:
         self.site = site
         self._before = started_here()
         self._log = site.notes / f"coordinator-{len(list(site.notes.glob('coordinator-*')))}.log"
-        names = [option for diagnostic in diagnostics for option in ("--diagnostic", diagnostic)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *COMMAND, "solve", "--data", str(site.data), "--provider", provider, "--cpu", "4", *names],
+                [sys.executable, *COMMAND, *arguments],
                 env={name: value for name, value in environment().items() if name not in without},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -112,14 +107,21 @@ class Coordinator:
 
 
 @contextmanager
-def coordinator(
-    site: Site, *diagnostics: str, provider: str = PROVIDER, without: Sequence[str] = ()
-) -> Iterator[Coordinator]:
+def command(site: Site, *arguments: str, without: Sequence[str] = ()) -> Iterator[Coordinator]:
     """Start a coordinator; it is killed where the test leaves it running."""
-    started = Coordinator(site, diagnostics, provider, without)
+    started = Coordinator(site, arguments, without)
     try:
         yield started
     finally:
         if started.process.poll() is None:
             started.process.kill()
         started.process.wait()
+
+
+def coordinator(
+    site: Site, *diagnostics: str, provider: str = PROVIDER, without: Sequence[str] = ()
+) -> AbstractContextManager[Coordinator]:
+    """Start a solve with some diagnostics of a provider."""
+    names = [option for diagnostic in diagnostics for option in ("--diagnostic", diagnostic)]
+    data = ["--data", str(site.data), "--provider", provider]
+    return command(site, "solve", *data, "--cpu", "4", *names, without=without)

@@ -1,4 +1,4 @@
-"""Providers for the tests of the flows: each run leaves a note, then some fail, wait or take more than they asked for."""
+"""Providers for the tests of the flows: runs leave notes, then some fail, wait or take more than they asked for."""
 
 import hashlib
 import os

@@ -96,7 +96,8 @@ class Site:
         """Set what a coordinator reads from its environment."""
         for name, value in settings.items():
             self._environment.setenv(f"CLIMATE_REF_PREFECT_{name.upper()}", str(value))
-        self._environment.setenv(DATABASE, str(self.home / "climate-ref-prefect.db"))
+        if "home" in settings:
+            self._environment.setenv(DATABASE, f"{settings['home']}/climate-ref-prefect.db")
 
     def add_models(self, *names: str) -> None:
         """Make data of some models."""

@@ -12,11 +12,10 @@ import pytest
 from prefect.client.schemas.objects import StateType
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.flows.solve import solve
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows.coordinators import Coordinator, coordinator, run_command
-from tests.flows.sites import Site
+from tests.flows.coordinators import command, coordinator, run_command
+from tests.flows.sites import AttemptRow, Site
 from tests.prefect_server import cancel_flow_run, state_of
 from tests.processes import wait_until
 
@@ -38,10 +37,10 @@ def site(site: Site) -> Site:
 def assert_goes_on(site: Site, *diagnostics: str, provider: str = "tests.flows.providers:provider") -> None:
     """Hold that the next solve completes everything, and that nothing has run twice."""
     (site.notes / "go").touch()
-    unfinished = sum(1 for row in site.attempts() if row.status != "finished") if site.home.exists() else 0
+    in_progress = sum(row.status != "finished" for row in rows(site))
     report = site.solve(*diagnostics, providers=[provider]).report
     assert report.ok
-    assert report.leftovers.settled == unfinished
+    assert report.leftovers.settled == in_progress
     site.assert_settled()
     site.assert_nothing_ran_twice()
     assert site.dirty() == set()
@@ -84,6 +83,7 @@ class TestSignals:
         with coordinator(site, "waits-for-go", "good") as started:
             started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))
             assert started.interrupt(number) == CODES[number], started.said
+            assert "Traceback" not in started.said
             if number is signal.SIGINT:
                 assert "Interrupted; `climate-ref-prefect solve` goes on from here." in started.said
         stopped = site.attempts("waits-for-go")
@@ -141,6 +141,7 @@ class TestCancelling:
             cancel_flow_run(flow_run_id)
             assert started.wait() == 1
             assert "climate-ref-prefect: The flow run was cancelled." in started.said
+            assert "Traceback" not in started.said
         assert state_of(flow_run_id) is StateType.CANCELLED
         assert {row.failure_kind for row in site.attempts()} == {FailureKind.CANCELLED}
         assert site.dirty() == {f"waits-for-go/{model}" for model in MODELS}
@@ -169,12 +170,38 @@ class TestTwoAtOnce:
             refused = run_command("solve", "--data", str(site.data), "--provider", SLOW)
             assert refused.code == 1
             assert f"process {started.pid}" in refused.errors
+            assert "Traceback" not in refused.errors
             assert f"process {started.pid}" in run_command("status").output
             (site.notes / "go").touch()
             assert started.wait() == 0
         assert [row.attempt for row in site.attempts()] == [1, 1, 1]
         assert len(site.runs()) == 3
         assert_goes_on(site, "waits-for-go")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_demo_goes_on_after_an_interruption(site: Site, number: signal.Signals) -> None:
+    with command(site, "demo") as started:
+        started.wait_until_it_holds()
+        wait_until(
+            lambda: started.process.poll() is not None or sum(bool(row.successful) for row in rows(site)) > 5, 60
+        )
+        assert started.interrupt(number) == CODES[number], started.said
+    before = succeeded(site)
+    ended = run_command("demo")
+    assert ended.code == 0, ended.errors
+    assert re.search(rf"\b0 failed, {before} up to date", ended.output)
+    site.assert_settled()
+    assert "All up to date" in run_command("demo").output
+
+
+def rows(site: Site) -> list[AttemptRow]:
+    """Return all attempts, none where the database is not there yet."""
+    return site.attempts() if (site.home / "climate-ref-prefect.db").exists() else []
+
+
+def succeeded(site: Site) -> int:
+    return sum(bool(row.successful) for row in rows(site))
 
 
 class TestOwnServers:

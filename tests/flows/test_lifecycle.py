@@ -40,7 +40,7 @@ PHASES = ("allocate", "dispatch", "run", "classify", "publish", "ingest", "final
 MODELS = ("ModelA", "ModelB")
 ENDINGS = ("good", "own-error", "os-error", "flaky", "hungry", "late", "stuck", "unlisted")
 FINE = {"good", "flaky", "hungry", "late"}
-TRANSPORTS = [InlineTransport(limits=QUICK), LocalTransport(cpu=2, limits=QUICK)]
+TRANSPORTS: list[Transport] = [InlineTransport(limits=QUICK), LocalTransport(cpu=2, limits=QUICK)]
 
 
 def name_of(transport: Transport) -> str:
@@ -123,9 +123,7 @@ class TestEndings:
             ("unlisted", FailureKind.VOCABULARY_MISMATCH),
         ],
     )
-    def test_a_final_failure_marks_the_row_failed(
-        self, ended_site: Site, diagnostic: str, kind: FailureKind
-    ) -> None:
+    def test_a_final_failure_marks_the_row_failed(self, ended_site: Site, diagnostic: str, kind: FailureKind) -> None:
         for attempts in self.attempts(ended_site, diagnostic):
             assert (attempts[-1].successful, attempts[-1].retryable, attempts[-1].failure_kind) == (False, False, kind)
 
@@ -135,9 +133,7 @@ class TestEndings:
         assert len(ended_site.runs(diagnostic)) == 2
 
     @pytest.mark.parametrize(("diagnostic", "times"), [("os-error", 3), ("flaky", 2), ("stuck", 3)])
-    def test_retries_are_rows_linked_to_what_they_replace(
-        self, ended_site: Site, diagnostic: str, times: int
-    ) -> None:
+    def test_retries_are_rows_linked_to_what_they_replace(self, ended_site: Site, diagnostic: str, times: int) -> None:
         for attempts in self.attempts(ended_site, diagnostic):
             assert [row.attempt for row in attempts] == list(range(1, times + 1))
             assert [row.replaces for row in attempts] == [None, *(row.execution_id for row in attempts[:-1])]
@@ -218,9 +214,7 @@ class TestEndings:
 class TestTaskRuns:
     """What Prefect's server shows of a solve."""
 
-    def test_every_task_run_is_there_final_and_named_by_phase_and_execution(
-        self, ended: tuple[Site, Solved]
-    ) -> None:
+    def test_every_task_run_is_there_final_and_named_by_phase_and_execution(self, ended: tuple[Site, Solved]) -> None:
         site, solved = ended
         shown = task_runs(solved.flow_run_id)
         assert {run.state_type for run in shown} <= TERMINAL_STATES
@@ -281,9 +275,9 @@ class TestSecondSolve:
 
     def test_attempts_are_counted_across_solves(self, site: Site) -> None:
         site.add_models("ModelA")
-        with cancelled_when(lambda: (site.notes / "started-ModelA").exists(), site) as cancelled:
-            with pytest.raises(CancelledRun):
-                site.solve("fails-then-waits")
+        started = site.notes / "started-ModelA"
+        with cancelled_when(started.exists, site) as cancelled, pytest.raises(CancelledRun):
+            site.solve("fails-then-waits")
         first, second = site.attempts()
         assert (first.failure_kind, first.counted, first.retryable) == (FailureKind.SYSTEM_ERROR, True, True)
         assert (second.failure_kind, second.counted, second.retryable) == (FailureKind.CANCELLED, False, True)

@@ -108,9 +108,12 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def both(notes: None) -> Iterator[list[LoadedProvider]]:
     """A provider and a later version of it."""
-    with load_providers([PROVIDER], DEADLINE_SECONDS) as (old, _), load_providers([RENEWED], DEADLINE_SECONDS) as (
-        new,
-        _,
+    with (
+        load_providers([PROVIDER], DEADLINE_SECONDS) as (old, _),
+        load_providers([RENEWED], DEADLINE_SECONDS) as (
+            new,
+            _,
+        ),
     ):
         yield [*old, *new]
 
@@ -172,13 +175,13 @@ class TestSelection:
         desk.record(FailureKind.OUT_OF_MEMORY, retryable=True, memory_mb=400)
         last = desk.record(FailureKind.OUT_OF_MEMORY, memory_mb=800)
         planned = desk.plan_one(rerun=rerun)
-        assert (planned.standing, planned.replaces, planned.resources) == (Standing(), last, SMALL)
+        assert (planned.standing, planned.replaces, planned.resources) == (Standing(attempts=2), last, SMALL)
 
     @pytest.mark.parametrize("kind", [None, FailureKind.DIAGNOSTIC_ERROR])
     def test_what_a_user_has_marked_dirty_is_run(self, desk: Desk, kind: FailureKind | None) -> None:
         desk.record(kind)
         desk.store.mark_dirty("flows", "good")
-        assert desk.plan_one().standing == Standing()
+        assert desk.plan_one().standing == Standing(attempts=1)
         desk.record()
         assert desk.plan().up_to_date == 1
 
@@ -187,7 +190,7 @@ class TestSelection:
         desk.record(FailureKind.WORKER_LOST, retryable=True, counted=False)
         last = desk.record(FailureKind.PUBLISH_FAILED, retryable=True, counted=False)
         planned = desk.plan_one()
-        assert (planned.standing, planned.replaces) == (Standing(counted=1, lost=2), last)
+        assert (planned.standing, planned.replaces) == (Standing(attempts=3, counted=1, lost=1), last)
         assert planned.resources == SMALL
 
     @pytest.mark.parametrize(
@@ -284,7 +287,7 @@ class TestBadInput:
             pass
 
     def test_a_reference_must_be_one(self) -> None:
-        with pytest.raises(BadInputError, match="package.module:attribute"), load_providers(["a b:c"], 1):
+        with pytest.raises(BadInputError, match=r"package\.module:attribute"), load_providers(["a b:c"], 1):
             pass
 
     def test_an_unknown_diagnostic_lists_those_of_all_providers(self, both: list[LoadedProvider]) -> None:
@@ -300,7 +303,7 @@ class TestBadInput:
             scan(file)
 
     def test_a_data_directory_must_hold_data(self, tmp_path: Path) -> None:
-        with pytest.raises(BadInputError, match="no .nc file at all"):
+        with pytest.raises(BadInputError, match=r"no \.nc file at all"):
             scan(tmp_path)
 
     def test_data_must_be_of_use_to_a_diagnostic(self, tmp_path: Path, desk: Desk) -> None:

@@ -27,6 +27,7 @@ def test_a_history_counts_attempts_and_those_that_do_not_count_apart(store: Stor
     last = allocate(store, attempt=4, resources=larger)
     assert store.histories([definition()])[ADDRESS] == GroupHistory(
         dirty=True,
+        attempts=3,
         counted_attempts=2,
         lost_attempts=1,
         unfinished=1,

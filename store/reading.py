@@ -76,9 +76,10 @@ def counts(connection: Connection) -> StatusCounts:
         (_execution.c.retryable, "failed_retryable"),
         else_="failed_for_good",
     ).label("kind")
-    found: dict[str, int] = dict(connection.execute(select(kinds, func.count()).group_by("kind")).all())
+    executions = select(kinds, func.count()).group_by("kind")
+    found = {kind: count for kind, count in connection.execute(executions)}  # noqa: C416 - dict() of rows has no types
     flags = select(ExecutionGroup.dirty, func.count()).group_by(ExecutionGroup.dirty)
-    groups = dict(connection.execute(flags).all())
+    groups = {dirty: count for dirty, count in connection.execute(flags)}  # noqa: C416 - as above
     return StatusCounts(
         unfinished=found.get("unfinished", 0),
         successful=found.get("successful", 0),
@@ -110,7 +111,7 @@ def series(connection: Connection, execution_ids: Sequence[int]) -> tuple[Series
 def mark_dirty(connection: Connection, provider: str, diagnostic: str | None) -> int:
     """Set the dirty flag of all groups of a provider, or of one of its diagnostics; return how many there are."""
     query = select(Diagnostic.slug, Diagnostic.id).join(Provider).where(Provider.slug == provider)
-    found = dict(connection.execute(query).all())
+    found = {slug: number for slug, number in connection.execute(query)}  # noqa: C416 - as above
     if not found:
         raise UnknownNameError("recorded provider", provider, connection.scalars(select(Provider.slug)))
     if diagnostic is not None and diagnostic not in found:

@@ -61,7 +61,7 @@ class TransportDriver:
         TransportClosedError
             If the transport was closed meanwhile.
         """
-        execution = ExecutionDirectory(directory.resolve())
+        execution = ExecutionDirectory(directory.absolute())
         try:
             ended = self._submit(execution.path, resources).result()
         except SubmissionError as error:

@@ -28,7 +28,7 @@ class HereTransport(TransportModel):
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution; it starts as soon as the packing admits it."""
-        submission = Submission(transport=self.name, directory=directory.resolve())
+        submission = Submission(transport=self.name, directory=directory.absolute())
         self._open().submit(submission, self.check(resources))
         return submission
 

@@ -46,7 +46,7 @@ class InlineTransport(HereTransport):
         """Queue an execution behind the others."""
         if not self.in_process:
             return super().submit(directory, resources)
-        submission = Submission(transport=self.name, directory=directory.resolve())
+        submission = Submission(transport=self.name, directory=directory.absolute())
         self._waiting.append(submission)
         return submission
 

@@ -92,6 +92,10 @@ class Site:
         """The state directory."""
         return Settings().home_directory
 
+    @property
+    def _database(self) -> Path:
+        return self.home / "climate-ref-prefect.db"
+
     def configure(self, **settings: object) -> None:
         """Set what a coordinator reads from its environment."""
         for name, value in settings.items():
@@ -127,6 +131,8 @@ class Site:
 
     def attempts(self, diagnostic: str | None = None, key: str | None = None) -> list[AttemptRow]:
         """Return all attempts in the order in which they were allocated, or those of a diagnostic or a key."""
+        if not self._database.exists() or not self.query("SELECT 1 FROM sqlite_master WHERE name = 'execution'"):
+            return []
         return [
             row
             for row in (AttemptRow(*values) for values in self.query(_ATTEMPTS))
@@ -139,7 +145,7 @@ class Site:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the database."""
-        with closing(sqlite3.connect(self.home / "climate-ref-prefect.db")) as connection:
+        with closing(sqlite3.connect(self._database)) as connection:
             return connection.execute(statement).fetchall()
 
     def store(self) -> Store:

@@ -15,7 +15,7 @@ from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.flows.coordinators import command, coordinator, run_command
-from tests.flows.sites import AttemptRow, Site
+from tests.flows.sites import Site
 from tests.prefect_server import cancel_flow_run, state_of
 from tests.processes import wait_until
 
@@ -37,7 +37,7 @@ def site(site: Site) -> Site:
 def assert_goes_on(site: Site, *diagnostics: str, provider: str = "tests.flows.providers:provider") -> None:
     """Hold that the next solve completes everything, and that nothing has run twice."""
     (site.notes / "go").touch()
-    in_progress = sum(row.status != "finished" for row in rows(site))
+    in_progress = sum(row.status != "finished" for row in site.attempts())
     report = site.solve(*diagnostics, providers=[provider]).report
     assert report.ok
     assert report.leftovers.settled == in_progress
@@ -183,9 +183,7 @@ class TestTwoAtOnce:
 def test_the_demo_goes_on_after_an_interruption(site: Site, number: signal.Signals) -> None:
     with command(site, "demo") as started:
         started.wait_until_it_holds()
-        wait_until(
-            lambda: started.process.poll() is not None or sum(bool(row.successful) for row in rows(site)) > 5, 60
-        )
+        wait_until(lambda: started.process.poll() is not None or succeeded(site) > 5, 60)
         assert started.interrupt(number) == CODES[number], started.said
     before = succeeded(site)
     ended = run_command("demo")
@@ -195,13 +193,8 @@ def test_the_demo_goes_on_after_an_interruption(site: Site, number: signal.Signa
     assert "All up to date" in run_command("demo").output
 
 
-def rows(site: Site) -> list[AttemptRow]:
-    """Return all attempts, none where the database is not there yet."""
-    return site.attempts() if (site.home / "climate-ref-prefect.db").exists() else []
-
-
 def succeeded(site: Site) -> int:
-    return sum(bool(row.successful) for row in rows(site))
+    return sum(bool(row.successful) for row in site.attempts())
 
 
 class TestOwnServers:

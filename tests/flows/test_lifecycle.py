@@ -269,7 +269,7 @@ class TestSecondSolve:
         assert [row.diagnostic for row in report.executions] == ["own-error"]
         report = site.solve("good", "own-error", rerun="all").report
         assert [row.diagnostic for row in report.executions] == ["good", "own-error"]
-        assert [row.attempt for row in site.attempts("own-error")] == [1, 1, 1]
+        assert [row.attempt for row in site.attempts("own-error")] == [1, 2, 3]
         assert [row.replaces for row in site.attempts("good")] == [None, 1]
         assert site.dirty() == set()
 
@@ -468,6 +468,7 @@ class TestDisks:
         assert len(site.published()) == 4
         site.assert_settled()
 
+    @pytest.mark.slow
     def test_scratch(self, site: Site, disk: Disk) -> None:
         site.add_models("ModelA")
         site.configure(scratch=disk.path)
@@ -479,6 +480,7 @@ class TestDisks:
         assert site.solve("good", "fills-disk", rerun="failed").report.ok
         site.assert_settled()
 
+    @pytest.mark.slow
     def test_the_state_directory(self, site: Site, disk: Disk, tmp_path: Path) -> None:
         site.add_models(*MODELS)
         site.configure(home=disk.path, scratch=tmp_path / "scratch", results=tmp_path / "results")

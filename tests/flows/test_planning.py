@@ -78,7 +78,7 @@ class Desk:
         allocation = Allocation(
             definition=planned.definition,
             resources=granted,
-            attempt=planned.standing.counted + planned.standing.lost + 1,
+            attempt=planned.standing.attempts + 1,
             replaces=planned.replaces,
         )
         (row,) = self.store.allocate([allocation])

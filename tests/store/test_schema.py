@@ -1,7 +1,7 @@
-import multiprocessing
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -166,20 +166,22 @@ def test_a_database_with_tables_of_another_program_is_refused_and_left_alone(dat
 
 
 def test_processes_that_open_the_same_empty_database_at_once_all_succeed(database_url: str) -> None:
-    forking = multiprocessing.get_context("fork")
-    together = forking.Barrier(4)
-    processes = [forking.Process(target=_open_together, args=(database_url, together)) for _ in range(4)]
+    script = (
+        "import sys; from climate_ref_prefect.store.store import open_store; print('ready', flush=True); input()\n"
+        "with open_store(sys.argv[1]) as store: assert store.counts().groups == 0"
+    )
+    command = [sys.executable, "-c", script, database_url]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     for process in processes:
-        process.start()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
     for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-
-
-def _open_together(url: str, together: Barrier) -> None:
-    together.wait()
-    with open_store(url) as store:
-        assert store.counts().groups == 0
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
 
 
 def test_a_revision_is_written_from_what_the_models_lack(later_version: Path, monkeypatch: pytest.MonkeyPatch) -> None:

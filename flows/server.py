@@ -85,6 +85,7 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
         process = _start(directory, server, log)
         try:
             _wait_until_ready(server, process, log_path)
+            _send_what_is_queued()  # Prefect's queues stay with the server that they were opened for
             with temporary_settings({PREFECT_API_URL: server.api_url}):
                 yield server
         finally:

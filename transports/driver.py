@@ -75,12 +75,16 @@ class TransportDriver:
 
     def close(self, timeout_seconds: float) -> None:
         """Close the transport, then let go of whoever still waits."""
-        with self._submitting:  # what is submitted after the transport was closed would open it again
+        try:
+            # What is submitted after the transport was closed would open it again; a poller is there and runs, or never.
+            with self._submitting, self._lock:
+                self._closing.set()
+            if self._poller is not None:
+                self._poller.join()
+            self._transport.close(timeout_seconds)
+        finally:  # interrupted once more: threads that still wait would keep this process for ever
             self._closing.set()
-        if self._poller is not None:
-            self._poller.join()
-        self._transport.close(timeout_seconds)
-        self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
+            self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
 
     def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
         with self._lock:

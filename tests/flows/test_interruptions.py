@@ -121,10 +121,12 @@ def test_killed_again_and_again_it_ends_well(site: Site) -> None:
     assert_goes_on(site, "good", "other", "flaky", "large")
 
 
-def test_twice_interrupted_by_an_impatient_user(site: Site) -> None:
+@pytest.mark.parametrize("pause_seconds", [0, 0.05, 0.2])
+def test_twice_interrupted_by_an_impatient_user(site: Site, pause_seconds: float) -> None:
     with coordinator(site, "waits-for-go") as started:
         started.wait_until_it_holds(site.notes / "started-ModelA")
         os.killpg(started.pid, signal.SIGINT)
+        time.sleep(pause_seconds)
         started.interrupt(signal.SIGINT)
     assert_goes_on(site, "waits-for-go")
 

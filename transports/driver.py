@@ -76,7 +76,7 @@ class TransportDriver:
     def close(self, timeout_seconds: float) -> None:
         """Close the transport, then let go of whoever still waits."""
         try:
-            # What is submitted after the transport was closed would open it again; a poller is there and runs, or never.
+            # What is submitted after the close would open it again; a poller is there by now and runs, or never.
             with self._submitting, self._lock:
                 self._closing.set()
             if self._poller is not None:

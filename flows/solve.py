@@ -14,7 +14,8 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
 from climate_ref_prefect.diagnostics.catalogue import scan
-from climate_ref_prefect.diagnostics.provider import find_provider
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.provider import find_provider, installed_providers
 from climate_ref_prefect.flows.artifacts import Progress, leave_artifacts, leave_plan
 from climate_ref_prefect.flows.choice import TransportChoice
 from climate_ref_prefect.flows.ledger import Ledger
@@ -181,6 +182,8 @@ def _plan(
     rerun: Rerun,
     key: str | None = None,
 ) -> Plan:
+    if not providers:
+        raise BadInputError(f"Name at least one provider. Installed: {', '.join(sorted(installed_providers()))}.")
     catalogue = scan(data_directory(data))
     with load_providers(providers, transport.limits.import_deadline_seconds) as (loaded, broken):
         if not broken:

@@ -111,13 +111,14 @@ def imports(site: Site) -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def test_killed_again_and_again_it_ends_well(site: Site) -> None:
-    chance = random.Random(7)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_again_and_again_it_ends_well(site: Site, number: signal.Signals) -> None:
+    chance = random.Random(number)
     for _ in range(6):
         with coordinator(site, "good", "other", "flaky", "large") as started:
             started.wait_until_it_holds()
             time.sleep(chance.uniform(0, 2))  # any moment: there is no condition to wait for
-            started.interrupt(signal.SIGKILL)
+            assert started.interrupt(number) in (CODES[number], 0), started.said
     assert_goes_on(site, "good", "other", "flaky", "large")
 
 

@@ -1,10 +1,9 @@
 """The lifecycle: takes planned executions through the seven phases, each outcome as soon as it comes."""
 
-import logging
 import queue
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from prefect import Task
@@ -16,6 +15,7 @@ from climate_ref_prefect.diagnostics.errors import ResultValidationError, Vocabu
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.frugality import frugal_task_runs
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
@@ -72,7 +72,7 @@ class Lifecycle:
     def run(self, planned: Sequence[PlannedExecution]) -> None:
         """Run planned executions and their retries; returns when the last has its last word."""
         try:
-            with _quiet_task_logs(), self._publishers, self._runner:
+            with frugal_task_runs(), self._publishers, self._runner:
                 self._allocate(planned, f"{len(planned)} executions")
                 while self.unfinished:
                     self._dispatch_some()
@@ -230,15 +230,3 @@ def _kind_of(error: BaseException) -> FailureKind:
     if isinstance(error, ResultValidationError):
         return FailureKind.INVALID_RESULT
     return FailureKind.PUBLISH_FAILED
-
-
-@contextmanager
-def _quiet_task_logs() -> Iterator[None]:
-    """Keep six lines per execution ("Finished in state Completed()") from Prefect's server, which lags enough."""
-    logger = logging.getLogger("prefect.task_runs")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -1,7 +1,7 @@
 """What providers declare, asked of processes of their own: a provider that crashes takes nobody along."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
@@ -10,8 +10,11 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKin
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription, find_provider
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.client import ProviderCodeError, ProviderImportError, ProviderServer
+from climate_ref_prefect.transports.worker.execute import ServerPool
 
 _ANSWER_SECONDS = 60.0
+_CPU = 1
+"""What most executions ask for, which can then be forked from the same processes."""
 
 
 class BrokenProvider(FrozenModel):
@@ -41,10 +44,10 @@ class LoadedProvider:
 
 @contextmanager
 def load_providers(
-    names: Iterable[str], import_deadline_seconds: float
+    names: Iterable[str], import_deadline_seconds: float, servers: ServerPool | None = None
 ) -> Iterator[tuple[list[LoadedProvider], list[BrokenProvider]]]:
     """
-    Import providers, each in a process of its own that ends with the context.
+    Import providers, each in a process of its own.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ def load_providers(
         Entry points or `module:attribute`.
     import_deadline_seconds
         Time that each may take to be imported.
+    servers
+        Starts those processes, which then live as long as it does; if left out, they end with the context.
 
     Raises
     ------
@@ -63,15 +68,14 @@ def load_providers(
     references: dict[ProviderReference, str] = {}
     for name in names:
         references.setdefault(find_provider(name), name)
-    servers: list[ProviderServer] = []
     loaded: list[LoadedProvider] = []
     broken: list[BrokenProvider] = []
-    try:
+    with ExitStack() as ending:
+        pool = servers or ending.enter_context(closing(ServerPool()))
         for reference, name in references.items():
-            servers.append(ProviderServer(reference))
             try:
-                servers[-1].wait_until_ready(import_deadline_seconds)
-                provider = LoadedProvider(reference, servers[-1].describe(_ANSWER_SECONDS), servers[-1])
+                server = pool.server(reference, _CPU, import_deadline_seconds)
+                provider = LoadedProvider(reference, server.describe(_ANSWER_SECONDS), server)
             except ProviderImportError as error:
                 broken.append(BrokenProvider(name=name, failure=error.failure))
             except ProviderCodeError as error:
@@ -80,9 +84,6 @@ def load_providers(
                 _check_slug(provider, loaded)
                 loaded.append(provider)
         yield loaded, broken
-    finally:
-        for server in servers:
-            server.close()
 
 
 def _check_slug(provider: LoadedProvider, others: Iterable[LoadedProvider]) -> None:

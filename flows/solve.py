@@ -6,6 +6,7 @@ Their docstrings have `Args`, unlike all others: Prefect shows the descriptions 
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
 from prefect import flow
 from prefect.exceptions import CancelledRun
@@ -29,8 +30,10 @@ from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
+from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.worker.execute import ServerPool
 
 DEMO = ("demo",)
 
@@ -146,10 +149,14 @@ def _solve_to_the_end(
     key: str | None,
 ) -> SolveReport:
     began = time.monotonic()
-    with open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id) as workspace:
+    with (
+        open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id) as workspace,
+        closing(ServerPool()) as servers,
+    ):
         remove_leftovers(workspace.results)
         leftovers = settle_leftovers(workspace)
-        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key)
+        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
+        _hand_over(servers, planned, transport)
         ledger = Ledger(flow_run.id)
         watcher = Watcher(Progress(len(planned.executions)))
         lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
@@ -181,11 +188,12 @@ def _plan(
     *,
     rerun: Rerun,
     key: str | None = None,
+    servers: ServerPool | None = None,
 ) -> Plan:
     if not providers:
         raise BadInputError(f"Name at least one provider. Installed: {', '.join(sorted(installed_providers()))}.")
     catalogue = scan(data_directory(data))
-    with load_providers(providers, transport.limits.import_deadline_seconds) as (loaded, broken):
+    with load_providers(providers, transport.limits.import_deadline_seconds, servers) as (loaded, broken):
         if not broken:
             check_diagnostics(loaded, diagnostics)
         return make_plan(
@@ -198,3 +206,11 @@ def _plan(
             key=key,
             rerun=rerun,
         )
+
+
+def _hand_over(servers: ServerPool, planned: Plan, transport: Transport) -> None:
+    """Have the transport go on with the providers that planning has imported, where it runs on this machine."""
+    here = isinstance(transport, HereTransport)
+    servers.keep({(item.provider, item.granted.cpu) for item in planned.executions if here})
+    if isinstance(transport, HereTransport):
+        transport.take_servers(servers)

@@ -16,7 +16,7 @@ from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
 from climate_ref_prefect.transports.worker.client import RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.execute import ServerPool, begin, finish
+from climate_ref_prefect.transports.worker.execute import ServerPool, begin, begin_if_ready, finish
 
 _STARTING_AT_ONCE = 8
 
@@ -29,9 +29,11 @@ class Children:
     ----------
     packing
         Says which of them may run together.
+    servers
+        Start them; closed with this.
     """
 
-    def __init__(self, packing: Packing[Path]) -> None:
+    def __init__(self, packing: Packing[Path], servers: ServerPool) -> None:
         self._packing = packing
         self._submissions: dict[Path, Submission] = {}
         self._running: dict[Path, RunningExecution] = {}
@@ -39,7 +41,7 @@ class Children:
         self._ended: deque[Ended] = deque()
         self._lock = threading.RLock()
         self._closed = False
-        self._servers = ServerPool()
+        self._servers = servers
         # A provider's import takes a while, or hangs: it must not hold up the others.
         self._starters = ThreadPoolExecutor(_STARTING_AT_ONCE, thread_name_prefix="start-execution")
         self._selector = selectors.DefaultSelector()
@@ -104,7 +106,11 @@ class Children:
 
     def _start_what_fits(self) -> None:
         for directory in self._packing.admit():
-            self._starters.submit(self._start, directory)
+            running = begin_if_ready(ExecutionDirectory(directory), self._servers)
+            if running is not None:
+                self._listen(directory, running)
+            else:
+                self._starters.submit(self._start, directory)
 
     def _start(self, directory: Path) -> None:
         begun = begin(ExecutionDirectory(directory), self._servers)

@@ -12,6 +12,7 @@ from climate_ref_prefect.transports.base import TransportModel
 from climate_ref_prefect.transports.children import Children
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
+from climate_ref_prefect.transports.worker.execute import ServerPool
 
 _OPENING: Final = threading.Lock()
 """The thread that waits and those that submit may be the first at the same time."""
@@ -21,10 +22,15 @@ class HereTransport(TransportModel):
     """Runs executions on this machine, as many at once as a packing admits."""
 
     _children: Children | None = PrivateAttr(default=None)
+    _servers: ServerPool | None = PrivateAttr(default=None)
 
     @abstractmethod
     def packing(self) -> Packing[Path]:
         """Return what says which executions may run together."""
+
+    def take_servers(self, servers: ServerPool) -> None:
+        """Fork from servers that run already, until this is closed, which closes them as well."""
+        self._servers = servers
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution; it starts as soon as the packing admits it."""
@@ -43,12 +49,12 @@ class HereTransport(TransportModel):
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop all that runs and the providers' servers."""
         with _OPENING:
-            children, self._children = self._children, None
+            children, self._children, self._servers = self._children, None, None
         if children is not None:
             children.close(timeout_seconds)
 
     def _open(self) -> Children:
         with _OPENING:
             if self._children is None:
-                self._children = Children(self.packing())
+                self._children = Children(self.packing(), self._servers or ServerPool())
             return self._children

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,25 @@ _MARGINS = {"left": 0.1, "right": 0.97, "bottom": 0.11, "top": 0.88, "hspace": 0
 _TEMPERATURE = "Air temperature [K]"
 _MONTH_LETTERS = "JFMAMJJASOND"
 _MONTHS = np.arange(1, MONTHS + 1)
+
+
+def rehearse() -> None:
+    """Draw one of everything on nothing: glyphs, styles and layouts are then known to every child forked later."""
+    figure = Figure(figsize=(8, 6.4))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1), gridspec_kw=_MARGINS)
+    upper.add_collection(LineCollection([np.column_stack((_MONTHS, _MONTHS))], colors=_GREY, linewidths=0.5))
+    upper.plot(_MONTHS, _MONTHS, color=_BLUE, marker="o", label=f"± {string.printable.strip()}°".replace("$", ""))
+    upper.plot(_MONTHS, _MONTHS, color=_RED, linestyle="--", linewidth=2)
+    _make_room(upper)
+    upper.legend(frameon=False, loc="upper left", ncols=2, fontsize="small")
+    lower.bar(_MONTHS, _MONTHS)
+    lower.fill_between(_MONTHS, _MONTHS, color=_GREY, alpha=0.3, linewidth=0)
+    lower.axhline(0, color="black", linewidth=0.8)
+    _months(lower)
+    lower.set_ylabel(_TEMPERATURE)
+    upper.grid(visible=True, alpha=0.3)
+    upper.set_title("Title\nSubtitle", loc="left", fontsize="medium")
+    figure.savefig(BytesIO(), dpi=_DPI)
 
 
 def annual_cycle(path: Path, subject: Subject, extent: Extent, cycle: AnnualCycle, years: str) -> None:

@@ -1,10 +1,8 @@
 """The demo provider, entry point `demo`: its diagnostics, and what is slow the first time."""
 
-from io import BytesIO
-
 import netCDF4
-from matplotlib.figure import Figure
 
+from climate_ref_prefect.diagnostics.demo import plots
 from climate_ref_prefect.diagnostics.demo.annual_cycle import AnnualCycleDiagnostic
 from climate_ref_prefect.diagnostics.demo.daily_variability import DailyVariabilityDiagnostic
 from climate_ref_prefect.diagnostics.demo.ensemble_bias import EnsembleBiasDiagnostic
@@ -29,12 +27,8 @@ class DemoProvider(DiagnosticProvider):
         )
 
     def warm_up(self) -> None:
-        """Have fonts found, the backend imported and HDF5 set up, none of which a forked child then does again."""
-        figure = Figure()
-        axes = figure.subplots()
-        axes.plot([0, 1], label="±°")
-        axes.legend()
-        figure.savefig(BytesIO(), format="png")
+        """Have fonts found, glyphs measured and HDF5 set up, none of which a forked child then does again."""
+        plots.rehearse()
         with netCDF4.Dataset("warm-up", "w", diskless=True) as file:
             file.createDimension("x", 1)
             file.createVariable("x", "f8", ("x",))[:] = 0.0

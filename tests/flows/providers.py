@@ -175,6 +175,7 @@ def after(seconds: float) -> Act:
 DIAGNOSTICS = (
     Noting("good"),
     Noting("other"),
+    Noting("wide", resources=SMALL.model_copy(update={"cpu": 2})),
     Noting("own-error", raise_error(DiagnosticError("no such method"))),
     Noting("os-error", raise_error(OSError("the disk is on fire"))),
     Noting("flaky", fail_at_first),

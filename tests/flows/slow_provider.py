@@ -1,4 +1,8 @@
-"""A provider whose import waits while a file of the test's holds it: the first import plans, the second one runs."""
+"""
+A provider whose import waits while a file of the test's holds it.
+
+What has planned runs the executions that ask for one processor too; for those that ask for more it is imported again.
+"""
 
 import time
 

@@ -71,13 +71,13 @@ class TestSignals:
     def test_while_the_provider_is_imported(self, site: Site, number: signal.Signals, which: int) -> None:
         hold = site.notes / f"hold-import-{which}"
         hold.touch()
-        with coordinator(site, "good", provider=SLOW) as started:
+        with coordinator(site, "wide", provider=SLOW) as started:
             started.wait_until_it_holds()
             wait_until(lambda: imports(site) == which, 60)
             assert started.interrupt(number) == CODES[number], started.said
         assert [row.status for row in site.attempts()] == unfinished(number, len(MODELS) * (which - 1))
         hold.unlink()
-        assert_goes_on(site, "good", provider=SLOW)
+        assert_goes_on(site, "wide", provider=SLOW)
 
     def test_while_executions_run_and_wait(self, site: Site, number: signal.Signals) -> None:
         with coordinator(site, "waits-for-go", "good") as started:
@@ -118,7 +118,8 @@ def test_interrupted_again_and_again_it_ends_well(site: Site, number: signal.Sig
         with coordinator(site, "good", "other", "flaky", "large") as started:
             started.wait_until_it_holds()
             time.sleep(chance.uniform(0, 2))  # any moment: there is no condition to wait for
-            assert started.interrupt(number) in (CODES[number], 0), started.said
+            # Any moment, that between the end of its work and the end of the interpreter included.
+            assert started.interrupt(number) in (CODES[number], 0, -number), started.said
     assert_goes_on(site, "good", "other", "flaky", "large")
 
 

@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectConcurrentFuture
 from prefect.testing.utilities import prefect_test_harness
 
@@ -31,7 +32,9 @@ pytestmark = pytest.mark.slow
 def prefect_server() -> Iterator[None]:
     """Give this module a Prefect server of its own."""
     with prefect_test_harness(server_startup_timeout=120):
+        EventsWorker.drain_all(timeout=PATIENCE_SECONDS)  # one that another module has left goes on with its own server
         yield
+        EventsWorker.drain_all(timeout=PATIENCE_SECONDS)
 
 
 @dataclass

@@ -101,6 +101,8 @@ class ProviderServer:
     """
 
     def __init__(self, reference: ProviderReference, cpu: int = 1) -> None:
+        self.ready = False
+        """Whether the provider has been imported and warmed up."""
         self._reference = reference
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._control, theirs = socket.socketpair()
@@ -188,6 +190,7 @@ class ProviderServer:
         failure = json.loads(line)
         if failure is not None:
             raise ProviderImportError(ExecutionFailure.model_validate(failure))
+        self.ready = True
 
     def _import_error(self, what: str) -> ProviderImportError:
         message = f"Provider {self._reference.target} {what}."

@@ -2,6 +2,7 @@
 
 import atexit
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,11 @@ class ServerPool:
             directory
         )
 
+    def start_if_ready(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> RunningExecution | None:
+        """Start an execution, unless its provider would have to be imported first."""
+        server = self._servers.get((envelope.provider, envelope.resources.cpu))
+        return server.execute(directory) if server is not None and server.ready and server.alive else None
+
     def server(self, reference: ProviderReference, cpu: int, import_deadline_seconds: float) -> ProviderServer:
         """Return the server of a provider, started if need be; raises as `start` does."""
         key = (reference, cpu)
@@ -75,6 +81,13 @@ class ServerPool:
                 raise PoolClosedError("No provider is started any more.")
             self._servers[key] = ProviderServer(*key)
             return self._servers[key]
+
+    def keep(self, wanted: Collection[tuple[ProviderReference, int]]) -> None:
+        """End the servers that are for none of these providers and thread counts."""
+        with self._lock:
+            unwanted = [self._servers.pop(key) for key in list(self._servers) if key not in wanted]
+        for server in unwanted:
+            server.close()
 
     def close(self) -> None:
         """End all servers, for good."""
@@ -114,6 +127,14 @@ def begin(
         return _fail_import(directory, envelope, error)
     except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits for the execution must hear of it
         return refuse_unreadable(error)
+
+
+def begin_if_ready(directory: ExecutionDirectory, pool: ServerPool) -> RunningExecution | None:
+    """Start an execution if that takes no time; none where it does, or where `begin` will have to say what is wrong."""
+    try:
+        return pool.start_if_ready(directory, directory.read_envelope())
+    except (OSError, ValueError, ClimateRefPrefectError):
+        return None
 
 
 def finish(running: RunningExecution) -> ExecutionOutcome:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from climate_ref_prefect.diagnostics.outcome import Telemetry
 from climate_ref_prefect.transports.worker.process_tree import cpu_seconds, descendants, memory_mb, resident_mb
 
-_FIRST_PAUSE_SECONDS = 0.05
+_FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 0.5
 _SHARE_OF_TIME = 20
 """A sample of a large process is slow: pauses are this many times as long as the sample before."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
-from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.flows.endings import FAILED, Foreseen, cancellation_told, errors_told, silence_told
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.tables import console_table
 from climate_ref_prefect.store.store import open_store
@@ -33,10 +33,6 @@ app = typer.Typer(
 database = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(database, name="db")
 console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(soft_wrap=True, width=160)
-
-FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 Data = Annotated[str, typer.Option(help="Directory with a CMIP6 tree, or `sample`.")]
 Providers = Annotated[list[str], typer.Option("--provider", help="Installed provider, or module:attribute.")]
@@ -61,7 +57,7 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
 
     flows.check_request(data, providers)
-    with _cancellation_told(), _some_server():
+    with cancellation_told(), _some_server(), silence_told():
         report = flows.solve(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
     console.print(report)
     if not report.ok:
@@ -162,7 +158,7 @@ def demo(
     """Run the demo provider on real data, with a Prefect server of its own that records it."""
     from climate_ref_prefect.flows.demo import run_demo  # noqa: PLC0415
 
-    with _cancellation_told():
+    with cancellation_told(), silence_told():
         ok = run_demo(Settings(), _transport(transport, cpu, None), console)
     if not ok:
         raise typer.Exit(FAILED)
@@ -176,46 +172,15 @@ def upgrade() -> None:
     console.print(f"The database is at revision {upgrade_database(Settings().store_url)}.")
 
 
-class _Foreseen(logging.Filter):
-    """Leaves the traceback out of what Prefect logs of errors that were foreseen: they are told in a line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything pass, some of it shorter."""
-        if record.exc_info and isinstance(record.exc_info[1], ClimateRefPrefectError):
-            record.exc_info = None
-        return True
-
-
 def main() -> NoReturn:
     """Run the command: errors that were foreseen are told in a line, with exit code 1, or 2 for bad input."""
+    # Prefect tries for a minute, several times: too long for somebody who waits for a server that is gone.
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_Foreseen())
-    try:
+        logging.getLogger(name).addFilter(Foreseen())
+    with errors_told():
         app()
-    except BadInputError as error:
-        _fail(error, BAD_INPUT)
-    except ClimateRefPrefectError as error:
-        _fail(error, FAILED)
-    except ValidationError as error:
-        if error.title != Settings.__name__:
-            raise
-        _fail(_explain_settings(error), BAD_INPUT)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
-        raise
     sys.exit(0)
-
-
-@contextmanager
-def _cancellation_told() -> Iterator[None]:
-    """Tell in a line that the flow run was cancelled, as it can be in Prefect's UI."""
-    from prefect.exceptions import CancelledRun  # noqa: PLC0415 - importing Prefect takes seconds
-
-    try:
-        yield
-    except CancelledRun as cancelled:
-        _fail(cancelled, FAILED)
 
 
 @contextmanager
@@ -234,16 +199,6 @@ def _some_server() -> Iterator[None]:
         return
     with local_server(Settings().home_directory):
         yield
-
-
-def _explain_settings(error: ValidationError) -> str:
-    prefix = Settings.model_config["env_prefix"]
-    return "; ".join(f"{prefix}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in error.errors())
-
-
-def _fail(error: Exception | str, code: int) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"climate-ref-prefect: {error}", style="red", markup=False)
-    sys.exit(code)
 
 
 def _existing() -> Settings:

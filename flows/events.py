@@ -10,6 +10,7 @@ import contextvars
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, NamedTuple
@@ -96,20 +97,25 @@ class EventSender:
             while not self._closing.is_set():
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), _BATCH_SECONDS)
-                for emitted in _without_outdated(self._take_batch()):
-                    await self._send_one(emitted, client, events)
+                batch = deque(_without_outdated(self._take_batch()))
+                while batch and await self._send_one(batch.popleft(), client, events):
+                    pass
+                self._lost += len(batch)
 
     def _take_batch(self) -> list[_Emitted]:
         return [self._emitted.get() for _ in range(self._emitted.qsize())]
 
-    async def _send_one(self, emitted: _Emitted, client: PrefectClient, events: EventsClient) -> None:
+    async def _send_one(self, emitted: _Emitted, client: PrefectClient, events: EventsClient) -> bool:
+        """Send an event; false where Prefect has tried in vain to connect again, ten times in as many seconds."""
         try:
             emitted.event.related += await self._relations(emitted, client)
             await events.emit(emitted.event)
-        except Exception as error:  # noqa: BLE001 - the next one may be taken
+        except Exception as error:  # noqa: BLE001 - results matter more than their being shown
             if not self._lost:
                 _LOGGER.warning("Prefect's server does not take the event %s: %s", emitted.event.event, error)
             self._lost += 1
+            return False
+        return True
 
     async def _relations(self, emitted: _Emitted, client: PrefectClient) -> list[RelatedResource]:
         if emitted.flow_run_id not in self._related and emitted.context is not None:

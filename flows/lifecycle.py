@@ -156,8 +156,8 @@ class Lifecycle:
 
     def _hear_news(self) -> None:
         self._watch()
-        if not self._active:
-            return  # held back: the ledger is asked again
+        if not self.unfinished:
+            return
         try:
             self._news.get(timeout=_TICK_SECONDS)()
         except queue.Empty:

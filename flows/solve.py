@@ -28,6 +28,7 @@ from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.unanswered import at_best, promptly
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
 from climate_ref_prefect.transports.here import HereTransport
@@ -150,6 +151,7 @@ def _solve_to_the_end(
 ) -> SolveReport:
     began = time.monotonic()
     with (
+        promptly(),
         open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id) as workspace,
         closing(ServerPool()) as servers,
     ):
@@ -160,10 +162,9 @@ def _solve_to_the_end(
         ledger = Ledger(flow_run.id)
         watcher = Watcher(Progress(len(planned.executions)))
         lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
-        watcher.follow(lifecycle)
         planned_at = time.monotonic()
-        lifecycle.run(planned.executions)
-        watcher.finish()
+        with watcher.following(lifecycle):
+            lifecycle.run(planned.executions)
         ended = time.monotonic()
         report = SolveReport(
             plan=planned,
@@ -174,8 +175,9 @@ def _solve_to_the_end(
             running_seconds=ended - planned_at,
             results_directory=str(workspace.results),
         )
-    get_run_logger().info(report.headline())
-    leave_artifacts(report)
+        get_run_logger().info(report.headline())
+        with at_best("tables and plots there"):
+            leave_artifacts(report)
     return report
 
 

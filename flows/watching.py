@@ -1,6 +1,9 @@
 """Looks after a running lifecycle: reports its progress, and stops it when its flow run is cancelled."""
 
-import time
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Final
 
 from prefect.client.orchestration import get_client
@@ -10,50 +13,70 @@ from prefect.runtime import flow_run
 from climate_ref_prefect.flows.artifacts import Progress
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.policy import Decision
+from climate_ref_prefect.flows.unanswered import at_best
 
 _EVERY_SECONDS: Final = 2.0
+_AGAIN_SECONDS: Final = 30.0
+_LAST_LOOK_SECONDS: Final = 5.0
 
 
 class Watcher:
     """
-    Called by the lifecycle about once a second; does something every few seconds.
+    Reports progress every few seconds and looks for a cancellation, in a thread of its own.
 
-    A flow run that was started directly is told nothing when it is cancelled in the UI: it has to look.
+    A flow run that was started directly is told nothing when it is cancelled in the UI: it has to look. A server that
+    takes its time to answer holds nothing up.
     """
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._lifecycle: Lifecycle | None = None
-        self._next = time.monotonic() + _EVERY_SECONDS
-        self._client = get_client(sync_client=True)
-
-    def follow(self, lifecycle: Lifecycle) -> None:
-        """Watch over this one."""
-        self._lifecycle = lifecycle
+        self._over = threading.Event()
+        self._cancelled = False
 
     def look(self) -> None:
         """
-        Report progress and look for a cancellation, unless that was done a moment ago.
+        Tell the lifecycle that it has been cancelled.
 
         Raises
         ------
         CancelledRun
             If the flow run is being cancelled.
         """
-        if time.monotonic() < self._next or self._lifecycle is None:
-            return
-        self._next = time.monotonic() + _EVERY_SECONDS
-        self._report(self._lifecycle)
-        if flow_run.id is None:
-            return
-        state = self._client.read_flow_run(flow_run.id).state
-        if state is not None and (state.is_cancelling() or state.is_cancelled()):
+        if self._cancelled:
             raise CancelledRun("The flow run was cancelled.")
 
-    def finish(self) -> None:
-        """Report the end, where there was anything to do."""
-        if self._lifecycle is not None and any(self._lifecycle.finished.values()):
-            self._report(self._lifecycle)
+    @contextmanager
+    def following(self, lifecycle: Lifecycle) -> Iterator[None]:
+        """Watch over a lifecycle, to its last execution."""
+        watch = threading.Thread(target=copy_context().run, args=(self._watch, lifecycle), name="watch", daemon=True)
+        watch.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            watch.join(_LAST_LOOK_SECONDS)
+
+    def _watch(self, lifecycle: Lifecycle) -> None:
+        pause = _EVERY_SECONDS
+        while not self._over.wait(pause):
+            pause = _EVERY_SECONDS if self._ask(lifecycle) else _AGAIN_SECONDS
+        if any(lifecycle.finished.values()):
+            with at_best("the last of its progress"):
+                self._report(lifecycle)
+
+    def _ask(self, lifecycle: Lifecycle) -> bool:
+        with at_best("its progress there"):
+            self._report(lifecycle)
+            self._cancelled = self._is_cancelled()
+            return True
+        return False
+
+    def _is_cancelled(self) -> bool:
+        if flow_run.id is None:
+            return False
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(flow_run.id).state
+        return state is not None and (state.is_cancelling() or state.is_cancelled())
 
     def _report(self, lifecycle: Lifecycle) -> None:
         finished = lifecycle.finished

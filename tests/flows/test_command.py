@@ -24,6 +24,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[byte
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["climate-ref-prefect", *map(str, arguments)])
+        monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", os.environ.get("PREFECT_CLIENT_MAX_RETRIES", "3"))
         capfdbinary.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()

@@ -1,0 +1,88 @@
+"""How the command ends where something went wrong: told in a line, with an exit code."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, NoReturn
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.flows.settings import Settings
+
+FAILED: Final = 1
+BAD_INPUT: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Foreseen(logging.Filter):
+    """Leaves the traceback out of what Prefect logs of errors that were foreseen: they are told in a line."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass, some of it shorter."""
+        import httpx  # noqa: PLC0415 - Prefect, which logs, has imported it
+
+        if record.exc_info and isinstance(record.exc_info[1], ClimateRefPrefectError | httpx.HTTPError):
+            record.exc_info = None
+        return True
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Tell errors that were foreseen, and let all others show where they come from."""
+    try:
+        yield
+    except BadInputError as error:
+        _fail(error, BAD_INPUT)
+    except ClimateRefPrefectError as error:
+        _fail(error, FAILED)
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        _fail(_explain_settings(error), BAD_INPUT)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
+            Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
+        raise
+
+
+@contextmanager
+def cancellation_told() -> Iterator[None]:
+    """Tell in a line that the flow run was cancelled, as it can be in Prefect's UI."""
+    from prefect.exceptions import CancelledRun  # noqa: PLC0415 - importing Prefect takes seconds
+
+    try:
+        yield
+    except CancelledRun as cancelled:
+        _fail(cancelled, FAILED)
+
+
+@contextmanager
+def silence_told() -> Iterator[None]:
+    """Tell in a line that Prefect's server does not answer."""
+    import httpx  # noqa: PLC0415 - only for what runs flows
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
+
+    try:
+        yield
+    except (httpx.HTTPError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not isinstance(error.__cause__, httpx.HTTPError):
+            raise
+        where = f" at {PREFECT_API_URL.value()}" if PREFECT_API_URL.value() else ""
+        _fail(
+            f"Prefect's server{where} does not answer: {error}. What has succeeded is in the "
+            "store (`climate-ref-prefect status`), and `climate-ref-prefect solve` goes on from there.",
+            FAILED,
+        )
+
+
+def _explain_settings(error: ValidationError) -> str:
+    prefix = Settings.model_config["env_prefix"]
+    return "; ".join(f"{prefix}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in error.errors())
+
+
+def _fail(error: Exception | str, code: int) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"climate-ref-prefect: {error}", style="red", markup=False)
+    sys.exit(code)

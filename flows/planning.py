@@ -9,7 +9,7 @@ from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
-from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.flows.policy import RetryPolicy, Standing
 from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import GroupHistory, address_of
@@ -27,6 +27,7 @@ def make_plan(
     store: Store,
     transport: Transport,
     *,
+    policy: RetryPolicy,
     diagnostics: Sequence[str] | None = None,
     key: str | None = None,
     rerun: Rerun = "none",
@@ -44,6 +45,8 @@ def make_plan(
         Knows what has been tried.
     transport
         Says what each execution would be given.
+    policy
+        Says what grows after a failure.
     diagnostics
         Slugs; none for all.
     key
@@ -73,7 +76,7 @@ def make_plan(
         ]
     if not candidates and len(failed) == len(broken) < len(loaded) + len(broken):
         raise BadInputError(_nothing_to_run(catalogue, key))
-    return _select(candidates, failed, store, transport, rerun)
+    return _select(candidates, failed, store, transport, policy=policy, rerun=rerun)
 
 
 def _definitions(
@@ -113,6 +116,8 @@ def _select(
     broken: Sequence[BrokenProvider],
     store: Store,
     transport: Transport,
+    *,
+    policy: RetryPolicy,
     rerun: Rerun,
 ) -> Plan:
     histories = store.histories([item.definition for item in candidates])
@@ -124,7 +129,7 @@ def _select(
         elif _was_given_up(history) and rerun == "none":
             given_up += 1
         else:
-            chosen.append(_granted(_continued(item, history), transport))
+            chosen.append(_granted(_continued(item, history, policy), transport))
     return Plan(
         executions=tuple(chosen),
         up_to_date=up_to_date,
@@ -138,7 +143,7 @@ def _was_given_up(history: GroupHistory) -> bool:
     return not history.succeeded and not history.dirty and history.last_execution_id is not None
 
 
-def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecution:
+def _continued(item: PlannedExecution, history: GroupHistory, policy: RetryPolicy) -> PlannedExecution:
     """Take up where an earlier solve left off, with what has grown; what is run again on request begins anew."""
     if history.last_execution_id is None:
         return item
@@ -147,10 +152,11 @@ def _continued(item: PlannedExecution, history: GroupHistory) -> PlannedExecutio
         return item.model_copy(update={"replaces": history.last_execution_id, "standing": standing})
     resources = item.resources
     if history.last_asked is not None:
+        grown = policy.after(history.last_failure, history.last_asked)
         resources = resources.model_copy(
             update={
-                "memory_mb": max(resources.memory_mb, history.last_asked.memory_mb),
-                "wall_clock": max(resources.wall_clock, history.last_asked.wall_clock),
+                "memory_mb": max(resources.memory_mb, grown.memory_mb),
+                "wall_clock": max(resources.wall_clock, grown.wall_clock),
             }
         )
     standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)

@@ -23,6 +23,7 @@ from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
+from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
 from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.recovery import settle_leftovers
@@ -204,6 +205,7 @@ def _plan(
             catalogue,
             workspace.store,
             transport,
+            policy=RetryPolicy.from_settings(workspace.settings),
             diagnostics=diagnostics,
             key=key,
             rerun=rerun,

@@ -14,7 +14,7 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKin
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.planning import Rerun, make_plan
-from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.flows.policy import RetryPolicy, Standing
 from climate_ref_prefect.flows.providers import LoadedProvider, check_diagnostics, load_providers
 from climate_ref_prefect.store.location import sqlite_url
 from climate_ref_prefect.store.store import Store, open_store
@@ -59,6 +59,7 @@ class Desk:
             scan(self.data),
             self.store,
             transport,
+            policy=RetryPolicy(),
             diagnostics=diagnostics,
             rerun=rerun,
             key=key,
@@ -193,15 +194,22 @@ class TestSelection:
         assert (planned.standing, planned.replaces) == (Standing(attempts=3, counted=1, lost=1), last)
         assert planned.resources == SMALL
 
+    @pytest.mark.parametrize("more", [{"memory_mb": 800}, {"wall_clock": timedelta(minutes=9)}])
+    def test_what_has_grown_stays_grown(self, desk: Desk, more: dict[str, Any]) -> None:
+        desk.record(FailureKind.COORDINATOR_LOST, retryable=True, counted=False, **more)
+        assert desk.plan_one().resources == SMALL.model_copy(update=more)
+
     @pytest.mark.parametrize(
         ("kind", "more"),
         [
-            (FailureKind.OUT_OF_MEMORY, {"memory_mb": 800}),
-            (FailureKind.TIMEOUT, {"wall_clock": timedelta(minutes=9)}),
+            (FailureKind.OUT_OF_MEMORY, {"memory_mb": 2 * SMALL.memory_mb}),
+            (FailureKind.TIMEOUT, {"wall_clock": 2 * SMALL.wall_clock}),
         ],
     )
-    def test_what_has_grown_stays_grown(self, desk: Desk, kind: FailureKind, more: dict[str, Any]) -> None:
-        desk.record(kind, retryable=True, **more)
+    def test_what_ran_out_grows_though_the_coordinator_died_before_the_next_attempt(
+        self, desk: Desk, kind: FailureKind, more: dict[str, Any]
+    ) -> None:
+        desk.record(kind, retryable=True)
         assert desk.plan_one().resources == SMALL.model_copy(update=more)
         desk.record(FailureKind.COORDINATOR_LOST, retryable=True, counted=False)
         assert desk.plan_one().resources == SMALL.model_copy(update=more)
@@ -357,7 +365,9 @@ class TestBrokenProviders:
         self, desk: Desk, both: list[LoadedProvider], attribute: str, words: str
     ) -> None:
         with load_providers([f"tests.flows.providers:{attribute}"], DEADLINE_SECONDS) as ((loaded,), _):
-            plan = make_plan([loaded, both[0]], [], scan(desk.data), desk.store, LARGE, diagnostics=["good"])
+            plan = make_plan(
+                [loaded, both[0]], [], scan(desk.data), desk.store, LARGE, RetryPolicy(), diagnostics=["good"]
+            )
         assert [item.definition.label for item in plan.executions] == ["flows/good/ModelA"]
         (broken,) = plan.broken
         assert broken.name == attribute

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from benchmarks.overhead.real_work import annual_cycle
+from benchmarks.overhead.real_work import annual_cycle, monthly_historical_ta, sample_data_root
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
@@ -46,4 +47,17 @@ class Real(Diagnostic):
         return ExecutionResult(metrics=MetricBundle.from_scalars(("source_id", "metric"), scalars))
 
 
-provider = DiagnosticProvider("benchmark", "Benchmark", "1", [Noop(), Real()])
+class BenchmarkProvider(DiagnosticProvider):
+    """Has xarray open a file and matplotlib find its fonts before children are forked, as a provider should."""
+
+    def __init__(self) -> None:
+        super().__init__("benchmark", "Benchmark", "1", [Noop(), Real()])
+
+    def warm_up(self) -> None:
+        """Compute and plot the annual cycle of one model, for nothing."""
+        files = next(iter(monthly_historical_ta(sample_data_root()).values()))
+        with TemporaryDirectory() as directory:
+            annual_cycle(files, directory)
+
+
+provider = BenchmarkProvider()

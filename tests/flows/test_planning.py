@@ -365,9 +365,8 @@ class TestBrokenProviders:
         self, desk: Desk, both: list[LoadedProvider], attribute: str, words: str
     ) -> None:
         with load_providers([f"tests.flows.providers:{attribute}"], DEADLINE_SECONDS) as ((loaded,), _):
-            plan = make_plan(
-                [loaded, both[0]], [], scan(desk.data), desk.store, LARGE, RetryPolicy(), diagnostics=["good"]
-            )
+            catalogue, policy = scan(desk.data), RetryPolicy()
+            plan = make_plan([loaded, both[0]], [], catalogue, desk.store, LARGE, policy=policy, diagnostics=["good"])
         assert [item.definition.label for item in plan.executions] == ["flows/good/ModelA"]
         (broken,) = plan.broken
         assert broken.name == attribute

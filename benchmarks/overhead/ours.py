@@ -20,7 +20,7 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import solve
 from climate_ref_prefect.transports.local import LocalTransport
 
-_PROVIDER = "benchmarks.overhead.ours_provider:provider"
+_PROVIDERS = "benchmarks.overhead.ours_provider:"
 _DRS = "CMIP6/CMIP/NONE/MODEL{number:04d}/historical/r1i1p1f1/Amon/ta/gn/v20260101"
 _FILE = "ta_Amon_MODEL{number:04d}_historical_r1i1p1f1_gn_200001-200012.nc"
 
@@ -39,9 +39,7 @@ def measure(work: str, count: int, workers: int, root: Path) -> SolveReport:
     os.environ["CLIMATE_REF_PREFECT_HOME"] = str(root / "home")
     data = str(make_tree(root / "data", count)) if work == "noop" else "sample"
     with local_server(Settings().home_directory):
-        report: SolveReport = solve(
-            data=data, providers=[_PROVIDER], diagnostics=[work], transport=LocalTransport(cpu=workers)
-        )
+        report: SolveReport = solve(data=data, providers=[_PROVIDERS + work], transport=LocalTransport(cpu=workers))
     return report
 
 

@@ -1,13 +1,17 @@
-"""The provider that this project's side of the benchmark runs: a no-op, and the peers' real computation."""
+"""
+The providers that this project's side of the benchmark runs: a no-op, and the peers' real computation.
+
+xarray and matplotlib come in only for the real one, as with the peers.
+"""
 
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.overhead.real_work import annual_cycle, monthly_historical_ta, sample_data_root
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
@@ -40,24 +44,36 @@ class Real(Diagnostic):
 
     def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
         """Compute and plot the annual cycle."""
+        from benchmarks.overhead.real_work import NETCDF_NAME, PLOT_NAME, annual_cycle  # noqa: PLC0415
+
         files = [file for dataset in definition.datasets for file in dataset.files]
         source = definition.selectors["source_id"]
         values = annual_cycle(files, output_directory)
         scalars = {(source, name): value for name, value in values.items()}
-        return ExecutionResult(metrics=MetricBundle.from_scalars(("source_id", "metric"), scalars))
+        return ExecutionResult(
+            metrics=MetricBundle.from_scalars(("source_id", "metric"), scalars),
+            outputs=OutputBundle(
+                data={"annual-cycle": OutputFile(filename=NETCDF_NAME, long_name="Annual cycle")},
+                plots={"annual-cycle": OutputFile(filename=PLOT_NAME, long_name="Annual cycle")},
+            ),
+        )
 
 
-class BenchmarkProvider(DiagnosticProvider):
+class RealProvider(DiagnosticProvider):
     """Has xarray open a file and matplotlib find its fonts before children are forked, as a provider should."""
-
-    def __init__(self) -> None:
-        super().__init__("benchmark", "Benchmark", "1", [Noop(), Real()])
 
     def warm_up(self) -> None:
         """Compute and plot the annual cycle of one model, for nothing."""
+        from benchmarks.overhead.real_work import (  # noqa: PLC0415
+            annual_cycle,
+            monthly_historical_ta,
+            sample_data_root,
+        )
+
         files = next(iter(monthly_historical_ta(sample_data_root()).values()))
         with TemporaryDirectory() as directory:
             annual_cycle(files, directory)
 
 
-provider = BenchmarkProvider()
+noop = DiagnosticProvider("benchmark", "Benchmark", "1", [Noop()])
+real = RealProvider("benchmark", "Benchmark", "1", [Real()])

@@ -20,10 +20,12 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 from prefect.context import FlowRunContext
 from prefect.events import Event, RelatedResource, utilities
-from prefect.events.clients import EventsClient, PrefectEventsClient, get_events_client
+from prefect.events.clients import RETRYABLE_EXCEPTIONS, EventsClient, PrefectEventsClient, get_events_client
 from prefect.events.related import related_resources_from_run_context
 from prefect.events.worker import EventsWorker
 from prefect.utilities.context import temporary_context
+
+from climate_ref_prefect.flows.unanswered import UNANSWERED
 
 _BATCH_SECONDS: Final = 0.25
 _CLOSE_SECONDS: Final = 30.0
@@ -52,9 +54,11 @@ class EventSender:
 
     def __init__(self) -> None:
         self._emitted: queue.SimpleQueue[_Emitted] = queue.SimpleQueue()
+        self._unsent: deque[_Emitted] = deque()
         self._related: dict[UUID, list[RelatedResource]] = {}
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
+        self._closed = False
         self._lost = 0
         self._given_up = False
         settings = contextvars.copy_context()  # which server it is
@@ -63,7 +67,7 @@ class EventSender:
 
     def instance(self) -> "EventSender | EventsWorker":
         """Return what sends events, as `EventsWorker.instance` does."""
-        return EventsWorker.instance() if self._closing.is_set() or _flow_run_id() is None else self
+        return EventsWorker.instance() if self._closed or _flow_run_id() is None else self
 
     def send(self, event: Event) -> None:
         """Have an event sent; returns at once."""
@@ -77,12 +81,13 @@ class EventSender:
 
     def close(self) -> None:
         """Wait for what is still to be sent, but not for ever for a server that does not answer."""
+        self._closed = True
         with suppress(RuntimeError):  # it has given up by itself
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(_CLOSE_SECONDS)
-        unsent = self._lost + self._emitted.qsize()
-        if unsent:
-            _LOGGER.warning("Prefect's server did not take %d events: task runs will be missing in its UI.", unsent)
+        missing = self._lost + len(self._unsent) + self._emitted.qsize()
+        if missing:
+            _LOGGER.warning("Prefect's server was not sent %d events: its UI will not show all task runs.", missing)
 
     def _work(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
@@ -94,35 +99,54 @@ class EventSender:
 
     async def _send_all(self) -> None:
         async with get_client() as client, get_events_client() as events:
-            while not self._closing.is_set():
+            last = False
+            while not last:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), _BATCH_SECONDS)
-                batch = deque(_without_outdated(self._take_batch()))
-                while batch and await self._send_one(batch.popleft(), client, events):
-                    pass
-                self._lost += len(batch)
+                last = self._closing.is_set()  # looked at before the batch is taken, which then has all
+                await self._send_batch(client, events)
 
-    def _take_batch(self) -> list[_Emitted]:
-        return [self._emitted.get() for _ in range(self._emitted.qsize())]
-
-    async def _send_one(self, emitted: _Emitted, client: PrefectClient, events: EventsClient) -> bool:
-        """Send an event; false where Prefect has tried in vain to connect again, ten times in as many seconds."""
+    async def _send_batch(self, client: PrefectClient, events: EventsClient) -> None:
+        emitted = [self._emitted.get() for _ in range(self._emitted.qsize())]
+        self._unsent = deque(_without_outdated(emitted))
         try:
-            emitted.event.related += await self._relations(emitted, client)
-            await events.emit(emitted.event)
-        except Exception as error:  # noqa: BLE001 - results matter more than their being shown
-            if not self._lost:
-                _LOGGER.warning("Prefect's server does not take the event %s: %s", emitted.event.event, error)
-            self._lost += 1
-            return False
-        return True
+            while self._unsent:
+                await self._relate(self._unsent[0], client)
+                await self._send_one(self._unsent[0].event, events)
+                self._unsent.popleft()
+        except RETRYABLE_EXCEPTIONS as error:
+            # Prefect has tried ten times in as many seconds. A queue without end would fill the memory.
+            _LOGGER.warning("Prefect's server takes no events: %s", error)
+            self._lost += len(self._unsent)
+            self._unsent.clear()
 
-    async def _relations(self, emitted: _Emitted, client: PrefectClient) -> list[RelatedResource]:
+    async def _send_one(self, event: Event, events: EventsClient) -> None:
+        try:
+            await events.emit(event)
+        except RETRYABLE_EXCEPTIONS:
+            raise
+        except Exception as error:  # noqa: BLE001 - the next one may be in order
+            _LOGGER.warning("The event %s cannot be sent: %s", event.event, error)
+            self._lost += 1
+
+    async def _relate(self, emitted: _Emitted, client: PrefectClient) -> None:
         if emitted.flow_run_id not in self._related and emitted.context is not None:
-            with temporary_context(context=emitted.context):
-                itself = emitted.event.resource.id
-                self._related[emitted.flow_run_id] = await related_resources_from_run_context(client, {itself})
-        return self._related.get(emitted.flow_run_id, [])
+            self._related[emitted.flow_run_id] = await _related(emitted.flow_run_id, emitted.context, client)
+        itself = emitted.event.resource.id
+        related = self._related.get(emitted.flow_run_id, [])
+        emitted.event.related += [resource for resource in related if resource.id != itself]
+
+
+async def _related(flow_run_id: UUID, context: contextvars.Context, client: PrefectClient) -> list[RelatedResource]:
+    """Return what all task runs of a flow run relate to; at least the flow run, by which they are found."""
+    try:
+        with temporary_context(context=context):
+            found = await related_resources_from_run_context(client)
+    except UNANSWERED as error:
+        _LOGGER.warning("Prefect's server does not say what flow run %s belongs to: %s", flow_run_id, error)
+        itself = {"prefect.resource.id": f"prefect.flow-run.{flow_run_id}", "prefect.resource.role": "flow-run"}
+        return [RelatedResource(itself)]
+    return [resource for resource in found if resource.role != "task-run"]
 
 
 def _without_outdated(batch: Sequence[_Emitted]) -> list[_Emitted]:

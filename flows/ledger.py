@@ -5,15 +5,17 @@ The queue of a server holds 10,000 events (`prefect/server/utilities/messaging/m
 """
 
 import time
-from typing import Any, Final
+from typing import Final
+from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, TaskRunFilter, TaskRunFilterState
 from prefect.client.schemas.filters import TaskRunFilterStateType as StateFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.flows.unanswered import ANSWER_SECONDS, UNANSWERED, warn
+from climate_ref_prefect.flows.unanswered import at_best
 
 _LAG_AT_MOST: Final = 1_500
 """Task runs that may be under way to the server: less than half of what its queue holds."""
@@ -37,7 +39,7 @@ class Recorded(FrozenModel):
 
 class Ledger:
     """
-    Counts the task runs of one flow run and asks the server how many it has recorded.
+    Counts the task runs of one flow run, and knows how many of them the server has recorded when it last was asked.
 
     Parameters
     ----------
@@ -45,67 +47,74 @@ class Ledger:
         None outside of a flow run: then there is nothing to keep step with.
     """
 
-    def __init__(self, flow_run_id: Any | None) -> None:
+    def __init__(self, flow_run_id: UUID | None) -> None:
         self._flow_run_id = flow_run_id
-        self._client: SyncPrefectClient = get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS})
         self._finished = 0
         self._recorded = 0
         self._lost = 0
-        self._asked_at = 0.0
+        self._gone = False
         self._moved_at = time.monotonic()
-        self._answered = True
 
     def count(self) -> None:
         """Note that one more task run has finished."""
         self._finished += 1
 
     def must_hold_back(self) -> bool:
-        """Whether the server lags so far behind that its queue may overflow, and still makes progress."""
-        if self._lag < _LAG_AT_MOST:
-            self._moved_at = time.monotonic()
-            return False
-        if time.monotonic() - self._asked_at >= _POLL_SECONDS:
-            self._ask()
-            if self._is_stuck:
-                self._lost += self._lag
-        return self._lag >= _LAG_AT_MOST
+        """Whether the server lags so far behind that its queue may overflow; one that is gone has none."""
+        return self._flow_run_id is not None and not self._gone and self._lag >= _LAG_AT_MOST
+
+    def ask(self, client: SyncPrefectClient) -> None:
+        """
+        Ask the server how far it is.
+
+        Raises
+        ------
+        One of `UNANSWERED`
+            If it does not answer, or nothing of sense.
+        """
+        before = self._recorded
+        try:
+            self._recorded = self._finished if self._flow_run_id is None else self._final_task_runs(client)
+        except httpx.ConnectError:
+            self._gone = True
+            raise
+        else:
+            self._gone = False
+        finally:
+            self._write_off(self._recorded - before)
 
     def wait_until_recorded(self) -> Recorded:
         """Wait for the server as long as it makes progress, and say how far it came."""
-        began = self._moved_at = time.monotonic()
-        while self._recorded < self._finished and not self._is_stuck:
-            self._ask()
-            if self._recorded < self._finished:
-                time.sleep(_POLL_SECONDS)
+        began = moved_at = time.monotonic()
+        with get_client(sync_client=True) as client:
+            while (
+                self._recorded < self._finished and not self._gone and time.monotonic() - moved_at < _PATIENCE_SECONDS
+            ):
+                before = self._recorded
+                with at_best("knowing how far it is"):
+                    self.ask(client)
+                if self._recorded > before:
+                    moved_at = time.monotonic()
+                if self._recorded < self._finished:
+                    time.sleep(_POLL_SECONDS)
         return Recorded(finished=self._finished, recorded=self._recorded, seconds=time.monotonic() - began)
 
     @property
     def _lag(self) -> int:
         return self._finished - self._recorded - self._lost
 
-    @property
-    def _is_stuck(self) -> bool:
-        return time.monotonic() - self._moved_at > _PATIENCE_SECONDS
-
-    def _ask(self) -> None:
-        self._asked_at = time.monotonic()
-        before = self._recorded
-        try:
-            self._recorded = self._finished if self._flow_run_id is None else self._final_task_runs()
-        except UNANSWERED as error:
-            if self._answered:
-                warn("knowing how far it is", error)
-            self._answered = False
-        else:
-            self._answered = True
-        if self._recorded > before:
+    def _write_off(self, progress: int) -> None:
+        """Give up on what has been under way for too long, without forgetting that it may still come."""
+        if progress > 0 or not self.must_hold_back():
+            self._lost = max(0, self._lost - progress)
             self._moved_at = time.monotonic()
-            self._lost = min(self._lost, self._finished - self._recorded)
+        elif time.monotonic() - self._moved_at > _PATIENCE_SECONDS:
+            self._lost += self._lag
 
-    def _final_task_runs(self) -> int:
+    def _final_task_runs(self, client: SyncPrefectClient) -> int:
         final = TaskRunFilter(state=TaskRunFilterState(type=StateFilter(any_=list(TERMINAL_STATES))))
         flow_run = FlowRunFilter(id=FlowRunFilterId(any_=[self._flow_run_id]))
-        answer = self._client.request(
+        answer = client.request(
             "POST",
             "/task_runs/count",
             json={
@@ -113,4 +122,7 @@ class Ledger:
                 "task_runs": final.model_dump(mode="json", exclude_unset=True),
             },
         )
-        return int(answer.json())
+        try:
+            return int(answer.json())
+        except ValueError as error:  # a page of something in between
+            raise httpx.DecodingError(f"The server answers {answer.text[:80]!r}.", request=answer.request) from error

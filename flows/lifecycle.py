@@ -71,15 +71,16 @@ class Lifecycle:
 
     def run(self, planned: Sequence[PlannedExecution]) -> None:
         """Run planned executions and their retries; returns when the last has its last word."""
-        try:
-            with frugal_task_runs(), self._publishers, self._runner:
-                self._allocate(planned, f"{len(planned)} executions")
-                while self.unfinished:
-                    self._dispatch_some()
-                    self._hear_news()
-        except BaseException as error:
-            self._abandon(error)
-            raise
+        with frugal_task_runs():
+            try:
+                with self._publishers, self._runner:
+                    self._allocate(planned, f"{len(planned)} executions")
+                    while self.unfinished:
+                        self._dispatch_some()
+                        self._hear_news()
+            except BaseException as error:
+                self._abandon(error)
+                raise
 
     def _allocate(self, planned: Sequence[PlannedExecution], label: str) -> None:
         if not planned:

@@ -152,7 +152,7 @@ def _continued(item: PlannedExecution, history: GroupHistory, policy: RetryPolic
         return item.model_copy(update={"replaces": history.last_execution_id, "standing": standing})
     resources = item.resources
     if history.last_asked is not None:
-        grown = policy.after(history.last_failure, history.last_asked)
+        grown = policy.after(history.last_failure if history.last_retryable else None, history.last_asked)
         resources = resources.model_copy(
             update={
                 "memory_mb": max(resources.memory_mb, grown.memory_mb),

@@ -7,6 +7,7 @@ Their docstrings have `Args`, unlike all others: Prefect shows the descriptions 
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from uuid import UUID
 
 from prefect import flow
 from prefect.exceptions import CancelledRun
@@ -160,8 +161,8 @@ def _solve_to_the_end(
         leftovers = settle_leftovers(workspace)
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
         _hand_over(servers, planned, transport)
-        ledger = Ledger(flow_run.id)
-        watcher = Watcher(Progress(len(planned.executions)))
+        ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        watcher = Watcher(Progress(len(planned.executions)), ledger)
         lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
         planned_at = time.monotonic()
         with watcher.following(lifecycle):

@@ -29,14 +29,9 @@ def at_best(what: str) -> Iterator[None]:
     try:
         yield
     except UNANSWERED as error:
-        warn(what, error)
-
-
-def warn(what: str, error: Exception) -> None:
-    """Say in the log that executions go on without the server, and what for that is left out."""
-    get_run_logger().warning(
-        "Prefect's server at %s does not answer: %s. Without %s; results still go to the store.",
-        PREFECT_API_URL.value(),
-        str(error) or type(error).__name__,
-        what,
-    )
+        get_run_logger().warning(
+            "Prefect's server at %s does not answer: %s. Without %s; results still go to the store.",
+            PREFECT_API_URL.value(),
+            str(error) or type(error).__name__,
+            what,
+        )

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Final
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import CancelledRun
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from climate_ref_prefect.flows.artifacts import Progress
+from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.policy import Decision
-from climate_ref_prefect.flows.unanswered import at_best
+from climate_ref_prefect.flows.unanswered import ANSWER_SECONDS, at_best
 
 _EVERY_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 30.0
@@ -26,10 +28,18 @@ class Watcher:
 
     A flow run that was started directly is told nothing when it is cancelled in the UI: it has to look. A server that
     takes its time to answer holds nothing up.
+
+    Parameters
+    ----------
+    progress
+        What people see.
+    ledger
+        Is told how far the server is.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, ledger: Ledger) -> None:
         self._progress = progress
+        self._ledger = ledger
         self._over = threading.Event()
         self._cancelled = False
 
@@ -57,26 +67,25 @@ class Watcher:
             watch.join(_LAST_LOOK_SECONDS)
 
     def _watch(self, lifecycle: Lifecycle) -> None:
-        pause = _EVERY_SECONDS
-        while not self._over.wait(pause):
-            pause = _EVERY_SECONDS if self._ask(lifecycle) else _AGAIN_SECONDS
+        # A client of its own: that of the flow may be closed while this one still waits for an answer.
+        with get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client:
+            pause = _EVERY_SECONDS
+            while not self._over.wait(pause):
+                pause = _EVERY_SECONDS if self._ask(client, lifecycle) else _AGAIN_SECONDS
         if any(lifecycle.finished.values()):
             with at_best("the last of its progress"):
                 self._report(lifecycle)
 
-    def _ask(self, lifecycle: Lifecycle) -> bool:
-        with at_best("its progress there"):
-            self._report(lifecycle)
-            self._cancelled = self._is_cancelled()
-            return True
+    def _ask(self, client: SyncPrefectClient, lifecycle: Lifecycle) -> bool:
+        try:
+            with at_best("its progress there"):
+                self._cancelled = _is_cancelled(client)
+                self._ledger.ask(client)
+                self._report(lifecycle)
+                return True
+        except Exception:  # noqa: BLE001 - the next look may do better, and a cancellation must not be missed
+            get_run_logger().exception("Looking after the flow run has failed.")
         return False
-
-    def _is_cancelled(self) -> bool:
-        if flow_run.id is None:
-            return False
-        with get_client(sync_client=True) as client:
-            state = client.read_flow_run(flow_run.id).state
-        return state is not None and (state.is_cancelling() or state.is_cancelled())
 
     def _report(self, lifecycle: Lifecycle) -> None:
         finished = lifecycle.finished
@@ -85,3 +94,10 @@ class Watcher:
             failed=finished[Decision.GIVE_UP] + finished[Decision.RETRY_LATER],
             unfinished=lifecycle.unfinished,
         )
+
+
+def _is_cancelled(client: SyncPrefectClient) -> bool:
+    if flow_run.id is None:
+        return False
+    state = client.read_flow_run(flow_run.id).state
+    return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -56,5 +56,6 @@ class HereTransport(TransportModel):
     def _open(self) -> Children:
         with _OPENING:
             if self._children is None:
-                self._children = Children(self.packing(), self._servers or ServerPool())
+                servers = self._servers if self._servers and not self._servers.closed else ServerPool()
+                self._children = Children(self.packing(), servers)
             return self._children

@@ -14,6 +14,7 @@ from climate_ref_prefect.transports.base import cancelled_early
 from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
+from climate_ref_prefect.transports.worker.execute import ServerPool
 from climate_ref_prefect.transports.worker.here import execute_here
 
 
@@ -41,6 +42,13 @@ class InlineTransport(HereTransport):
     def slots(self) -> int:
         """One runs and one is ready."""
         return 1 if self.in_process else 2
+
+    def take_servers(self, servers: ServerPool) -> None:
+        """Fork from servers that run already; with `in_process` they are ended, for nothing is forked."""
+        if self.in_process:
+            servers.keep(())
+        else:
+            super().take_servers(servers)
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution behind the others."""

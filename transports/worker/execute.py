@@ -82,6 +82,11 @@ class ServerPool:
             self._servers[key] = ProviderServer(*key)
             return self._servers[key]
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be started any more."""
+        return self._closed
+
     def keep(self, wanted: Collection[tuple[ProviderReference, int]]) -> None:
         """End the servers that are for none of these providers and thread counts."""
         with self._lock:

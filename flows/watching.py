@@ -79,8 +79,8 @@ class Watcher:
     def _ask(self, client: SyncPrefectClient, lifecycle: Lifecycle) -> bool:
         try:
             with at_best("its progress there"):
+                self._ledger.ask(client)  # first: executions may be held back until it is known that there is no server
                 self._cancelled = _is_cancelled(client)
-                self._ledger.ask(client)
                 self._report(lifecycle)
                 return True
         except Exception:  # noqa: BLE001 - the next look may do better, and a cancellation must not be missed

@@ -3,18 +3,23 @@
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from climate_ref_prefect.flows import ledger
+from climate_ref_prefect.flows.server import local_server
 from tests.flows.coordinators import Coordinator, coordinator
 from tests.flows.sites import Site
 from tests.prefect_server import task_runs
-from tests.processes import Process, wait_until
+from tests.processes import Process, started_here, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -113,6 +118,18 @@ class TestServerGone:
         site.assert_settled()
         assert site.solve("waits-for-go", "good").report.headline().startswith("All up to date")
 
+    def test_nothing_is_held_back_for_it(self, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(ledger, "_LAG_AT_MOST", 3)
+        before = started_here()
+        with local_server(tmp_path / "server"), temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            server = next(process for process in started_here() - before if "prefect server" in process.command)
+            killer = threading.Thread(target=kill_meanwhile, args=(server, site))
+            killer.start()
+            with pytest.raises(httpx.ConnectError):
+                site.solve("waits-for-go", "good", "other")
+            killer.join()
+        assert [row.successful for row in site.attempts()] == [True] * 6
+
     def test_one_that_never_was_there(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
         with coordinator(site, "good") as started:
@@ -120,6 +137,13 @@ class TestServerGone:
         assert "Prefect's server at http://127.0.0.1:9/api does not answer" in started.said
         assert "Traceback" not in started.said
         assert not site.runs()
+
+
+def kill_meanwhile(server: Process, site: Site) -> None:
+    """Kill a server while executions run, and then have these end."""
+    wait_until(lambda: all((site.notes / f"started-{model}").exists() for model in MODELS), 60)
+    os.kill(server.pid, signal.SIGKILL)
+    (site.notes / "go").touch()
 
 
 def kill_server(started: Coordinator) -> None:

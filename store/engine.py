@@ -1,6 +1,7 @@
 """Engines for the two databases, and what their errors mean."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ CONNECT_TIMEOUT_SECONDS = 10
 BEGIN = "sqlite_begin"
 """Execution option: how a transaction begins on SQLite, for example `IMMEDIATE`."""
 
+_AGAIN_SECONDS = 0.01
 _POOL_SIZE = 8
 _MORE_CONNECTIONS = 24
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM)
@@ -97,9 +99,21 @@ def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
 
 def _set_journal(connection: sqlite3.Connection, *, shared: bool) -> None:
     """Choose WAL, or on a network file system a rollback journal: WAL needs memory that all users of a file share."""
-    mode = connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}").fetchone()[0]
+    mode = _patiently(connection, f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
     # Without WAL, NORMAL could lose a whole database in a power cut, not just the last transactions.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
+
+
+def _patiently(connection: sqlite3.Connection, pragma: str) -> str:
+    """Return the answer to a pragma: SQLite fails at once, whatever its timeout, where another changes the journal."""
+    give_up_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            return str(connection.execute(pragma).fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY_CODE != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_AGAIN_SECONDS)
 
 
 @contextmanager

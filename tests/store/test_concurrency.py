@@ -3,9 +3,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
+from threading import Barrier
 
 import pytest
+from sqlalchemy import make_url, text
 
+from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.store import Store, open_store
 from climate_ref_prefect.store.values import Allocation
@@ -104,3 +108,20 @@ def _enter_within(store: Store, *, seconds: float) -> None:
         except CoordinatorBusyError:
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_the_first_connections_to_new_files_wait_for_each_other(tmp_path: Path) -> None:
+    together = Barrier(6)
+
+    def connect(number: int) -> int:
+        engine = build_engine(make_url(f"sqlite:///{tmp_path}/{number}.db"))
+        together.wait()
+        try:
+            with engine.connect() as connection:
+                return int(connection.execute(text("SELECT 1")).scalar_one())
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(together.parties) as threads:
+        for number in range(100):
+            assert list(threads.map(connect, [number] * together.parties)) == [1] * together.parties

@@ -215,7 +215,8 @@ def _plan(
 
 def _hand_over(servers: ServerPool, planned: Plan, transport: Transport) -> None:
     """Have the transport go on with the providers that planning has imported, where it runs on this machine."""
-    here = isinstance(transport, HereTransport)
-    servers.keep({(item.provider, item.granted.cpu) for item in planned.executions if here})
     if isinstance(transport, HereTransport):
+        servers.keep({(item.provider, item.granted.cpu) for item in planned.executions})
         transport.take_servers(servers)
+    else:
+        servers.close()

@@ -12,9 +12,6 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 UNANSWERED: Final = (httpx.HTTPError, ObjectNotFound)
 """What Prefect's client raises where its server is gone, refuses, or has forgotten the flow run."""
 
-ANSWER_SECONDS: Final = 10.0
-"""How long an answer that executions wait for may take."""
-
 
 @contextmanager
 def promptly() -> Iterator[None]:

@@ -15,10 +15,11 @@ from climate_ref_prefect.flows.artifacts import Progress
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.policy import Decision
-from climate_ref_prefect.flows.unanswered import ANSWER_SECONDS, at_best
+from climate_ref_prefect.flows.unanswered import at_best
 
 _EVERY_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 30.0
+_ANSWER_SECONDS: Final = 10.0
 _LAST_LOOK_SECONDS: Final = 5.0
 
 
@@ -68,7 +69,7 @@ class Watcher:
 
     def _watch(self, lifecycle: Lifecycle) -> None:
         # A client of its own: that of the flow may be closed while this one still waits for an answer.
-        with get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client:
+        with get_client(sync_client=True, httpx_settings={"timeout": _ANSWER_SECONDS}) as client:
             pause = _EVERY_SECONDS
             while not self._over.wait(pause):
                 pause = _EVERY_SECONDS if self._ask(client, lifecycle) else _AGAIN_SECONDS

@@ -46,7 +46,7 @@ class InlineTransport(HereTransport):
     def take_servers(self, servers: ServerPool) -> None:
         """Fork from servers that run already; with `in_process` they are ended, for nothing is forked."""
         if self.in_process:
-            servers.keep(())
+            servers.close()
         else:
             super().take_servers(servers)
 

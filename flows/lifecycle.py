@@ -16,6 +16,7 @@ from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.frugality import frugal_task_runs
+from climate_ref_prefect.flows.gate import SignalGate
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
@@ -52,6 +53,7 @@ class Lifecycle:
         self._transport = transport
         self._ledger = ledger
         self._watch = watch
+        self._gate = SignalGate()
         self._policy = RetryPolicy.from_settings(workspace.settings)
         self._runner = TransportTaskRunner(transport)
         self._publishers: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(workspace.settings.publish_threads)
@@ -71,7 +73,7 @@ class Lifecycle:
 
     def run(self, planned: Sequence[PlannedExecution]) -> None:
         """Run planned executions and their retries; returns when the last has its last word."""
-        with frugal_task_runs():
+        with frugal_task_runs(), self._gate:
             try:
                 with self._publishers, self._runner:
                     self._allocate(planned, f"{len(planned)} executions")
@@ -160,9 +162,11 @@ class Lifecycle:
         if not self.unfinished:
             return
         try:
-            self._news.get(timeout=_TICK_SECONDS)()
+            with self._gate.open():
+                news = self._news.get(timeout=_TICK_SECONDS)
         except queue.Empty:
             return
+        news()
 
     def _follow(
         self,

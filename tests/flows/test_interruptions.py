@@ -102,6 +102,15 @@ class TestSignals:
         assert not list((site.home / "results").glob("*/*/*/.*"))
 
 
+def test_the_login_session_ends(site: Site) -> None:
+    with coordinator(site, "waits-for-go") as started:
+        started.wait_until_it_holds(site.notes / "started-ModelA")
+        assert started.interrupt(signal.SIGHUP) == -signal.SIGTERM, started.said
+        assert "Traceback" not in started.said
+    assert {row.failure_kind for row in site.attempts()} == {FailureKind.CANCELLED}
+    assert_goes_on(site, "waits-for-go")
+
+
 def unfinished(number: signal.Signals, executions: int) -> list[str]:
     return ["dispatched" if number is signal.SIGKILL else "finished"] * executions
 

@@ -1,0 +1,76 @@
+"""Lets signals through only where an exception does no harm."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+_NUMBERS: Final = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], object]
+
+
+class SignalGate:
+    """
+    Holds the first signal back until the gate is opened; who signals twice is heard at once.
+
+    Ctrl-C and SIGTERM become exceptions, raised wherever the main thread happens to be. In the middle of Prefect's
+    task engine they come out as errors of its own (`Task run is not set`), and between a commit and the line that
+    takes note of it they lose what was committed. SIGHUP, which ends a login session, is taken for SIGTERM.
+    In threads other than the main one, which hear no signals, it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Handler] = {}
+        self._previous: dict[int, Handler | int | None] = {}
+        self._held: list[int] = []
+        self._heard = False
+        self._open = False
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Let signals through, first of all those that were held back."""
+        self._open = True
+        try:
+            self._let_through()
+            yield
+        finally:
+            self._open = False
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in _NUMBERS:
+                self._gate(number, signal.getsignal(number))
+            if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+                self._gate(signal.SIGHUP, signal.getsignal(signal.SIGTERM), as_if=signal.SIGTERM)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
+        if error is None:
+            self._let_through()
+
+    def _gate(self, number: int, handler: Handler | int | None, as_if: int | None = None) -> None:
+        if not callable(handler):
+            return
+        self._previous[number] = signal.getsignal(number)
+        self._handlers[number] = lambda _, frame: handler(as_if or number, frame)
+        signal.signal(number, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        at_once = self._open or self._heard
+        self._heard = True
+        if at_once:
+            self._held.clear()
+            self._handlers[number](number, frame)
+        else:
+            self._held.append(number)
+
+    def _let_through(self) -> None:
+        if self._held:
+            number = self._held.pop(0)
+            self._handlers[number](number, None)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,10 +19,6 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.tables import console_table
 from climate_ref_prefect.store.store import open_store
 from climate_ref_prefect.store.values import ExecutionRow
-
-if TYPE_CHECKING:
-    from climate_ref_prefect.transports.inline import InlineTransport
-    from climate_ref_prefect.transports.local import LocalTransport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +33,7 @@ console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(soft_wrap=
 Data = Annotated[str, typer.Option(help="Directory with a CMIP6 tree, or `sample`.")]
 Providers = Annotated[list[str], typer.Option("--provider", help="Installed provider, or module:attribute.")]
 Diagnostics = Annotated[list[str] | None, typer.Option("--diagnostic", help="Slug; all if left out.")]
-TransportName = Annotated[Literal["inline", "local"], typer.Option(help="Where executions run.")]
+TransportName = Annotated[str, typer.Option(help="Where executions run: inline, local, or a site profile.")]
 Cpu = Annotated[int | None, typer.Option(min=1, help="Processors that `local` may use; all if left out.")]
 MemoryMb = Annotated[int | None, typer.Option(min=1, help="MiB that `local` may use; all if left out.")]
 RerunOption = Annotated[Literal["none", "failed", "all"], typer.Option(help="What to run although it is settled.")]
@@ -55,10 +51,12 @@ def solve(  # noqa: PLR0917 - they are options, given by name
 ) -> None:
     """Run whatever is not up to date."""
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
+    from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
 
     flows.check_request(data, providers)
+    place = transport_named(transport, cpu, memory_mb)
     with cancellation_told(), _some_server(), silence_told():
-        report = flows.solve(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
+        report = flows.solve(data, list(providers), diagnostics, place, rerun)
     console.print(report)
     if not report.ok:
         raise typer.Exit(FAILED)
@@ -78,8 +76,9 @@ def plan(  # noqa: PLR0917 - they are options, given by name
 ) -> None:
     """Say what `solve` would run, and how much of what; run nothing."""
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
+    from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
 
-    planned = flows.plan_only(data, list(providers), diagnostics, _transport(transport, cpu, memory_mb), rerun)
+    planned = flows.plan_only(data, list(providers), diagnostics, transport_named(transport, cpu, memory_mb), rerun)
     if keys:
         for item in planned.executions:
             console.print(f"{item.definition.provider} {item.definition.diagnostic} {item.definition.key}")
@@ -156,10 +155,12 @@ def demo(
     transport: TransportName = "local",
 ) -> None:
     """Run the demo provider on real data, with a Prefect server of its own that records it."""
+    from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
     from climate_ref_prefect.flows.demo import run_demo  # noqa: PLC0415
 
+    place = transport_named(transport, cpu, None)
     with cancellation_told(), silence_told():
-        ok = run_demo(Settings(), _transport(transport, cpu, None), console)
+        ok = run_demo(Settings(), place, console)
     if not ok:
         raise typer.Exit(FAILED)
 
@@ -209,13 +210,6 @@ def _existing() -> Settings:
             "CLIMATE_REF_PREFECT_HOME names another state directory."
         )
     return settings
-
-
-def _transport(name: str, cpu: int | None, memory_mb: int | None) -> "InlineTransport | LocalTransport":
-    from climate_ref_prefect.transports.inline import InlineTransport  # noqa: PLC0415
-    from climate_ref_prefect.transports.local import LocalTransport  # noqa: PLC0415
-
-    return InlineTransport() if name == "inline" else LocalTransport(cpu=cpu, memory_mb=memory_mb)
 
 
 def _cells(row: ExecutionRow) -> tuple[str, ...]:

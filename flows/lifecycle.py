@@ -11,7 +11,6 @@ from prefect.exceptions import CancelledRun
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from climate_ref_prefect.diagnostics.errors import ResultValidationError, VocabularyMismatchError
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
@@ -20,8 +19,8 @@ from climate_ref_prefect.flows.gate import SignalGate
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
+from climate_ref_prefect.flows.taking_in import REFUSALS, kind_of_refusal
 from climate_ref_prefect.flows.workspace import Workspace
-from climate_ref_prefect.store.errors import StoreError
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.task_runner import TransportTaskRunner
 
@@ -138,12 +137,12 @@ class Lifecycle:
         if error is None:
             try:
                 self._call(phases.ingest, label=attempt.label, attempt=attempt, workspace=self._workspace)
-            except (StoreError, OSError, ValueError, ResultValidationError) as refused:
+            except REFUSALS as refused:
                 error = refused
         if error is None:
             self._finalise(attempt)
             return
-        attempt.fail(_kind_of(error), f"{type(error).__name__}: {error}")
+        attempt.fail(kind_of_refusal(error), f"{type(error).__name__}: {error}")
         self._classify(attempt)
 
     def _finalise(self, attempt: Attempt) -> None:
@@ -227,11 +226,3 @@ def _next(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
         standing=standing,
         replaces=attempt.execution_id,
     )
-
-
-def _kind_of(error: BaseException) -> FailureKind:
-    if isinstance(error, VocabularyMismatchError):
-        return FailureKind.VOCABULARY_MISMATCH
-    if isinstance(error, ResultValidationError):
-        return FailureKind.INVALID_RESULT
-    return FailureKind.PUBLISH_FAILED

@@ -1,6 +1,6 @@
 """What a solve would do, as a value that shows itself to people."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rich.console import Console, ConsoleOptions, RenderResult
 
@@ -42,6 +42,11 @@ class Plan(FrozenModel):
 
     broken: tuple[BrokenProvider, ...] = ()
     transport: str
+
+    def without(self, labels: Collection[str]) -> "Plan":
+        """Return the plan without the executions of some groups, by their labels."""
+        left = tuple(item for item in self.executions if item.definition.label not in labels)
+        return self.model_copy(update={"executions": left})
 
     @property
     def cpu_hours(self) -> float:

@@ -129,7 +129,7 @@ def _select(
         elif _was_given_up(history) and rerun == "none":
             given_up += 1
         else:
-            chosen.append(_granted(_continued(item, history, policy), transport))
+            chosen.append(_granted(_continued(item, history, policy, transport), transport))
     return Plan(
         executions=tuple(chosen),
         up_to_date=up_to_date,
@@ -143,7 +143,9 @@ def _was_given_up(history: GroupHistory) -> bool:
     return not history.succeeded and not history.dirty and history.last_execution_id is not None
 
 
-def _continued(item: PlannedExecution, history: GroupHistory, policy: RetryPolicy) -> PlannedExecution:
+def _continued(
+    item: PlannedExecution, history: GroupHistory, policy: RetryPolicy, transport: Transport
+) -> PlannedExecution:
     """Take up where an earlier solve left off, with what has grown; what is run again on request begins anew."""
     if history.last_execution_id is None:
         return item
@@ -152,7 +154,8 @@ def _continued(item: PlannedExecution, history: GroupHistory, policy: RetryPolic
         return item.model_copy(update={"replaces": history.last_execution_id, "standing": standing})
     resources = item.resources
     if history.last_asked is not None:
-        grown = policy.after(history.last_failure if history.last_retryable else None, history.last_asked)
+        failure = history.last_failure if history.last_retryable else None
+        grown = policy.after(failure, history.last_asked, transport.check)
         resources = resources.model_copy(
             update={
                 "memory_mb": max(resources.memory_mb, grown.memory_mb),

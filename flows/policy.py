@@ -148,10 +148,17 @@ class RetryPolicy(FrozenModel):
             return verdict.model_copy(update={"decision": Decision.GIVE_UP, "reason": limit})
         return self._grown(verdict, rule.grows, fit) if rule.grows else verdict
 
-    def after(self, kind: FailureKind | None, given: ResourceHint) -> ResourceHint:
+    def after(self, kind: FailureKind | None, given: ResourceHint, fit: Fit = lambda asked: asked) -> ResourceHint:
         """Return what to ask for after a failure whose next attempt a coordinator died too soon to allocate."""
         grows = RULES[kind].grows if kind else None
-        return self._larger(given, grows) if grows else given
+        if grows is None:
+            return given
+        larger = self._larger(given, grows)
+        try:
+            fit(larger)
+        except ResourcesRefusedError:
+            return given
+        return larger
 
     def _limit_reached(self, rule: _Rule, standing: Standing) -> str:
         if rule.counts and standing.counted + 1 >= self.max_attempts:

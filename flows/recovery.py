@@ -9,8 +9,11 @@ from typing import Final
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.flows.ledger import Ledger
+from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.values import Finalisation, UnfinishedExecution
+from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
 _PATIENCE_SECONDS: Final = 15.0
@@ -22,28 +25,67 @@ class Leftovers(FrozenModel):
     """What was done about the executions of a dead coordinator."""
 
     settled: int = 0
-    """Those that have their last word now and will be run again."""
+    """Those that have their last word now; what has not succeeded will be run again."""
 
     elsewhere: tuple[str, ...] = ()
-    """Labels of those that another host has claimed: from here, nobody can say whether they live."""
+    """Labels of those that still run in a batch job, or that another host has claimed: they are left alone."""
 
 
-def settle_leftovers(workspace: Workspace) -> Leftovers:
+def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger) -> Leftovers:
     """
-    Close every execution that has no last word, wait until it is dead, and leave its group to be run again.
+    Give every execution its last word that has none: by its outcome if it left one, else once it is dead.
 
     Must be called by the one coordinator of the workspace, before it starts anything.
     """
     settled, elsewhere = 0, []
     for execution in workspace.store.unfinished():
         directory = ExecutionDirectory(workspace.scratch / execution.fragment)
-        directory.close("its coordinator had ended")
-        if not confirm_dead(directory):
+        if _take_in_outcome(workspace, execution, transport, ledger):
+            settled += 1
+        elif not _is_dead(transport, directory):
             elsewhere.append(execution.label)
-            continue
-        workspace.store.finalise(execution.execution_id, _lost(execution, directory))
-        settled += 1
+        elif _take_in_outcome(workspace, execution, transport, ledger):  # left since it was looked for
+            settled += 1
+        else:
+            directory.close("its coordinator had ended")
+            workspace.store.finalise(execution.execution_id, _lost(execution, directory))
+            settled += 1
     return Leftovers(settled=settled, elsewhere=tuple(elsewhere))
+
+
+def _take_in_outcome(
+    workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger
+) -> bool:
+    attempt = attempt_with_outcome(workspace, execution)
+    if attempt is None:
+        return False
+    take_in(attempt, workspace, transport, ledger)
+    return True
+
+
+def _is_dead(transport: Transport, directory: ExecutionDirectory) -> bool:
+    """Whether an execution has ended that may be a batch job's, or a process of this host's."""
+    over = _as_the_scheduler_says(transport, directory)
+    if over is not None:
+        return over
+    telemetry = _last_telemetry(directory)
+    if "job_id" in telemetry.transport_meta:  # of another transport: its processes may be anywhere
+        return False
+    directory.close("its coordinator had ended")
+    return confirm_dead(directory)
+
+
+def _as_the_scheduler_says(transport: Transport, directory: ExecutionDirectory) -> bool | None:
+    try:
+        return transport.is_over(directory.path)
+    except (OSError, ValueError, ClimateRefPrefectError):  # it does not answer, or a file is torn: nobody can tell
+        return None
+
+
+def _last_telemetry(directory: ExecutionDirectory) -> Telemetry:
+    with suppress(OSError, ValueError, ClimateRefPrefectError):  # a torn file tells nothing
+        return directory.read_telemetry() or Telemetry()
+    return Telemetry()
 
 
 def confirm_dead(directory: ExecutionDirectory, patience_seconds: float = _PATIENCE_SECONDS) -> bool:
@@ -72,15 +114,12 @@ def _lost(execution: UnfinishedExecution, directory: ExecutionDirectory) -> Fina
         kind=FailureKind.COORDINATOR_LOST,
         message=f"The coordinator ended while it was {execution.status}; it will be run again.",
     )
-    telemetry = Telemetry()
-    with suppress(OSError, ValueError, ClimateRefPrefectError):  # a torn file tells nothing
-        telemetry = directory.read_telemetry() or telemetry
     return Finalisation(
         successful=False,
         retryable=True,
         counted=False,
         failure=failure,
-        telemetry=telemetry,
+        telemetry=_last_telemetry(directory),
         clears_dirty=False,
         results_path=None,
     )

@@ -108,7 +108,7 @@ class SolveReport(FrozenModel):
         if self.leftovers.settled:
             yield f"{self.leftovers.settled} executions of a coordinator that had ended were taken up again."
         for label in self.leftovers.elsewhere:
-            yield f"{label} was left alone: another host has claimed it, and may still run it."
+            yield f"{label} was left alone: it may still run, in a batch job or on another host. Solve again later."
         if not self.recorded.complete:
             yield (
                 f"Prefect's server shows {self.recorded.recorded} of {self.recorded.finished} task runs in a final "

@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     results: Path | None = None
     """Where results are published; none for `results` in the state directory."""
 
+    sites: Path | None = None
+    """Where site profiles lie; none for `sites` in the state directory."""
+
     vocabulary: Path | None = None
     """A controlled vocabulary in YAML; none for the one that comes with the package."""
 
@@ -72,6 +75,11 @@ class Settings(BaseSettings):
     def results_directory(self) -> Path:
         """Where results are published, absolute."""
         return (self.results or self.home_directory / "results").expanduser().absolute()
+
+    @property
+    def sites_directory(self) -> Path:
+        """Where site profiles lie, absolute."""
+        return (self.sites or self.home_directory / "sites").expanduser().absolute()
 
     @property
     def store_url(self) -> str:

@@ -19,7 +19,7 @@ from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import find_provider, installed_providers
 from climate_ref_prefect.flows.artifacts import Progress, leave_artifacts, leave_plan
-from climate_ref_prefect.flows.choice import TransportChoice
+from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plan import Plan
@@ -111,11 +111,11 @@ def plan(
 
 
 def plan_only(
-    data: str, providers: Sequence[str], diagnostics: Sequence[str] | None, transport: Transport, rerun: Rerun
+    data: str, providers: Sequence[str], diagnostics: Sequence[str] | None, transport: Transport | Site, rerun: Rerun
 ) -> Plan:
     """Return what `solve` with the same parameters would run, without Prefect."""
     with open_workspace(Settings(), coordinating=False) as workspace:
-        return _plan(workspace, data, providers, diagnostics, transport, rerun=rerun)
+        return _plan(workspace, data, providers, diagnostics, transport_of(transport), rerun=rerun)
 
 
 def check_request(data: str, providers: Sequence[str]) -> None:
@@ -130,13 +130,13 @@ def _solve(
     data: str,
     providers: Sequence[str],
     diagnostics: Sequence[str] | None,
-    transport: Transport,
+    transport: Transport | Site,
     *,
     rerun: Rerun,
     key: str | None = None,
 ) -> SolveReport:
     try:
-        return _solve_to_the_end(data, providers, diagnostics, transport, rerun=rerun, key=key)
+        return _solve_to_the_end(data, providers, diagnostics, transport_of(transport), rerun=rerun, key=key)
     except CancelledRun as cancelled:
         # A flow that raises this is Cancelling for ever. The state that it returns is final, and raises it for callers.
         return Cancelled(message=str(cancelled))  # type: ignore[return-value]
@@ -158,10 +158,11 @@ def _solve_to_the_end(
         closing(ServerPool()) as servers,
     ):
         remove_leftovers(workspace.results)
-        leftovers = settle_leftovers(workspace)
-        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
-        _hand_over(servers, planned, transport)
         ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        leftovers = settle_leftovers(workspace, transport, ledger)
+        planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
+        planned = planned.without(leftovers.elsewhere)
+        _hand_over(servers, planned, transport)
         watcher = Watcher(Progress(len(planned.executions)), ledger)
         lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
         planned_at = time.monotonic()

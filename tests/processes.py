@@ -17,6 +17,8 @@ SERVICE = "SERVES_THE_WHOLE_TEST_SESSION"
 WORKER = "climate_ref_prefect.transports.worker."
 """In the command line of each process that a transport starts; forks have their parent's."""
 _PAUSE_SECONDS = 0.01
+IN_A_JOB = ("SLURM_JOB_ID=", "PBS_JOBID=")
+"""In the environment of what a batch scheduler started: jobs are looked after by their own tests."""
 _PYTHONS_OWN = "from multiprocessing."
 _PROC = Path("/proc")
 Value = TypeVar("Value")
@@ -78,14 +80,23 @@ def started_here() -> set[Process]:
     }
 
 
+def running_with(argument: str) -> list[int]:
+    """Return the processes that have an argument, whoever started them."""
+    return [pid for pid in _all_pids() if argument in _read(pid, "cmdline").split("\0")]
+
+
 def left_behind(before: set[Process]) -> set[Process]:
     """Return what was started since, but for the backends of databases and servers that were there before."""
     now = started_here()
     if now <= before:
         return set()
     services = {process.pid for process in before if not process.is_of_worker}
-    services |= {process.pid for process in now if f"{SERVICE}=1" in _read(process.pid, "environ").split("\0")}
+    services |= {process.pid for process in now if _is_of_a_session(_read(process.pid, "environ").split("\0"))}
     return {process for process in now - before if not _is_below(process.pid, services)}
+
+
+def _is_of_a_session(environment: Iterable[str]) -> bool:
+    return any(variable == f"{SERVICE}=1" or variable.startswith(IN_A_JOB) for variable in environment)
 
 
 def _is_below(pid: int, services: set[int]) -> bool:

@@ -36,6 +36,10 @@ class TransportModel(FrozenModel):
         """Return why the backend ended it: by default nothing is known."""
         return None
 
+    def is_over(self, directory: Path) -> bool | None:
+        """Return whether another coordinator's execution has ended: by default its claim has to tell."""
+        return None
+
 
 def cancelled_early(directory: Path) -> ExecutionOutcome:
     """Return the outcome of an execution that was cancelled before it began."""

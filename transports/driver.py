@@ -15,7 +15,7 @@ from climate_ref_prefect.diagnostics.outcome import (
     Telemetry,
 )
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.port import Ended, Submission, SubmissionError, Transport
+from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable
 from climate_ref_prefect.transports.worker.verdict import judge_memory
@@ -163,16 +163,37 @@ def settle(transport: Transport, execution: ExecutionDirectory, ended: Ended) ->
         if outcome is None or _is_of_second_delivery(outcome):
             outcome = execution.read_outcome(transport.outcome_patience_seconds) or outcome
         if outcome is None:
-            return _explain(transport, execution, ended.submission)
+            return _with_meta(_explain(transport, execution, ended.submission), ended)
+        if _ended_with_its_worker(outcome):
+            outcome = _in_the_backends_words(outcome, transport.explain(ended.submission))
     except (OSError, ValueError, SchemaMismatchError) as error:
         outcome = refuse_unreadable(error)
     with suppress(OSError, ValueError, SchemaMismatchError):  # where it cannot be read, the outcome says so
         outcome = outcome.model_copy(update={"execution_id": execution.read_envelope().execution_id})
-    return outcome
+    return _with_meta(outcome, ended)
 
 
 def _is_of_second_delivery(outcome: ExecutionOutcome) -> bool:
     return outcome.failure is not None and outcome.failure.kind is FailureKind.ALREADY_CLAIMED
+
+
+def _ended_with_its_worker(outcome: ExecutionOutcome) -> bool:
+    return outcome.failure is not None and outcome.failure.kind is FailureKind.WORKER_LOST
+
+
+def _in_the_backends_words(outcome: ExecutionOutcome, death: Death | None) -> ExecutionOutcome:
+    """Replace what the worker could say of its own end, that it was told to, by why it was."""
+    if death is None or outcome.failure is None:
+        return outcome
+    failure = ExecutionFailure(kind=death.kind, message=death.message, details=outcome.failure.message)
+    return outcome.model_copy(update={"failure": failure})
+
+
+def _with_meta(outcome: ExecutionOutcome, ended: Ended) -> ExecutionOutcome:
+    if not ended.meta:
+        return outcome
+    meta = {**outcome.telemetry.transport_meta, **ended.meta}
+    return outcome.model_copy(update={"telemetry": outcome.telemetry.model_copy(update={"transport_meta": meta})})
 
 
 def _explain(transport: Transport, execution: ExecutionDirectory, submission: Submission) -> ExecutionOutcome:

@@ -59,6 +59,9 @@ class Ended(FrozenModel):
     outcome: ExecutionOutcome | None = None
     """Where the backend could bring it back; the file is the truth where it could not."""
 
+    meta: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """What the backend adds to the telemetry: job id, node, queue wait."""
+
 
 @runtime_checkable
 class Transport(Protocol):
@@ -120,6 +123,10 @@ class Transport(Protocol):
 
     def explain(self, submission: Submission) -> Death | None:
         """Return why the backend ended it, where it knows."""
+        ...
+
+    def is_over(self, directory: Path) -> bool | None:
+        """Return whether an execution that another coordinator submitted has ended; none if this cannot tell."""
         ...
 
     def close(self, timeout_seconds: float) -> None:

@@ -112,6 +112,12 @@ def collect(transport: Transport, number: int, allowances: Allowances) -> list[E
     return ended
 
 
+def without_place(outcome: ExecutionOutcome | None) -> ExecutionOutcome:
+    """Return an outcome without what tells of its place: a backend adds to what the worker wrote."""
+    assert outcome is not None
+    return outcome.model_copy(update={"telemetry": outcome.telemetry.model_copy(update={"transport_meta": {}})})
+
+
 def kind_of(outcome: ExecutionOutcome | None) -> FailureKind | None:
     """Return why it failed; none if it succeeded."""
     assert outcome is not None

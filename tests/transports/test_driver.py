@@ -82,6 +82,9 @@ class Scripted:
     def explain(self, submission: Submission) -> Death | None:
         return self.death
 
+    def is_over(self, directory: Path) -> bool | None:
+        return None
+
     def close(self, timeout_seconds: float) -> None:
         self.closed += 1
 

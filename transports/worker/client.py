@@ -17,7 +17,7 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionO
 from climate_ref_prefect.diagnostics.provider import ProviderDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.supervisor import CANCEL
+from climate_ref_prefect.transports.worker.supervisor import CANCEL, END
 from climate_ref_prefect.transports.worker.verdict import describe_exit
 from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, SIZES, read_line, read_to_end
 
@@ -62,8 +62,15 @@ class RunningExecution:
 
     def cancel(self) -> None:
         """Have the whole process tree ended; the outcome then says so."""
+        self._say(CANCEL)
+
+    def end(self) -> None:
+        """Have the whole process tree ended because the job is; the outcome then says so."""
+        self._say(END)
+
+    def _say(self, word: bytes) -> None:
         with suppress(BrokenPipeError):  # it ended by itself in the meantime
-            self._conversation.sendall(CANCEL)
+            self._conversation.sendall(word)
 
     def receive(self) -> bool:
         """Take in what has arrived; whether that was all of it."""

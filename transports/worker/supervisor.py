@@ -28,6 +28,8 @@ from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_e
 
 CANCEL: Final = b"cancel\n"
 """What a caller sends to have an execution stopped."""
+END: Final = b"ending\n"
+"""What a caller sends whose job is about to be ended by the scheduler."""
 _LONGEST_WAIT_SECONDS: Final = 0.5
 
 
@@ -194,6 +196,8 @@ class Supervision:
         heard = caller.recv(len(CANCEL))
         if heard == CANCEL:
             return self._stop(FailureKind.CANCELLED, "Cancelled.")
+        if heard == END:
+            return self._stop(FailureKind.WORKER_LOST, "Its job was told to end.")
         self._caller = None
         if self._limits.finish_without_caller:
             return None
@@ -233,7 +237,8 @@ class Supervision:
         self._meter.close()
         telemetry = self._meter.telemetry(exit_code)
         if survivors:
-            telemetry = telemetry.model_copy(update={"transport_meta": {"unkillable_pids": list(survivors)}})
+            meta = {**telemetry.transport_meta, "unkillable_pids": list(survivors)}
+            telemetry = telemetry.model_copy(update={"transport_meta": meta})
         self._write_telemetry(telemetry)
         files: tuple[FileRecord, ...] = ()
         if failure is None:

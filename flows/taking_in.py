@@ -1,0 +1,78 @@
+"""Takes in what an execution left behind whose coordinator had died: from its outcome to the last word."""
+
+from contextlib import suppress
+from typing import Final
+
+from prefect import Task
+
+from climate_ref_prefect.diagnostics.errors import (
+    ClimateRefPrefectError,
+    ResultValidationError,
+    VocabularyMismatchError,
+)
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows import phases
+from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.ledger import Ledger
+from climate_ref_prefect.flows.policy import RetryPolicy, Standing
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.errors import StoreError
+from climate_ref_prefect.store.values import AllocatedExecution, UnfinishedExecution, address_of
+from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+
+REFUSALS: Final = (StoreError, OSError, ValueError, ResultValidationError)
+"""What publish and ingest raise where a result cannot be taken."""
+
+
+def kind_of_refusal(error: BaseException) -> FailureKind:
+    """Return what it means for an execution that its result could not be published or ingested."""
+    if isinstance(error, VocabularyMismatchError):
+        return FailureKind.VOCABULARY_MISMATCH
+    if isinstance(error, ResultValidationError):
+        return FailureKind.INVALID_RESULT
+    return FailureKind.PUBLISH_FAILED
+
+
+def attempt_with_outcome(workspace: Workspace, execution: UnfinishedExecution) -> Attempt | None:
+    """Return an attempt that has left an outcome nobody has looked at; none if it has not, or was given up."""
+    directory = ExecutionDirectory(workspace.scratch / execution.fragment)
+    with suppress(OSError, ValueError, ClimateRefPrefectError):  # what cannot be read is run again
+        outcome = directory.read_outcome()
+        if outcome is None or directory.is_closed():
+            return None
+        envelope = directory.read_envelope()
+        history = workspace.store.histories([envelope.definition])[address_of(envelope.definition)]
+        allocated = AllocatedExecution(
+            execution_id=execution.execution_id,
+            fragment=execution.fragment,
+            definition=envelope.definition,
+            resources=envelope.resources,
+            attempt=execution.attempt,
+        )
+        standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)
+        attempt = Attempt(allocated, envelope.provider, standing, workspace.scratch, workspace.results)
+        attempt.envelope, attempt.outcome = envelope, outcome
+        return attempt
+    return None
+
+
+def take_in(attempt: Attempt, workspace: Workspace, transport: Transport, ledger: Ledger) -> None:
+    """Classify, publish, ingest and finalise; another attempt, if there is to be one, is for the plan that follows."""
+
+    def call(phase: Task[..., None], **parameters: object) -> None:
+        try:
+            phase(label=attempt.label, attempt=attempt, **parameters)
+        finally:
+            ledger.count()
+
+    policy = RetryPolicy.from_settings(workspace.settings)
+    call(phases.classify, policy=policy, transport=transport)
+    if attempt.verdict is not None and attempt.verdict.succeeded:
+        try:
+            call(phases.publish)
+            call(phases.ingest, workspace=workspace)
+        except REFUSALS as error:
+            attempt.fail(kind_of_refusal(error), f"{type(error).__name__}: {error}")
+            call(phases.classify, policy=policy, transport=transport)
+    call(phases.finalise, workspace=workspace)

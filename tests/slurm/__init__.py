@@ -1,0 +1,1 @@
+"""A SLURM cluster of the tests' own: `cluster.SlurmCluster`, and the fixture `fixtures.slurm`."""

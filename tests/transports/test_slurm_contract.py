@@ -1,0 +1,51 @@
+"""The contract suite over a real SLURM."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from climate_ref_prefect.transports.rules import PoolRules
+from climate_ref_prefect.transports.sizing import Sizing
+from climate_ref_prefect.transports.slurm import SlurmTransport
+from tests.processes import running_with, wait_until
+from tests.slurm.cluster import SlurmCluster
+from tests.transports.contract import TransportContract
+from tests.transports.driving import Allowances, Backend
+
+pytestmark = pytest.mark.slow
+OVER = ("COMPLETED", "CANCELLED", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
+PILOT = "climate_ref_prefect.transports.pilot"
+
+
+@pytest.fixture(scope="module")
+def backend(slurm: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """Return transports to the private cluster, and see that they leave no job, process or key there."""
+    shared = tmp_path_factory.mktemp("shared")
+    yield Backend(
+        "slurm",
+        lambda: open_slurm(shared, 4),
+        lambda: open_slurm(shared, 1),
+        Allowances(patience_seconds=60, close_seconds=20),
+    )
+    wait_until(lambda: not running_with(PILOT))
+    assert_no_job_is_left(slurm)
+    assert not list(shared.glob("comms-*"))
+
+
+def assert_no_job_is_left(cluster: SlurmCluster) -> None:
+    assert not [job_id for job_id, state in cluster.jobs().items() if state not in OVER]
+
+
+def open_slurm(shared: Path, max_jobs: int) -> SlurmTransport:
+    return SlurmTransport(
+        rules=PoolRules(max_jobs=max_jobs, idle_seconds=5, poll_seconds=1),
+        sizing=Sizing(headroom_mb=512),
+        shared_directory=shared,
+        interface="lo",
+        outcome_patience_seconds=2,
+    )
+
+
+class TestSlurm(TransportContract):
+    """SLURM keeps the contract."""

@@ -1,0 +1,214 @@
+"""What the transports to batch schedulers share: settings, job scripts, and a pool that opens when it is needed."""
+
+import sys
+import tempfile
+import threading
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from dask_jobqueue.core import Job, JobQueueCluster
+from pydantic import Field, PrivateAttr, field_validator
+
+from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.keys import CommsKeys
+from climate_ref_prefect.transports.pilot import STARTED
+from climate_ref_prefect.transports.pilots import Listener, Pilots
+from climate_ref_prefect.transports.pool import JobPool
+from climate_ref_prefect.transports.port import Death, Ended, Submission
+from climate_ref_prefect.transports.rules import PoolRules
+from climate_ref_prefect.transports.scheduler import BatchScheduler
+from climate_ref_prefect.transports.sizing import JobSize, Sizing
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+
+_OPENING: Final = threading.Lock()
+_PILOT: Final = "climate_ref_prefect.transports.pilot"
+_ANY_PORT: Final = (0, 0)
+
+
+class BatchTransport(TransportModel):
+    """Runs executions in jobs of a batch scheduler, each job sized from the hints of what it runs."""
+
+    cluster_class: ClassVar[type[JobQueueCluster]]
+    job_class: ClassVar[type[Job]]
+
+    limits: WorkerLimits = WorkerLimits(finish_without_caller=True)
+    """An execution of many hours does not end with the session of who started it."""
+
+    outcome_patience_seconds: float = Field(default=90.0, ge=0)
+
+    sizing: Sizing = Sizing()
+    """How hints become jobs."""
+
+    rules: PoolRules = PoolRules()
+    """How many jobs there are, and for how long."""
+
+    account: str | None = Field(default=None, pattern=r"^[\w.@+-]+$")
+    """What the jobs are charged to."""
+
+    job_name: str = Field(default="ref", pattern=r"^[A-Za-z][\w.-]*$")
+    """First part of the jobs' names; the second is their size."""
+
+    directives: tuple[str, ...] = ()
+    """More options for the scheduler, one a line, without its prefix. The operator's trusted text."""
+
+    prologue: tuple[str, ...] = ()
+    """Shell lines before the worker starts: modules, environments. The operator's trusted text."""
+
+    python: str = sys.executable
+    """Interpreter on the nodes; has this package and the providers."""
+
+    shared_directory: Path = Path("~/.climate-ref-prefect")
+    """Seen by coordinator and nodes, made for the user alone: keys and the output of jobs lie there."""
+
+    local_directory: str = "${TMPDIR:-/tmp}"
+    """Directory on the node for Dask's own files; the shell there expands it."""
+
+    interface: str | None = None
+    """Network interface of nodes and coordinator, for example `ib0`; none for the default."""
+
+    host: str | None = None
+    """Address on which the coordinator listens; none for that of the interface."""
+
+    ports: tuple[int, int] = _ANY_PORT
+    """First and last port for the coordinator to listen on; zeros for any."""
+
+    tls: bool = True
+    """Whether only who has this transport's keys can speak to coordinator and workers."""
+
+    death_timeout_seconds: float = Field(default=60.0, gt=0)
+    """How long a job that starts looks for its coordinator."""
+
+    _pool: JobPool | None = PrivateAttr(default=None)
+    _keys: CommsKeys | None = PrivateAttr(default=None)
+
+    @field_validator("directives", "prologue")
+    @classmethod
+    def _are_lines(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        if any("\n" in line for line in lines):
+            raise ValueError("one line each, without line breaks")
+        return lines
+
+    @abstractmethod
+    def commands(self) -> BatchScheduler:
+        """Return the scheduler's commands."""
+
+    @abstractmethod
+    def sized(self, size: JobSize) -> dict[str, Any]:
+        """Return dask-jobqueue's arguments that make a job of this size."""
+
+    @property
+    def slots(self) -> int:
+        """Enough to keep all jobs busy, and as many to choose from."""
+        return 2 * self.rules.max_jobs * self.sizing.slots_per_job
+
+    def check(self, resources: ResourceHint) -> ResourceHint:
+        """Return the resources; raises `ResourcesRefusedError` if no queue of the site fits."""
+        self.sizing.size(resources)
+        return resources
+
+    def render(self, resources: ResourceHint) -> str:
+        """Return the job script for an execution, without submitting anything; raises as `check` does."""
+        size = self.sizing.size(resources)
+        return str(self._job("tls://COORDINATOR:PORT", f"{size.label}-1", size, None).job_script())
+
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        """Queue an execution for a job of its size."""
+        submission = Submission(transport=self.name, directory=directory.absolute())
+        self._open().submit(submission, self.sizing.size(resources), resources)
+        return submission
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        """Return what has ended, waiting up to `timeout_seconds` for the first."""
+        return self._open().wait(timeout_seconds)
+
+    def cancel(self, submission: Submission) -> None:
+        """Stop an execution, or keep it from starting; its job goes on to others."""
+        self._open().cancel(submission.directory)
+
+    def explain(self, submission: Submission) -> Death | None:
+        """Return the scheduler's words on the end of an execution's job."""
+        return self._open().explain(submission.directory)
+
+    def is_over(self, directory: Path) -> bool | None:
+        """Ask the scheduler about the job in which another coordinator's execution was begun."""
+        telemetry = ExecutionDirectory(directory).read_telemetry()
+        job_id = str(telemetry.transport_meta.get("job_id", "")) if telemetry else ""
+        return self.commands().look([job_id])[job_id].over if job_id else None
+
+    def close(self, timeout_seconds: float = 10.0) -> None:
+        """Cancel all jobs, wait for their end, and remove the keys."""
+        with _OPENING:
+            pool, self._pool = self._pool, None
+            keys, self._keys = self._keys, None
+        try:
+            if pool is not None:
+                pool.close(timeout_seconds)
+        finally:
+            if keys is not None:
+                keys.close()
+
+    @property
+    def _shared(self) -> Path:
+        return self.shared_directory.expanduser().absolute()
+
+    def _open(self) -> JobPool:
+        with _OPENING:
+            if self._pool is None:
+                keys = self._keys = CommsKeys(self._shared) if self.tls else None
+                self._pool = JobPool(
+                    self.rules,
+                    self.sizing.slots_per_job,
+                    self.commands(),
+                    lambda listener: self._listen(listener, keys),
+                    lambda pilots: lambda name, size: self._write_script(pilots.address, name, size, keys),
+                )
+            return self._pool
+
+    def _listen(self, listener: Listener, keys: CommsKeys | None) -> Pilots:
+        first, last = self.ports
+        options = {"host": self.host} if self.host else {"interface": self.interface}
+        arguments = {
+            "cores": 1,
+            "memory": "1GiB",
+            "processes": 1,
+            "name": self.name,
+            "scheduler_options": options,
+        }
+        return Pilots(self.cluster_class, arguments, range(first, last + 1), keys, listener)
+
+    def _write_script(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
+        script = self._job(address, name, size, keys).job_script()
+        with tempfile.NamedTemporaryFile("w", prefix=f"{self.job_name}-", suffix=".sh", delete=False) as file:
+            file.write(script)
+        return Path(file.name)
+
+    def _job(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
+        return self.job_class(
+            address,
+            name=name,
+            cores=self.sizing.slots_per_job,
+            memory=f"{size.memory_mb}MiB",
+            processes=1,
+            nanny=False,
+            protocol="tls://" if self.tls else "tcp://",
+            security=keys.security if keys else None,
+            interface=self.interface,
+            death_timeout=self.death_timeout_seconds,
+            local_directory=self.local_directory,
+            worker_command=_PILOT,
+            job_script_prologue=[f"export {STARTED}=$(date +%s)", *self.prologue],
+            log_directory=str(self._shared / "logs"),
+            python=self.python,
+            job_name=f"{self.job_name}-{size.label}",
+            **self.sized(size),
+        )
+
+
+def hours_minutes_seconds(seconds: int) -> str:
+    """Write a walltime as schedulers read it: `26:30:00`."""
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}"

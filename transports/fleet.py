@@ -1,0 +1,299 @@
+"""The jobs of a pool: submitted, welcomed, watched, sent away. Used by the pool's thread alone."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.errands import Errands
+from climate_ref_prefect.transports.jobs import Job, Stage, count_by_size
+from climate_ref_prefect.transports.pilots import Pilots
+from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.rules import PoolRules
+from climate_ref_prefect.transports.scheduler import (
+    JobRecord,
+    JobRefusedError,
+    JobState,
+    SubmissionLimitError,
+)
+from climate_ref_prefect.transports.sizing import JobSize
+
+logger = logging.getLogger(__name__)
+_SOON_SECONDS: Final = 0.5
+"""How often the scheduler is asked while the end of a job is waited for."""
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_STARTS_THAT_MAY_FAIL: Final = 3
+_TRIES_AT_A_LIMIT: Final = 6
+_UNKNOWN_IS_OVER: Final = 2
+"""A job of which nothing is known so many times in a row is over: a scheduler may be slow to show a new one."""
+WriteScript = Callable[[str, JobSize], Path]
+
+
+class Crew(Protocol):
+    """Who is told what comes of jobs."""
+
+    def bar(self, size: JobSize, death: Death) -> None:
+        """No job of this size can be had: whatever waits for one ends so."""
+        ...
+
+    def look_after(self, job: Job) -> None:
+        """See to what runs in a job that is lost or over; called again until it is over."""
+        ...
+
+
+class Fleet:
+    """
+    All jobs of one pool.
+
+    Parameters
+    ----------
+    rules
+        Limits.
+    name
+        Of the scheduler, for messages.
+    errands
+        Takes commands to it.
+    pilots
+        The workers in the jobs.
+    write_script
+        Makes the job script for a worker of this name and size.
+    crew
+        Told what comes of jobs.
+    """
+
+    def __init__(
+        self,
+        rules: PoolRules,
+        name: str,
+        errands: Errands,
+        pilots: Pilots,
+        *,
+        write_script: WriteScript,
+        crew: Crew,
+    ) -> None:
+        self._rules = rules
+        self._scheduler = name
+        self._errands = errands
+        self._write_script = write_script
+        self._crew = crew
+        self._pilots = pilots
+        self._jobs: dict[str, Job] = {}
+        self._numbers = 0
+        self._failed_starts: dict[JobSize, int] = {}
+        self._offers = 0
+        self._offered_since = 0.0
+        self._submit_from = 0.0
+        self._look_from = 0.0
+        self._looking = False
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs that are not over."""
+        return list(self._jobs.values())
+
+    def ready(self) -> list[Job]:
+        """Return the jobs whose worker is connected."""
+        return [job for job in self._jobs.values() if job.stage is Stage.READY and not job.cancelled]
+
+    def is_wanted_elsewhere(self, job: Job, share: Mapping[JobSize, int]) -> bool:
+        """Whether another size has less than its share while this one has more."""
+        if len(self._jobs) < self._rules.max_jobs:
+            return False
+        counts = self._counts()
+        hungry = any(counts.get(size, 0) < number for size, number in share.items())
+        return hungry and counts.get(job.size, 0) > share.get(job.size, 0)
+
+    def start_jobs(self, share: Mapping[JobSize, int]) -> None:
+        """Submit what is missing to each size's share."""
+        if time.monotonic() < self._submit_from:
+            return
+        counts = self._counts()
+        for size, number in share.items():
+            missing = min(number - counts.get(size, 0), self._rules.max_jobs - len(self._jobs))
+            for _ in range(missing):
+                self._submit(size)
+
+    def let_go(self, share: Mapping[JobSize, int]) -> None:
+        """Send away what nobody has needed for a while, or what takes the place of a size that has less."""
+        now = time.monotonic()
+        counts = self._counts()
+        for job in self.jobs:
+            if job.running or job.cancelled or job.stage in (Stage.LEAVING, Stage.LOST):
+                continue
+            if share.get(job.size, 0) >= counts[job.size]:
+                if job.stage is not Stage.READY:
+                    job.idle_since = now
+            elif now - job.idle_since >= self._rules.idle_seconds or self.is_wanted_elsewhere(job, share):
+                counts[job.size] -= 1
+                self.retire(job)
+
+    def retire(self, job: Job) -> None:
+        """End a job in which nothing runs."""
+        if job.stage is Stage.READY:
+            job.stage = Stage.LEAVING
+            self._pilots.retire(job.address)
+            self._look_soon()
+        else:
+            self.cancel([job])
+
+    def cancel(self, jobs: Iterable[Job]) -> None:
+        """Have the scheduler end jobs."""
+        chosen = [job for job in jobs if not job.cancelled]
+        for job in chosen:
+            job.cancelled = True
+            if job.stage is Stage.READY:
+                job.stage = Stage.LOST
+        job_ids = [job.job_id for job in chosen if job.job_id]
+        if job_ids:
+            self._errands.cancel(job_ids, lambda answer: self._hear_of_cancel(chosen, answer))
+        self._look_soon()
+
+    def welcome(self, name: str, address: str, age_seconds: float) -> None:
+        """Take note of a worker that has connected."""
+        job = self._jobs.get(name)
+        if job is None or job.cancelled:
+            self._pilots.retire(address)
+            return
+        now = time.monotonic()
+        job.address, job.stage = address, Stage.READY
+        job.ends_at = now - age_seconds + job.size.walltime_seconds
+        job.idle_since = now
+        self._failed_starts.pop(job.size, None)
+        self._look_soon()
+
+    def miss(self, name: str) -> None:
+        """Take note of a worker whose connection is gone: what it runs may go on."""
+        job = self._jobs.get(name)
+        if job is not None:
+            self.lose(job)
+
+    def lose(self, job: Job) -> None:
+        """Follow a job by its files and the scheduler's word alone from now on."""
+        if job.stage is not Stage.LEAVING:
+            job.stage = Stage.LOST
+        self._look_soon()
+
+    def look(self) -> None:
+        """Ask the scheduler about the jobs, if it is time to."""
+        now = time.monotonic()
+        known = [job.job_id for job in self._jobs.values() if job.job_id]
+        if not known or self._looking or now < self._look_from:
+            return
+        awaited = any(job.cancelled or job.stage in (Stage.LOST, Stage.LEAVING) for job in self._jobs.values())
+        self._look_from = now + (min(_SOON_SECONDS, self._rules.poll_seconds) if awaited else self._rules.poll_seconds)
+        self._looking = True
+        self._errands.look(known, self._hear_of_jobs)
+
+    def count_failed_start(self, job: Job, why: str) -> None:
+        """Take note of a job that was of no use; after some in a row none of its size is tried any more."""
+        failed = self._failed_starts[job.size] = self._failed_starts.get(job.size, 0) + 1
+        logger.warning("%s job %s was of no use: %s", self._scheduler, job.job_id, why)
+        if failed >= _STARTS_THAT_MAY_FAIL:
+            message = (
+                f"{failed} {self._scheduler} jobs of {job.size.label} in a row were of no use, "
+                f"the last, {job.job_id}: {why}"
+            )
+            self._crew.bar(job.size, Death(kind=FailureKind.WORKER_LOST, message=message))
+
+    def _counts(self) -> dict[JobSize, int]:
+        return count_by_size(job for job in self._jobs.values() if job.stage is not Stage.LEAVING and not job.cancelled)
+
+    def _look_soon(self) -> None:
+        self._look_from = 0.0
+
+    def _submit(self, size: JobSize) -> None:
+        self._numbers += 1
+        name = f"{size.label}-{self._numbers}"
+        job = self._jobs[name] = Job(name=name, size=size, idle_since=time.monotonic())
+        self._errands.submit(self._write_script(name, size), lambda answer: self._hear_of_submission(job, answer))
+
+    def _hear_of_submission(self, job: Job, answer: str | Exception) -> None:
+        if isinstance(answer, str):
+            job.job_id = answer
+            if job.stage is Stage.SUBMITTING:
+                job.stage = Stage.QUEUED
+            if job.cancelled:
+                job.cancelled = False
+                self.cancel([job])
+            self._offers, self._submit_from = 0, 0.0
+            return
+        del self._jobs[job.name]
+        if isinstance(answer, JobRefusedError):
+            message = f"{self._scheduler} refused a job of {job.size.label}: {answer}"
+            self._crew.bar(job.size, Death(kind=FailureKind.SUBMISSION_REFUSED, message=message))
+        else:
+            self._offer_later(job, answer)
+
+    def _offer_later(self, job: Job, error: Exception) -> None:
+        now = time.monotonic()
+        if not self._offers:
+            self._offered_since = now
+            logger.warning("%s takes no job now: %s It is tried again.", self._scheduler, error)
+        self._offers += 1
+        self._submit_from = now + min(_FIRST_PAUSE_SECONDS * 2**self._offers, _LONGEST_PAUSE_SECONDS)
+        at_limit = isinstance(error, SubmissionLimitError)
+        hopeless = at_limit and not self._jobs and self._offers >= _TRIES_AT_A_LIMIT
+        if hopeless or now - self._offered_since > self._rules.scheduler_patience.total_seconds():
+            kind = FailureKind.SUBMISSION_REFUSED if at_limit else FailureKind.WORKER_LOST
+            self._offers = 0
+            self._crew.bar(job.size, Death(kind=kind, message=f"{self._scheduler} takes no job: {error}"))
+
+    def _hear_of_cancel(self, jobs: list[Job], answer: object) -> None:
+        if isinstance(answer, Exception):
+            logger.warning("%s could not be told to end jobs, and will be told again: %s", self._scheduler, answer)
+            for job in jobs:
+                job.cancelled = False
+
+    def _hear_of_jobs(self, answer: dict[str, JobRecord] | Exception) -> None:
+        self._looking = False
+        if isinstance(answer, Exception):
+            logger.warning("%s does not tell about its jobs: %s It is asked again.", self._scheduler, answer)
+            self._look_from = time.monotonic() + self._rules.poll_seconds
+            return
+        for job in self.jobs:
+            if job.job_id in answer:
+                self._take_note(job, answer[job.job_id])
+
+    def _take_note(self, job: Job, record: JobRecord) -> None:
+        job.unknown = job.unknown + 1 if record.state is JobState.UNKNOWN else 0
+        if record.state is JobState.UNKNOWN and job.unknown < _UNKNOWN_IS_OVER:
+            self._look_soon()
+            return
+        if record.state is not JobState.UNKNOWN or job.record is None:
+            job.record = record
+        if record.over:
+            del self._jobs[job.name]
+            self._bury(job)
+        elif job.stage is Stage.LOST:
+            self._crew.look_after(job)
+            if not job.running or record.state is JobState.PENDING:  # a site may requeue what asked it not to
+                self.cancel([job])
+        elif record.state is JobState.PENDING:
+            self._consider_pending(job, record)
+
+    def _bury(self, job: Job) -> None:
+        never_came = job.stage in (Stage.SUBMITTING, Stage.QUEUED) and not job.cancelled
+        job.stage = Stage.OVER
+        self._crew.look_after(job)
+        if never_came:
+            words = job.record.words if job.record else ""
+            self.count_failed_start(job, f"it ended before its worker had connected: {words}. {self._log_hint(job)}")
+
+    def _log_hint(self, job: Job) -> str:
+        return f"Its output is in the log directory of the transport, in a file that ends on {job.job_id}."
+
+    def _consider_pending(self, job: Job, record: JobRecord) -> None:
+        if record.never:
+            self.cancel([job])
+            message = f"{self._scheduler} will never start job {job.job_id} of {job.size.label}: {record.words}"
+            self._crew.bar(job.size, Death(kind=FailureKind.SUBMISSION_REFUSED, message=message))
+        waited = time.monotonic() - job.submitted
+        if waited > self._rules.pending_report.total_seconds() and not job.reported:
+            job.reported = True
+            logger.warning(
+                "%s job %s (%s) has waited for %.0f min: %s",
+                *(self._scheduler, job.job_id, job.size.label, waited / 60, record.words),
+            )

@@ -1,0 +1,62 @@
+"""What is said of an execution whose job has ended under it."""
+
+from pydantic import JsonValue
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.transports.jobs import Execution, Job
+from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+
+
+def kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
+    """Return why an execution failed; none if it succeeded."""
+    return outcome.failure.kind if outcome.failure else None
+
+
+def ended_with_its_job(outcome: ExecutionOutcome) -> bool:
+    """Whether the outcome only says that the job went: the scheduler knows why."""
+    return kind_of(outcome) is FailureKind.WORKER_LOST
+
+
+def outcome_left(execution: Execution) -> ExecutionOutcome | None:
+    """Return the outcome that an execution has left in its directory, unless the scheduler knows better."""
+    try:
+        outcome = ExecutionDirectory(execution.directory).read_outcome()
+    except (OSError, ValueError, ClimateRefPrefectError):
+        return None  # who settles it reads it again, and tells what is wrong
+    return None if outcome is None or ended_with_its_job(outcome) else outcome
+
+
+def death_of(job: Job, scheduler: str) -> Death:
+    """Return why a job that is over has ended, in the scheduler's words."""
+    record = job.record
+    if record is None:
+        return Death(kind=FailureKind.WORKER_LOST, message=f"{scheduler} job {job.job_id} is gone.")
+    where = f" on {record.node}" if record.node else ""
+    words = record.words or "nothing is known of its end"
+    return Death(
+        kind=record.kind or FailureKind.WORKER_LOST,
+        message=f"{scheduler} job {job.job_id} ended{where} before the execution did: {words}.",
+        meta=meta_of(job),
+    )
+
+
+def meta_of(job: Job) -> dict[str, JsonValue]:
+    """Return what the telemetry tells of a job: what it is, what it asked for, what the scheduler measured."""
+    meta: dict[str, JsonValue] = {
+        "job_id": job.job_id,
+        "job_cpu": job.size.cpu,
+        "job_memory_mb": job.size.memory_mb,
+        "job_walltime_seconds": job.size.walltime_seconds,
+    }
+    if job.size.queue:
+        meta["queue"] = job.size.queue
+    record = job.record
+    if record is not None:
+        if record.node:
+            meta["node"] = record.node
+        if record.queue_wait_seconds is not None:
+            meta["queue_wait_seconds"] = record.queue_wait_seconds
+        meta |= record.meta
+    return meta

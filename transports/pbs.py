@@ -1,0 +1,66 @@
+"""`pbs`: executions in jobs of OpenPBS, PBS Pro, or the dialect of NCI's Gadi."""
+
+from typing import Any, ClassVar, Literal
+
+from dask_jobqueue.core import Job, JobQueueCluster
+from dask_jobqueue.pbs import PBSCluster, PBSJob
+from pydantic import Field
+
+from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
+from climate_ref_prefect.transports.pbs_commands import PbsCommands
+from climate_ref_prefect.transports.scheduler import BatchScheduler
+from climate_ref_prefect.transports.sizing import JobSize
+
+
+class PbsTransport(BatchTransport):
+    """
+    Jobs of PBS, started by `qsub` on this machine.
+
+    A hint becomes `-l select=1:ncpus=..:mem=..`, `-l walltime=` and `-q`; in the dialect `gadi`, which forbids
+    `select`, `-l ncpus=..,mem=..,jobfs=..`.
+    """
+
+    kind: Literal["pbs"] = "pbs"
+
+    cluster_class: ClassVar[type[JobQueueCluster]] = PBSCluster
+    job_class: ClassVar[type[Job]] = PBSJob
+
+    dialect: Literal["select", "gadi"] = "select"
+    """How the site wants resources to be asked for."""
+
+    project: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    """Project of the jobs: `-P`."""
+
+    jobfs_mb: int = Field(default=1024, gt=0)
+    """Disk on the node, in MiB, in the dialect `gadi`."""
+
+    storage: tuple[str, ...] = ()
+    """File systems that jobs use, in the dialect `gadi`: `gdata/ab12`, `scratch/ab12`."""
+
+    def commands(self) -> BatchScheduler:
+        """Return the commands of PBS."""
+        return PbsCommands()
+
+    def sized(self, size: JobSize) -> dict[str, Any]:
+        """Return what dask-jobqueue makes directives of."""
+        return {
+            "queue": size.queue,
+            "account": self.account,
+            "resource_spec": self._resources(size),
+            "walltime": hours_minutes_seconds(size.walltime_seconds),
+            "job_extra_directives": self._directives(),
+        }
+
+    def _resources(self, size: JobSize) -> str:
+        if self.dialect == "gadi":
+            return f"ncpus={size.cpu},mem={size.memory_mb}mb,jobfs={self.jobfs_mb}mb"
+        return f"select=1:ncpus={size.cpu}:mem={size.memory_mb}mb"
+
+    def _directives(self) -> list[str]:
+        # A job that PBS runs again would run what it has claimed: it finds its own claims there.
+        options = ["-r n"]
+        if self.project:
+            options.append(f"-P {self.project}")
+        if self.storage:
+            options.append(f"-l storage={'+'.join(self.storage)}")
+        return [*options, *self.directives]

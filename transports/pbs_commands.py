@@ -1,0 +1,120 @@
+"""OpenPBS and PBS Professional, through `qsub`, `qstat` and `qdel`."""
+
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from climate_ref_prefect.transports.pbs_records import read_json, read_record
+from climate_ref_prefect.transports.scheduler import (
+    JobRecord,
+    JobRefusedError,
+    JobState,
+    SchedulerSilentError,
+    SubmissionLimitError,
+    run_command,
+)
+
+_PASSING: Final = frozenset(
+    {
+        255,  # no connection
+        *(110, 111, 113),  # the same in versions that exit with the system's number: timed out, refused, no route
+        *(158, 162, 163, 171, 183, 185),  # the server's own trouble, credentials, protocol, too many connections
+        *(13, 56, 57, 104, 196, 212, 251),  # connections full, not saved, try again, shutting down
+    }
+)
+"""Exit codes of `qsub` (PBS's error number in eight bits) after which the same job may be taken later."""
+_AT_LIMIT: Final = frozenset({38, 39, 198})
+"""The same, where a user's jobs are too many, or ask for too much together."""
+_NO_CONNECTION: Final = re.compile(r"(cannot|couldn't) connect", re.IGNORECASE)
+_NO_HISTORY: Final = "not configured to maintain job history"
+_NEEDS_HISTORY: Final = "Job has finished"
+_UNKNOWN: Final = re.compile(r"Unknown Job Id\s+(\d+)")
+_OVER: Final = re.compile(r"Unknown Job Id|Job has finished|Request invalid for state of job")
+_JOB_ID: Final = re.compile(r"^\d+(?:\.\S+)?$", re.MULTILINE)
+
+
+class PbsCommands:
+    """A `BatchScheduler` for PBS; learns from the first answer whether the site keeps a history of its jobs."""
+
+    name = "PBS"
+
+    def __init__(self) -> None:
+        self._history = True
+
+    def submit(self, script: Path) -> str:
+        """Submit a job script with `qsub` and return the id of the job, for example `27.host`."""
+        ended = run_command("qsub", str(script))
+        if ended.returncode:
+            raise _refusal(ended)
+        job_ids: list[str] = _JOB_ID.findall(ended.stdout)
+        if not job_ids:
+            raise JobRefusedError(
+                f"qsub has printed no job id but {ended.stdout!r}; `qstat` tells whether there is a job."
+            )
+        return job_ids[-1]
+
+    def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """Ask `qstat`; what is over is unknown where no history is kept, and what it is silent on is left out."""
+        if not job_ids:
+            return {}
+        ended, jobs = self._ask(job_ids)
+        known = {_number(job_id): job for job_id, job in jobs.items()}
+        unknown = set(_UNKNOWN.findall(ended.stderr))
+        records = {
+            job_id: read_record(job_id, known[_number(job_id)]) for job_id in job_ids if _number(job_id) in known
+        }
+        for job_id in job_ids:
+            if _number(job_id) in unknown and job_id not in records:
+                words = f"Unknown Job Id {job_id}"
+                records[job_id] = JobRecord(job_id=job_id, state=JobState.UNKNOWN, words=words)
+        if not records:
+            raise SchedulerSilentError(_words(ended))
+        return records
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Have jobs ended: SIGTERM, and SIGKILL some seconds later."""
+        if not job_ids:
+            return
+        ended = run_command("qdel", *job_ids)
+        complaints = [line for line in ended.stderr.splitlines() if line.strip() and not _OVER.search(line)]
+        if ended.returncode and (complaints or not _OVER.search(ended.stderr)):
+            raise SchedulerSilentError(_words(ended))
+
+    def ping(self) -> str:
+        """Return the version of the server."""
+        ended = run_command("qstat", "-B", "-f", "-F", "json")
+        servers = read_json(ended.stdout).get("Server")
+        if ended.returncode or not servers:
+            raise SchedulerSilentError(_words(ended))
+        return str(next(iter(servers.values())).get("pbs_version", "unknown"))
+
+    def _ask(self, job_ids: Iterable[str]) -> tuple[subprocess.CompletedProcess[str], Mapping[str, Any]]:
+        ended, jobs = self._qstat(job_ids)
+        without_history = _NO_HISTORY in ended.stderr or not (jobs or ended.returncode)
+        if without_history if self._history else _NEEDS_HISTORY in ended.stderr:
+            self._history = not self._history
+            ended, jobs = self._qstat(job_ids)
+        return ended, jobs
+
+    def _qstat(self, job_ids: Iterable[str]) -> tuple[subprocess.CompletedProcess[str], Mapping[str, Any]]:
+        ended = run_command("qstat", *(["-x"] if self._history else []), "-f", "-F", "json", *job_ids)
+        return ended, read_json(ended.stdout).get("Jobs", {})
+
+
+def _refusal(ended: subprocess.CompletedProcess[str]) -> Exception:
+    words = _words(ended)
+    if ended.returncode in _AT_LIMIT:
+        return SubmissionLimitError(words)
+    passing = ended.returncode in _PASSING or _NO_CONNECTION.search(words)
+    return SchedulerSilentError(words) if passing else JobRefusedError(words)
+
+
+def _number(job_id: str) -> str:
+    return job_id.partition(".")[0]
+
+
+def _words(ended: subprocess.CompletedProcess[str]) -> str:
+    words = " ".join(ended.stderr.split()) or " ".join(ended.stdout.split())
+    return words or f"{ended.args[0]} has ended with code {ended.returncode} and not a word."

@@ -1,0 +1,146 @@
+"""The Dask side of a pool: workers in batch jobs that say when they come and go, and run what they are given."""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import dask
+from dask_jobqueue.core import JobQueueCluster
+from distributed import Client, Future, Scheduler
+from distributed.diagnostics.plugin import SchedulerPlugin
+
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.transports.keys import CommsKeys
+from climate_ref_prefect.transports.worker.underway import cancel_underway, execute_underway
+
+AGE: Final = "job_age_seconds"
+"""What a pilot tells of its job when it comes."""
+_CONFIGURATION: Final = {
+    "distributed.scheduler.allowed-failures": 0,  # else a killed worker's task is silently run again
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.admin.log-format": "%(message)s",
+}
+_CALLS_AT_ONCE: Final = 4
+_keys: Final = itertools.count()
+
+
+class Listener(Protocol):
+    """Who is told that workers come and go; called in Dask's thread, so it must not wait."""
+
+    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
+        """Hear that the pilot of a job has connected, so long after the job's start."""
+        ...
+
+    def worker_went(self, name: str) -> None:
+        """Hear that the connection to a pilot is gone."""
+        ...
+
+
+class _Watch(SchedulerPlugin):
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._names: dict[str, str] = {}
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        state = scheduler.workers[worker]
+        self._names[worker] = str(state.name)
+        self._listener.worker_came(str(state.name), worker, float(state.extra.get(AGE, 0.0)))
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+        self._listener.worker_went(self._names.pop(worker, ""))
+
+
+class Pilots:
+    """
+    A Dask scheduler in this process, for the workers of one pool.
+
+    Parameters
+    ----------
+    cluster_class
+        dask-jobqueue's, for the scheduler of this site.
+    arguments
+        Its arguments; `scheduler_options` without the port.
+    ports
+        Ports to listen on: the first that is free.
+    keys
+        For TLS; none for comms that are open to everyone on the network.
+    listener
+        Told of workers.
+    """
+
+    def __init__(
+        self,
+        cluster_class: type[JobQueueCluster],
+        arguments: dict[str, Any],
+        ports: range,
+        keys: CommsKeys | None,
+        listener: Listener,
+    ) -> None:
+        self._security = keys.security if keys else None
+        with dask.config.set(_CONFIGURATION):
+            self._cluster = self._listen(cluster_class, arguments, ports)
+            self._scheduler = cast("Scheduler", self._cluster.scheduler)
+            self._scheduler.add_plugin(_Watch(listener))
+            self._client = Client(self._cluster, set_as_default=False)
+        self._calls = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="call-pilot")
+
+    @property
+    def address(self) -> str:
+        """Where pilots find the coordinator."""
+        return str(self._scheduler.contact_address or self._scheduler.address)
+
+    def run(self, address: str, directory: Path) -> "Future[str]":
+        """Have a pilot run an execution; the future's result is its outcome, as JSON."""
+        return self._client.submit(
+            execute_underway,
+            str(directory),
+            key=f"execution-{next(_keys)}",
+            workers=[address],
+            allow_other_workers=False,
+            retries=0,
+            pure=False,
+        )
+
+    def cancel(self, address: str, directory: Path) -> None:
+        """Have a pilot stop an execution; returns at once."""
+        self._call(lambda: self._client.run(cancel_underway, str(directory), workers=[address], on_error="ignore"))
+
+    def retire(self, address: str) -> None:
+        """Have a pilot end in which nothing runs; returns at once."""
+        self._call(lambda: self._client.retire_workers(workers=[address], close_workers=True))
+
+    def close(self) -> None:
+        """Stop listening; pilots that are still there end by themselves."""
+        self._calls.shutdown(wait=False, cancel_futures=True)
+        self._client.close(timeout=2)
+        self._cluster.close(timeout=5)
+
+    def _call(self, call: Callable[[], object]) -> None:
+        def guarded() -> None:
+            with suppress(Exception):  # the worker went meanwhile: its end is told on another way
+                call()
+
+        self._calls.submit(guarded)
+
+    def _listen(self, cluster_class: type[JobQueueCluster], arguments: dict[str, Any], ports: range) -> JobQueueCluster:
+        # Dask's pages about itself are not behind TLS.
+        options = {**arguments["scheduler_options"], "dashboard": False, "dashboard_address": "127.0.0.1:0"}
+        refused: Exception | None = None
+        for port in ports:
+            try:
+                return cluster_class(
+                    **{**arguments, "scheduler_options": {**options, "port": port}},
+                    security=self._security,
+                    protocol="tls://" if self._security else "tcp://",
+                )
+            except (OSError, RuntimeError) as error:
+                refused = error
+        raise BadInputError(
+            f"The coordinator cannot listen on {options.get('host') or options.get('interface') or 'this host'}, "
+            f"ports {ports.start} to {ports.stop - 1}: {refused}. "
+            "Choose other `ports`, or another `host` or `interface`."
+        ) from refused

@@ -1,0 +1,290 @@
+"""Pools of batch jobs: executions wait by size, are given to jobs with time enough, and end once."""
+
+import logging
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from distributed import Future
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.base import cancelled_early
+from climate_ref_prefect.transports.errands import Errands
+from climate_ref_prefect.transports.fleet import Fleet, WriteScript
+from climate_ref_prefect.transports.jobs import Execution, Job, Stage, shares
+from climate_ref_prefect.transports.obituary import death_of, ended_with_its_job, kind_of, meta_of, outcome_left
+from climate_ref_prefect.transports.pilots import Listener, Pilots
+from climate_ref_prefect.transports.port import Death, Ended, Submission
+from climate_ref_prefect.transports.rules import PoolRules
+from climate_ref_prefect.transports.scheduler import BatchScheduler
+from climate_ref_prefect.transports.sizing import JobSize
+
+logger = logging.getLogger(__name__)
+_TICK_SECONDS: Final = 0.25
+_CANCEL_SECONDS: Final = 15.0
+"""How long an execution may take to end that was cancelled, before its job is."""
+_RESULT_SECONDS: Final = 60.0
+
+
+class JobPool:
+    """
+    The executions of one open transport, and the jobs that run them.
+
+    One thread owns all of it and hears of everything through one queue; Dask's thread and that of the
+    scheduler's commands only put news there.
+
+    Parameters
+    ----------
+    rules
+        Limits.
+    slots_per_job
+        Executions at a time in one job.
+    scheduler
+        The site's commands.
+    open_pilots
+        Starts to listen for workers, on behalf of the listener that it is given.
+    write_script
+        Makes the job script for a worker of this name and size.
+    """
+
+    def __init__(
+        self,
+        rules: PoolRules,
+        slots_per_job: int,
+        scheduler: BatchScheduler,
+        open_pilots: Callable[[Listener], Pilots],
+        write_script: Callable[[Pilots], WriteScript],
+    ) -> None:
+        self._rules = rules
+        self._slots_per_job = slots_per_job
+        self._scheduler = scheduler
+        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self._deaths: dict[Path, Death] = {}
+        self._executions: dict[Path, Execution] = {}
+        self._waiting: dict[JobSize, deque[Execution]] = {}
+        self._barred: dict[JobSize, Death] = {}
+        self._broken: Exception | None = None
+        self._closing = False
+        self._pilots = open_pilots(self)
+        self._errands = Errands(scheduler, self._news.put)
+        self._fleet = Fleet(
+            rules, scheduler.name, self._errands, self._pilots, write_script=write_script(self._pilots), crew=self
+        )
+        self._thread = threading.Thread(target=self._work, name="job-pool", daemon=True)
+        self._thread.start()
+
+    def submit(self, submission: Submission, size: JobSize, resources: ResourceHint) -> None:
+        """Take an execution."""
+        execution = Execution(submission, size, resources.wall_clock_seconds, time.monotonic())
+        self._news.put(lambda: self._take(execution))
+
+    def cancel(self, directory: Path) -> None:
+        """Have an execution stopped, or keep it from starting."""
+        self._news.put(lambda: self._cancel(directory))
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        """Return what has ended, waiting up to `timeout_seconds` for the first."""
+        ended: list[Ended] = []
+        try:
+            ended.append(self._ended.get(timeout=timeout_seconds))
+            while True:
+                ended.append(self._ended.get_nowait())
+        except queue.Empty:
+            if self._broken and not ended:
+                raise self._broken from None
+            return ended
+
+    def explain(self, directory: Path) -> Death | None:
+        """Return why the backend ended an execution, once."""
+        return self._deaths.pop(directory, None)
+
+    def close(self, timeout_seconds: float) -> None:
+        """End all jobs and wait for their end; those that the scheduler still has then are named in the log."""
+        give_up_at = time.monotonic() + timeout_seconds
+        self._closing = True
+        self._news.put(_nothing)
+        self._thread.join()
+        self._errands.finish(give_up_at)
+        while not self._news.empty():  # a job may just have been submitted
+            self._news.get()()
+        left = self._errands.end_jobs([job.job_id for job in self._fleet.jobs if job.job_id], give_up_at)
+        if left:
+            logger.warning(
+                "%s has not confirmed the end of job %s; see whether it is still there.",
+                *(self._scheduler.name, ", ".join(left)),
+            )
+        self._pilots.close()
+
+    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
+        """Hear from Dask that a job's pilot has connected, so long after the start of the job."""
+        self._news.put(lambda: self._fleet.welcome(name, address, age_seconds))
+
+    def worker_went(self, name: str) -> None:
+        """Hear from Dask that the connection to a pilot is gone."""
+        self._news.put(lambda: self._fleet.miss(name))
+
+    def bar(self, size: JobSize, death: Death) -> None:
+        """End what waits for jobs of a size that cannot be had, now and later."""
+        self._barred[size] = death
+        for execution in self._waiting.pop(size, ()):
+            self._end(execution, death=death)
+
+    def look_after(self, job: Job) -> None:
+        """End what has left an outcome in a job that is lost, and all of one that is over."""
+        for execution in list(job.running.values()):
+            outcome = outcome_left(execution)
+            if outcome is not None:
+                self._end(execution, outcome)
+            elif job.stage is Stage.OVER:
+                self._end(execution, death=death_of(job, self._scheduler.name))
+
+    def _work(self) -> None:
+        try:
+            while not self._closing:
+                self._hear_news()
+                self._arrange()
+        except Exception as error:  # noqa: BLE001 - it is handed on to whoever waits
+            self._broken = error
+
+    def _hear_news(self) -> None:
+        try:
+            self._news.get(timeout=_TICK_SECONDS)()
+            while not self._closing:
+                self._news.get_nowait()()
+        except queue.Empty:
+            return
+
+    def _arrange(self) -> None:
+        self._give_up()
+        share = shares(self._demand(), self._rules.max_jobs)
+        self._assign(share)
+        self._fleet.let_go(share)
+        self._fleet.start_jobs(share)
+        self._fleet.look()
+
+    def _take(self, execution: Execution) -> None:
+        if execution.directory in self._executions:
+            return
+        self._executions[execution.directory] = execution
+        if execution.size in self._barred:
+            self._end(execution, death=self._barred[execution.size])
+        else:
+            self._waiting.setdefault(execution.size, deque()).append(execution)
+
+    def _cancel(self, directory: Path) -> None:
+        execution = self._executions.get(directory)
+        if execution is None or execution.cancelled_at is not None:
+            return
+        execution.cancelled_at = time.monotonic()
+        if execution.job is None:
+            self._waiting[execution.size].remove(execution)
+            self._end(execution, cancelled_early(directory))
+        elif execution.job.stage is Stage.READY:
+            self._pilots.cancel(execution.job.address, directory)
+        else:
+            self._fleet.cancel([execution.job])
+
+    def _give_up(self) -> None:
+        """End the jobs of executions that do not heed their cancelling, and executions that wait for too long."""
+        now = time.monotonic()
+        for execution in self._executions.values():
+            if execution.job and execution.cancelled_at and now - execution.cancelled_at > _CANCEL_SECONDS:
+                self._fleet.cancel([execution.job])
+        limit = self._rules.pending_limit
+        for waiting in self._waiting.values() if limit else ():
+            while waiting and now - waiting[0].since > limit.total_seconds():  # type: ignore[union-attr]
+                self._end(waiting.popleft(), death=self._pending_death(waiting))
+
+    def _pending_death(self, waiting: object) -> Death:
+        words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in self._fleet.jobs if job.record)
+        return Death(
+            kind=FailureKind.SUBMISSION_REFUSED,
+            message=f"{self._scheduler.name} had no job for it within {self._rules.pending_limit}. {words}".rstrip(),
+        )
+
+    def _end(self, execution: Execution, outcome: ExecutionOutcome | None = None, death: Death | None = None) -> None:
+        del self._executions[execution.directory]
+        job = execution.job
+        if job is not None:
+            del job.running[execution.directory]
+            job.idle_since = time.monotonic()
+            # The scheduler counts what ran out of memory for the whole job: what comes after would be blamed for it.
+            job.spent = job.spent or (outcome is not None and kind_of(outcome) is FailureKind.OUT_OF_MEMORY)
+        if death is not None:
+            if execution.cancelled_at is not None:
+                death = death.model_copy(update={"kind": FailureKind.CANCELLED})
+            self._deaths[execution.directory] = death
+        self._ended.put(Ended(submission=execution.submission, outcome=outcome, meta=meta_of(job) if job else {}))
+
+    def _demand(self) -> dict[JobSize, int]:
+        """Return how many jobs of each size would be of use; those that have waited longest come first."""
+        hungry = [waiting for waiting in self._waiting.values() if waiting]
+        wanted = {waiting[0].size: len(waiting) for waiting in sorted(hungry, key=lambda waiting: waiting[0].since)}
+        for job in self._fleet.jobs:
+            if job.running:
+                wanted[job.size] = wanted.get(job.size, 0) + len(job.running)
+        return {size: -(-number // self._slots_per_job) for size, number in wanted.items()}
+
+    def _assign(self, share: Mapping[JobSize, int]) -> None:
+        """Give executions to jobs that are there; send away those that can take none of what waits."""
+        now = time.monotonic()
+        for job in self._fleet.ready():
+            if not job.running and self._fleet.is_wanted_elsewhere(job, share):
+                self._fleet.retire(job)
+                continue
+            while self._has_room(job) and (execution := self._next_for(job, now)):
+                self._start(execution, job)
+            if not job.running and (job.spent or self._waiting.get(job.size)):
+                self._fleet.retire(job)
+                if not job.executions:
+                    self._fleet.count_failed_start(job, "it took longer to start than `walltime_margin` allows.")
+
+    def _has_room(self, job: Job) -> bool:
+        limit = self._rules.executions_per_job
+        return not job.spent and len(job.running) < self._slots_per_job and (limit is None or job.executions < limit)
+
+    def _next_for(self, job: Job, now: float) -> Execution | None:
+        waiting = self._waiting.get(job.size, deque())
+        for execution in waiting:
+            if execution.wall_clock_seconds <= job.ends_at - now:
+                waiting.remove(execution)
+                return execution
+        return None
+
+    def _start(self, execution: Execution, job: Job) -> None:
+        execution.job = job
+        job.running[execution.directory] = execution
+        job.executions += 1
+        self._pilots.run(job.address, execution.directory).add_done_callback(
+            lambda future: self._report(execution, future)
+        )
+
+    def _report(self, execution: Execution, future: "Future[str]") -> None:
+        """Take in a result, in a thread of Dask's."""
+        try:
+            outcome = ExecutionOutcome.from_json(future.result(timeout=_RESULT_SECONDS))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job's end and the files tell more
+            logger.info("The worker of %s is gone: %s", execution.directory, error)
+            self._news.put(lambda: self._follow(execution))
+        else:
+            self._news.put(lambda: self._finish(execution, outcome))
+
+    def _finish(self, execution: Execution, outcome: ExecutionOutcome) -> None:
+        if ended_with_its_job(outcome):
+            self._follow(execution)
+        elif self._executions.get(execution.directory) is execution:
+            self._end(execution, outcome)
+
+    def _follow(self, execution: Execution) -> None:
+        if execution.job is not None and self._executions.get(execution.directory) is execution:
+            self._fleet.lose(execution.job)
+
+
+def _nothing() -> None:
+    """Wake who waits for news."""

@@ -1,0 +1,133 @@
+"""What batch schedulers have in common: jobs that are submitted, looked at and cancelled by commands."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+from pydantic import Field, JsonValue
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+
+COMMAND_SECONDS: Final = 60.0
+"""A command of the scheduler that takes longer is taken for a scheduler that does not answer."""
+
+
+class SchedulerSilentError(ClimateRefPrefectError):
+    """The scheduler does not answer now; asked later, it may."""
+
+
+class SubmissionLimitError(SchedulerSilentError):
+    """The scheduler takes no more jobs of this user for now, in its own words; it will when some have ended."""
+
+
+class JobRefusedError(ClimateRefPrefectError):
+    """The scheduler will not take this job, now or later; the message has its own words."""
+
+
+class JobState(StrEnum):
+    """Where a job is in its life."""
+
+    PENDING = "pending"
+    """Waits in the queue, for whatever reason."""
+    RUNNING = "running"
+    """Has started and is not over: also suspended, or ending."""
+    ENDED = "ended"
+    """Over: no process of it is left."""
+    UNKNOWN = "unknown"
+    """The scheduler knows no such job (any more): it is over, nobody can say how."""
+
+
+class JobRecord(FrozenModel):
+    """What the scheduler says of one job."""
+
+    job_id: str
+    state: JobState
+    kind: FailureKind | None = None
+    """Why it ended, where that is a cause of its own; none while it lives, or where it ended by itself."""
+
+    words: str = ""
+    """The scheduler's own words: state and reason while it waits, state, reason and exit code at the end."""
+
+    never: bool = False
+    """Whether it waits for what cannot come."""
+
+    node: str = ""
+    """Where it runs or ran."""
+
+    queue_wait_seconds: float | None = Field(default=None, ge=0)
+    """Time from its submission to its start."""
+
+    meta: Mapping[str, JsonValue] = Field(default_factory=dict)
+    """What the scheduler has measured, for the telemetry: `job_peak_rss_mb`, `job_cpu_seconds`, `job_wall_seconds`."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no process of the job can be left."""
+        return self.state in (JobState.ENDED, JobState.UNKNOWN)
+
+
+class BatchScheduler(Protocol):
+    """The commands of one kind of scheduler. All of them raise `SchedulerSilentError` where it does not answer."""
+
+    @property
+    def name(self) -> str:
+        """Name for people: `SLURM`, `PBS`."""
+        ...
+
+    def submit(self, script: Path) -> str:
+        """
+        Submit a job script and return the id of the job.
+
+        Raises
+        ------
+        JobRefusedError
+            If the scheduler will never take it: unknown queue or account, too large, not allowed.
+        SubmissionLimitError
+            If the user has as many jobs as are allowed.
+        SchedulerSilentError
+            If it does not answer, or is not able to take any job now.
+        """
+        ...
+
+    def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """Return what the scheduler says of each of these jobs, in one question where it can be."""
+        ...
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Have jobs ended, whether they wait or run; those that are over already are no error."""
+        ...
+
+    def ping(self) -> str:
+        """Return the scheduler's version, as it says it; for `doctor`."""
+        ...
+
+
+def run_command(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """
+    Run a command of the scheduler, in English, and return how it ended, whatever its exit code.
+
+    Raises
+    ------
+    SchedulerSilentError
+        If it does not end within `COMMAND_SECONDS`, or is not there.
+    """
+    try:
+        return subprocess.run(  # noqa: S603 - the scheduler's commands, with ids that it gave
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=COMMAND_SECONDS,
+            check=False,
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SchedulerSilentError(f"`{command[0]}` has not answered for {COMMAND_SECONDS:g} s.") from error
+    except OSError as error:
+        raise SchedulerSilentError(f"`{command[0]}` could not be started: {error}.") from error

@@ -1,0 +1,151 @@
+"""From a resource hint to the size of a job: rounded up to buckets, within what the site's queues allow."""
+
+import math
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Final
+
+from pydantic import Field, model_validator
+
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.port import ResourcesRefusedError
+
+_STEPS_PER_DOUBLING: Final = 4
+_SECONDS_PER_MINUTE: Final = 60
+
+
+class Queue(FrozenModel):
+    """A queue (partition) of the site, and what fits it; a limit left out is none."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$")
+    tags: frozenset[str] = frozenset()
+    """Values of `ResourceHint.queue` that mean this queue."""
+
+    only_tagged: bool = False
+    """Whether it takes only what asks for one of its tags."""
+
+    memory_mb: int | None = Field(default=None, gt=0)
+    """Largest memory of a job, in MiB."""
+    cpu: int | None = Field(default=None, gt=0)
+    """Most processors of a job."""
+    wall_clock: timedelta | None = None
+    """Longest walltime of a job."""
+
+
+class JobSize(FrozenModel):
+    """What a job asks the scheduler for; executions whose jobs are of one size share a pool."""
+
+    cpu: int
+    memory_mb: int
+    walltime_seconds: int
+    queue: str | None
+    """None for the scheduler's default."""
+
+    @property
+    def label(self) -> str:
+        """Name for people: `4c-16G-2h`, and the queue."""
+        size = f"{self.cpu}c-{_short(self.memory_mb / 1024, 'G')}-{_short(self.walltime_seconds / 3600, 'h')}"
+        return f"{size}-{self.queue}" if self.queue else size
+
+
+class Sizing(FrozenModel):
+    """How hints become jobs; every site has its own."""
+
+    queues: tuple[Queue, ...] = ()
+    """In order of preference; none for the scheduler's default queue, without limits."""
+
+    headroom_mb: int = Field(default=256, ge=0)
+    """Memory for the pilot and the provider's server, in MiB, on top of what the executions ask for."""
+
+    walltime_margin: timedelta = timedelta(minutes=5)
+    """Time on top of `wall_clock`: to start, to import the provider, to leave an outcome."""
+
+    least_walltime: timedelta = timedelta(0)
+    """Jobs ask for at least this, so that short executions can share one; 0 for no more than one execution needs."""
+
+    slots_per_job: int = Field(default=1, gt=0)
+    """Executions at a time in one job, for sites that give whole nodes."""
+
+    @model_validator(mode="after")
+    def _has_times(self) -> "Sizing":
+        if min(self.walltime_margin, self.least_walltime) < timedelta(0):
+            raise ValueError("walltime_margin and least_walltime cannot be negative")
+        return self
+
+    def size(self, resources: ResourceHint) -> JobSize:
+        """
+        Return the job for an execution.
+
+        Raises
+        ------
+        ResourcesRefusedError
+            If the site has no queue of that tag, or none that is large enough.
+        """
+        asked = JobSize(
+            cpu=resources.cpu * self.slots_per_job,
+            memory_mb=resources.memory_mb * self.slots_per_job + self.headroom_mb,
+            walltime_seconds=math.ceil((resources.wall_clock + self.walltime_margin).total_seconds()),
+            queue=None,
+        )
+        if not self.queues and resources.queue is None:
+            return self._rounded(asked, None)
+        candidates = self._candidates(resources.queue)
+        for queue in candidates:
+            if not _excess(asked, queue):
+                return self._rounded(asked, queue)
+        told = "; ".join(f"{queue.name} allows {_excess(asked, queue)}" for queue in candidates)
+        raise ResourcesRefusedError(
+            f"No queue fits a job of {asked.cpu} CPU, {asked.memory_mb} MiB and {_minutes(asked.walltime_seconds)} "
+            f"({resources.memory_mb} MiB for the execution, {self.headroom_mb} MiB for its worker): {told}."
+        )
+
+    def _candidates(self, tag: str | None) -> list[Queue]:
+        if tag is None:
+            found = [queue for queue in self.queues if not queue.only_tagged]
+        else:
+            found = [queue for queue in self.queues if tag in queue.tags]
+        if found:
+            return found
+        known = ", ".join(sorted(set().union(*(queue.tags for queue in self.queues)))) or "none"
+        asks = f"for queue {tag!r}" if tag else "for no special queue"
+        raise ResourcesRefusedError(f"An execution asks {asks}; this site's profile maps these tags: {known}.")
+
+    def _rounded(self, asked: JobSize, queue: Queue | None) -> JobSize:
+        walltime = max(asked.walltime_seconds, self.least_walltime.total_seconds())
+        minutes = _bucket(math.ceil(walltime / _SECONDS_PER_MINUTE))
+        longest = queue.wall_clock.total_seconds() if queue and queue.wall_clock else math.inf
+        largest = queue.memory_mb if queue and queue.memory_mb else math.inf
+        return JobSize(
+            cpu=asked.cpu,
+            memory_mb=int(min(_bucket(asked.memory_mb), largest)),
+            walltime_seconds=int(min(minutes * _SECONDS_PER_MINUTE, longest)),
+            queue=queue.name if queue else None,
+        )
+
+
+def _bucket(value: int) -> int:
+    """Round up to one of four steps per doubling, so that few sizes remain and at most a quarter is given away."""
+    step = max(1, (1 << (value - 1).bit_length()) // 2 // _STEPS_PER_DOUBLING)
+    return math.ceil(value / step) * step
+
+
+def _excess(asked: JobSize, queue: Queue) -> str:
+    return ", ".join(_excesses(asked, queue))
+
+
+def _excesses(asked: JobSize, queue: Queue) -> Iterable[str]:
+    if queue.cpu is not None and asked.cpu > queue.cpu:
+        yield f"{queue.cpu} CPU"
+    if queue.memory_mb is not None and asked.memory_mb > queue.memory_mb:
+        yield f"{queue.memory_mb} MiB"
+    if queue.wall_clock is not None and asked.walltime_seconds > queue.wall_clock.total_seconds():
+        yield _minutes(queue.wall_clock.total_seconds())
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / _SECONDS_PER_MINUTE:.0f} min"
+
+
+def _short(value: float, unit: str) -> str:
+    return f"{value:.2g}{unit}" if value < 10 else f"{value:.0f}{unit}"  # noqa: PLR2004 - two digits are enough

@@ -1,0 +1,55 @@
+"""`slurm`: executions in jobs of SLURM."""
+
+from typing import Any, ClassVar, Literal
+
+from dask_jobqueue.core import Job, JobQueueCluster
+from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+from pydantic import Field
+
+from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
+from climate_ref_prefect.transports.scheduler import BatchScheduler
+from climate_ref_prefect.transports.sizing import JobSize
+from climate_ref_prefect.transports.slurm_commands import SlurmCommands
+
+
+class SlurmTransport(BatchTransport):
+    """
+    Jobs of SLURM, started by `sbatch` on this machine.
+
+    A hint becomes `--mem`, `--cpus-per-task`, `--time` and `--partition`.
+    """
+
+    kind: Literal["slurm"] = "slurm"
+
+    cluster_class: ClassVar[type[JobQueueCluster]] = SLURMCluster
+    job_class: ClassVar[type[Job]] = SLURMJob
+
+    constraint: str | None = Field(default=None, pattern=r"^[\w&|*,()\[\].-]+$")
+    """Features that nodes must have: `--constraint`."""
+
+    qos: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    """Quality of service: `--qos`."""
+
+    def commands(self) -> BatchScheduler:
+        """Return SLURM's commands."""
+        return SlurmCommands()
+
+    def sized(self, size: JobSize) -> dict[str, Any]:
+        """Return what dask-jobqueue makes directives of."""
+        return {
+            "queue": size.queue,
+            "account": self.account,
+            "job_cpu": size.cpu,
+            "job_mem": f"{size.memory_mb}M",
+            "walltime": hours_minutes_seconds(size.walltime_seconds),
+            "job_extra_directives": self._directives(),
+        }
+
+    def _directives(self) -> list[str]:
+        # A job that SLURM puts back into the queue would run what it has claimed: it finds its own claims there.
+        options = ["--no-requeue"]
+        if self.constraint:
+            options.append(f"--constraint={self.constraint}")
+        if self.qos:
+            options.append(f"--qos={self.qos}")
+        return [*options, *self.directives]

@@ -1,0 +1,177 @@
+"""SLURM's commands: `sbatch`, `squeue`, `sacct`, `scancel`, and what their answers mean."""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.scheduler import (
+    JobRecord,
+    JobRefusedError,
+    JobState,
+    SchedulerSilentError,
+    SubmissionLimitError,
+    run_command,
+)
+
+_PENDING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+_ENDED: Final[Mapping[str, FailureKind | None]] = {
+    "COMPLETED": None,
+    "FAILED": None,
+    "TIMEOUT": FailureKind.TIMEOUT,
+    "DEADLINE": FailureKind.TIMEOUT,
+    "OUT_OF_MEMORY": FailureKind.OUT_OF_MEMORY,
+    "CANCELLED": FailureKind.WORKER_LOST,
+    "NODE_FAIL": FailureKind.WORKER_LOST,
+    "BOOT_FAIL": FailureKind.WORKER_LOST,
+    "PREEMPTED": FailureKind.WORKER_LOST,
+    "REVOKED": FailureKind.WORKER_LOST,
+}
+_NEVER: Final = (
+    *("PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "InvalidAccount"),
+    *("InvalidQOS", "QOSNotAllowed", "Licenses_Never"),
+)
+"""Reasons to wait for what will not come (`man squeue`, JOB REASON CODES)."""
+_LIMIT: Final = re.compile(r"violates accounting/QOS policy|job submit limit|MaxSubmitJob|MaxJobsPerUser", re.I)
+_LATER: Final = re.compile(
+    r"unable to contact|timed out|timeout|temporarily|try again|connection (refused|reset)|"
+    r"zero bytes|communication|invalid credential|munge|job submission is disabled",
+    re.I,
+)
+_NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|slurmdbd|persistent connection|not running", re.I)
+_SQUEUE: Final = "%i|%T|%r|%N|%V|%S"
+_SACCT: Final = "JobID,State,ExitCode,MaxRSS,TotalCPU,ElapsedRaw,NodeList,Submit,Start"
+_FACTORS_MB: Final = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+
+
+class SlurmCommands:
+    """The commands of the SLURM on this machine's PATH."""
+
+    name = "SLURM"
+
+    def __init__(self) -> None:
+        self._accounts = True
+
+    def submit(self, script: Path) -> str:
+        """Submit a job script with `sbatch`; raises as the protocol says."""
+        done = run_command("sbatch", "--parsable", str(script))
+        if done.returncode == 0:
+            return done.stdout.strip().partition(";")[0]
+        words = _words(done.stderr)
+        if _LIMIT.search(words):
+            raise SubmissionLimitError(words)
+        raise (SchedulerSilentError if _LATER.search(words) else JobRefusedError)(words)
+
+    def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts."""
+        queued = self._queue(job_ids)
+        over = [job_id for job_id in job_ids if job_id not in queued or queued[job_id].over]
+        accounts = self._account(over) if over else {}
+        records = {}
+        for job_id in job_ids:
+            account, record = accounts.get(job_id), queued.get(job_id)
+            if record is None:
+                record = account or JobRecord(job_id=job_id, state=JobState.UNKNOWN)
+            elif account is not None and account.over:
+                record = account.model_copy(update={"kind": account.kind or record.kind})
+            records[job_id] = record
+        return records
+
+    def cancel(self, job_ids: Sequence[str]) -> None:
+        """Cancel jobs with `scancel`; those that are over are no error."""
+        done = run_command("scancel", *job_ids)
+        if done.returncode and _LATER.search(done.stderr):
+            raise SchedulerSilentError(_words(done.stderr))
+
+    def ping(self) -> str:
+        """Return what `scontrol ping` and `sbatch --version` say."""
+        version, answer = run_command("sbatch", "--version"), run_command("scontrol", "ping")
+        if version.returncode or answer.returncode or "UP" not in answer.stdout:
+            raise SchedulerSilentError(_words(version.stderr or answer.stderr or answer.stdout))
+        return f"{version.stdout.strip()}; {answer.stdout.strip().splitlines()[0]}"
+
+    def _queue(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        # Of several ids those that are unknown are left out; a single one would be an error.
+        done = run_command("squeue", "--noheader", "--states=all", f"--format={_SQUEUE}", f"--jobs={','.join(job_ids)}")
+        if done.returncode:
+            if "Invalid job id" in done.stderr:
+                return {}
+            raise SchedulerSilentError(_words(done.stderr))
+        records = (_of_queue(line.split("|")) for line in done.stdout.splitlines() if line)
+        return {record.job_id: record for record in records}
+
+    def _account(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        if not self._accounts:
+            return {}
+        done = run_command("sacct", "--noheader", "--parsable2", f"--format={_SACCT}", f"--jobs={','.join(job_ids)}")
+        if done.returncode:
+            self._accounts = _NO_ACCOUNTING.search(done.stderr) is None
+            return {}
+        rows: dict[str, list[list[str]]] = {}
+        for line in done.stdout.splitlines():
+            fields = line.split("|")
+            rows.setdefault(fields[0].partition(".")[0], []).append(fields)
+        return {job_id: _of_account(job_id, lines) for job_id, lines in rows.items()}
+
+
+def _of_queue(fields: Sequence[str]) -> JobRecord:
+    job_id, state, reason, node, submitted, started = fields
+    record = _record(job_id, state, node, submitted, started)
+    never = record.state is JobState.PENDING and reason.startswith(_NEVER)
+    words = state if reason in ("None", "") else f"{state} ({reason})"
+    return record.model_copy(update={"words": words, "never": never})
+
+
+def _of_account(job_id: str, rows: Sequence[Sequence[str]]) -> JobRecord:
+    _, state, exit_code, _, cpu, elapsed, node, submitted, started = rows[0]
+    record = _record(job_id, state, node, submitted, started)
+    peaks = [_megabytes(row[3]) for row in rows if row[3]]
+    meta: dict[str, float | str] = {"job_state": state, "job_cpu_seconds": _seconds(cpu)}
+    if elapsed.isdigit():
+        meta["job_wall_seconds"] = int(elapsed)
+    if peaks:
+        meta["job_peak_rss_mb"] = max(peaks)
+    return record.model_copy(update={"words": f"{state}, exit code {exit_code}", "meta": meta})
+
+
+def _record(job_id: str, state: str, node: str, submitted: str, started: str) -> JobRecord:
+    first = state.split(maxsplit=1)[0] if state else ""
+    if first in _ENDED:
+        where, kind = JobState.ENDED, _ENDED[first]
+    else:
+        where, kind = JobState.PENDING if first in _PENDING else JobState.RUNNING, None
+    wait = _wait_seconds(submitted, started) if where is not JobState.PENDING else None
+    node = "" if node.startswith("None") else node
+    return JobRecord(job_id=job_id, state=where, kind=kind, words=state, node=node, queue_wait_seconds=wait)
+
+
+def _wait_seconds(submitted: str, started: str) -> float | None:
+    try:
+        # Both are local times of the cluster.
+        wait = datetime.fromisoformat(started) - datetime.fromisoformat(submitted)
+    except ValueError:  # `N/A`, `Unknown`: it never started
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def _megabytes(text: str) -> float:
+    """Read a size as `sacct` writes it: `1234K`, `1.5G`."""
+    unit = text[-1] if text[-1] in _FACTORS_MB else ""
+    return round(float(text.removesuffix(unit)) * _FACTORS_MB[unit], 2)
+
+
+def _seconds(text: str) -> float:
+    """Read a time as `sacct` writes it: `1-02:03:04`, `02:03.456`."""
+    days, _, rest = text.rpartition("-")
+    seconds = 0.0
+    for part in rest.split(":"):
+        seconds = 60 * seconds + float(part or 0)
+    return seconds + 86400 * int(days or 0)
+
+
+def _words(stderr: str) -> str:
+    """Return what a command said, without the names of programs before it."""
+    lines = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in stderr.splitlines()]
+    return " ".join(line for line in lines if line) or "nothing was said"

@@ -1,0 +1,87 @@
+"""What runs in this process on behalf of a coordinator elsewhere: can be cancelled, told to end, and outlive it."""
+
+import threading
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.worker.client import RunningExecution
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.execute import ENVELOPE_PATIENCE_SECONDS, ServerPool, begin, finish
+
+_lock: Final = threading.Condition()
+_running: Final[dict[Path, RunningExecution | None]] = {}
+"""None while an execution's provider is being imported."""
+_cancelled: Final[set[Path]] = set()
+_pool: Final = ServerPool()
+
+
+def execute_underway(path: str) -> str:
+    """
+    Run the execution in a directory, so that the other functions here reach it; return its outcome as JSON.
+
+    What a Dask worker calls: neither the argument nor the result needs a class of ours to be read.
+    """
+    directory = Path(path)
+    with _lock:
+        _running[directory] = None
+    try:
+        return _execute(directory).to_json()
+    finally:
+        with _lock:
+            del _running[directory]
+            _cancelled.discard(directory)
+            _lock.notify_all()
+
+
+def cancel_underway(path: str) -> None:
+    """Stop an execution that runs here; one that does not is ignored."""
+    directory = Path(path)
+    with _lock:
+        if directory not in _running:
+            return
+        _cancelled.add(directory)
+        running = _running[directory]
+    if running is not None:
+        running.cancel()
+
+
+def end_all() -> None:
+    """Tell what runs here that its job ends."""
+    with _lock:
+        running = [item for item in _running.values() if item is not None]
+    for item in running:
+        item.end()
+
+
+def stop_what_needs_its_caller() -> None:
+    """Cancel what was not allowed to finish without a coordinator."""
+    with _lock:
+        paths = list(_running)
+    for path in paths:
+        if not ExecutionDirectory(path).read_envelope().limits.finish_without_caller:
+            cancel_underway(str(path))
+
+
+def wait_until_over(timeout_seconds: float | None = None) -> bool:
+    """Wait until nothing runs here; whether that is so."""
+    with _lock:
+        return _lock.wait_for(lambda: not _running, timeout_seconds)
+
+
+def close_servers() -> None:
+    """End the providers' servers."""
+    _pool.close()
+
+
+def _execute(path: Path) -> ExecutionOutcome:
+    directory = ExecutionDirectory(path)
+    begun = begin(directory, _pool, ENVELOPE_PATIENCE_SECONDS)
+    if not isinstance(begun, RunningExecution):
+        return begun
+    with _lock:
+        _running[path] = begun
+        cancelled = path in _cancelled
+    if cancelled:
+        begun.cancel()
+    return finish(begun)

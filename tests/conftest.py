@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.executions import Prepare
+from tests.pbs.fixtures import pbs
 from tests.processes import MARKER, left_behind, started_here, wait_until
+from tests.slurm.fixtures import slurm
+
+__all__ = ["pbs", "slurm"]  # fixtures of the whole session
 
 _HOME = pytest.StashKey[str]()
 _END_SECONDS = 10.0

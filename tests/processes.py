@@ -80,9 +80,14 @@ def started_here() -> set[Process]:
     }
 
 
-def running_with(argument: str) -> list[int]:
-    """Return the processes that have an argument, whoever started them."""
-    return [pid for pid in _all_pids() if argument in _read(pid, "cmdline").split("\0")]
+def running_with(argument: str, below: Path | None = None) -> list[int]:
+    """Return the processes that have an argument, and another one below a directory; whoever started them."""
+    commands = {pid: _read(pid, "cmdline").split("\0") for pid in _all_pids()}
+    return [
+        pid
+        for pid, command in commands.items()
+        if argument in command and (below is None or any(part.startswith(f"{below}/") for part in command))
+    ]
 
 
 def left_behind(before: set[Process]) -> set[Process]:

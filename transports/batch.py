@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Final
 from dask_jobqueue.core import Job, JobQueueCluster
 from pydantic import Field, PrivateAttr, field_validator
 
-from climate_ref_prefect.diagnostics.definition import WorkerLimits
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
 from climate_ref_prefect.transports.keys import CommsKeys
@@ -33,9 +32,6 @@ class BatchTransport(TransportModel):
 
     cluster_class: ClassVar[type[JobQueueCluster]]
     job_class: ClassVar[type[Job]]
-
-    limits: WorkerLimits = WorkerLimits(finish_without_caller=True)
-    """An execution of many hours does not end with the session of who started it."""
 
     outcome_patience_seconds: float = Field(default=90.0, ge=0)
 
@@ -77,6 +73,9 @@ class BatchTransport(TransportModel):
 
     tls: bool = True
     """Whether only who has this transport's keys can speak to coordinator and workers."""
+
+    outlive_coordinator: bool = True
+    """Whether what runs goes on without its coordinator: many hours of work do not end with a login session."""
 
     death_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a job that starts looks for its coordinator."""
@@ -151,23 +150,34 @@ class BatchTransport(TransportModel):
                 keys.close()
 
     @property
-    def _shared(self) -> Path:
+    def shared(self) -> Path:
+        """The shared directory, absolute."""
         return self.shared_directory.expanduser().absolute()
+
+    @property
+    def log_directory(self) -> Path:
+        """Where the output of jobs lies."""
+        return self.shared / "logs"
 
     def _open(self) -> JobPool:
         with _OPENING:
             if self._pool is None:
-                keys = self._keys = CommsKeys(self._shared) if self.tls else None
+                keys = self._keys = self.make_keys()
                 self._pool = JobPool(
                     self.rules,
                     self.sizing.slots_per_job,
                     self.commands(),
-                    lambda listener: self._listen(listener, keys),
-                    lambda pilots: lambda name, size: self._write_script(pilots.address, name, size, keys),
+                    lambda listener: self.listen(listener, keys),
+                    lambda pilots: lambda name, size: self.write_script(pilots.address, name, size, keys),
                 )
             return self._pool
 
-    def _listen(self, listener: Listener, keys: CommsKeys | None) -> Pilots:
+    def make_keys(self) -> CommsKeys | None:
+        """Make keys for TLS in the shared directory; none without TLS."""
+        return CommsKeys(self.shared) if self.tls else None
+
+    def listen(self, listener: Listener, keys: CommsKeys | None) -> Pilots:
+        """Listen for pilots; raises `BadInputError` where none of the ports can be had."""
         first, last = self.ports
         options = {"host": self.host} if self.host else {"interface": self.interface}
         arguments = {
@@ -179,7 +189,8 @@ class BatchTransport(TransportModel):
         }
         return Pilots(self.cluster_class, arguments, range(first, last + 1), keys, listener)
 
-    def _write_script(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
+    def write_script(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
+        """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
         script = self._job(address, name, size, keys).job_script()
         with tempfile.NamedTemporaryFile("w", prefix=f"{self.job_name}-", suffix=".sh", delete=False) as file:
             file.write(script)
@@ -199,9 +210,10 @@ class BatchTransport(TransportModel):
             death_timeout=self.death_timeout_seconds,
             local_directory=self.local_directory,
             worker_command=_PILOT,
+            worker_extra_args=["--outlive-coordinator"] if self.outlive_coordinator else [],
             job_script_prologue=[f"export {STARTED}=$(date +%s)", *self.prologue],
-            log_directory=str(self._shared / "logs"),
-            python=self.python,
+            log_directory=str(self.log_directory),
+            python=f"exec {self.python}",  # schedulers send SIGTERM to the script's own process alone
             job_name=f"{self.job_name}-{size.label}",
             **self.sized(size),
         )

@@ -178,7 +178,8 @@ def _is_of_second_delivery(outcome: ExecutionOutcome) -> bool:
 
 
 def _ended_with_its_worker(outcome: ExecutionOutcome) -> bool:
-    return outcome.failure is not None and outcome.failure.kind is FailureKind.WORKER_LOST
+    kinds = (FailureKind.WORKER_LOST, FailureKind.COORDINATOR_LOST)
+    return outcome.failure is not None and outcome.failure.kind in kinds
 
 
 def _in_the_backends_words(outcome: ExecutionOutcome, death: Death | None) -> ExecutionOutcome:

@@ -1,5 +1,6 @@
 """Asks of the batch scheduler, one after another in a thread of their own: a command may take a minute."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -29,17 +30,11 @@ class Errands:
         self._report = report
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="ask-scheduler")
         self._last: Future[None] | None = None
+        self._finishing = threading.Event()
 
     def submit(self, script: Path, then: Callable[[str | Exception], None]) -> None:
         """Submit a job script, remove it, and report the id of the job or why there is none."""
-
-        def submit_and_remove() -> str:
-            try:
-                return self._scheduler.submit(script)
-            finally:
-                script.unlink(missing_ok=True)
-
-        self._run(submit_and_remove, then)
+        self._run(lambda: self._scheduler.submit(script), then, script)
 
     def look(self, job_ids: Sequence[str], then: Callable[[dict[str, JobRecord] | Exception], None]) -> None:
         """Ask about jobs and report what was said."""
@@ -51,7 +46,8 @@ class Errands:
 
     def finish(self, give_up_at: float) -> None:
         """Start nothing more, and wait for what is under way, so that no job is submitted after this unheard of."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._finishing.set()  # a future that is cancelled in its queue never wakes who waits for it
+        self._threads.shutdown(wait=False)
         if self._last is not None:
             wait([self._last], max(0.0, give_up_at - time.monotonic()))
 
@@ -71,12 +67,22 @@ class Errands:
                 time.sleep(_CONFIRM_SECONDS)
         return left
 
-    def _run(self, command: Callable[[], Answer], then: Callable[[Answer | Exception], None]) -> None:
+    def _run(
+        self, command: Callable[[], Answer], then: Callable[[Answer | Exception], None], script: Path | None = None
+    ) -> None:
         def run() -> None:
             try:
+                if self._finishing.is_set():
+                    return
                 answer: Answer | Exception = command()
             except Exception as error:  # noqa: BLE001 - whoever asked is told
                 answer = error
+            finally:
+                if script is not None:
+                    script.unlink(missing_ok=True)
             self._report(lambda: then(answer))
 
-        self._last = self._threads.submit(run)
+        if self._finishing.is_set():
+            run()  # only to remove the script
+        else:
+            self._last = self._threads.submit(run)

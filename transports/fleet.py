@@ -4,11 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.transports.errands import Errands
-from climate_ref_prefect.transports.jobs import Job, Stage, count_by_size
+from climate_ref_prefect.transports.jobs import Crew, Job, Stage, count_by_size
 from climate_ref_prefect.transports.pilots import Pilots
 from climate_ref_prefect.transports.port import Death
 from climate_ref_prefect.transports.rules import PoolRules
@@ -30,18 +30,6 @@ _TRIES_AT_A_LIMIT: Final = 6
 _UNKNOWN_IS_OVER: Final = 2
 """A job of which nothing is known so many times in a row is over: a scheduler may be slow to show a new one."""
 WriteScript = Callable[[str, JobSize], Path]
-
-
-class Crew(Protocol):
-    """Who is told what comes of jobs."""
-
-    def bar(self, size: JobSize, death: Death) -> None:
-        """No job of this size can be had: whatever waits for one ends so."""
-        ...
-
-    def look_after(self, job: Job) -> None:
-        """See to what runs in a job that is lost or over; called again until it is over."""
-        ...
 
 
 class Fleet:
@@ -196,7 +184,8 @@ class Fleet:
                 f"{failed} {self._scheduler} jobs of {job.size.label} in a row were of no use, "
                 f"the last, {job.job_id}: {why}"
             )
-            self._crew.bar(job.size, Death(kind=FailureKind.WORKER_LOST, message=message))
+            kind = job.record.kind if job.record and job.record.kind else FailureKind.WORKER_LOST
+            self._crew.bar(job.size, Death(kind=kind, message=message))
 
     def _counts(self) -> dict[JobSize, int]:
         return count_by_size(job for job in self._jobs.values() if job.stage is not Stage.LEAVING and not job.cancelled)
@@ -262,11 +251,16 @@ class Fleet:
         if record.state is JobState.UNKNOWN and job.unknown < _UNKNOWN_IS_OVER:
             self._look_soon()
             return
-        if record.state is not JobState.UNKNOWN or job.record is None:
-            job.record = record
-        if record.over:
+        if record.state is JobState.UNKNOWN and job.record is not None:  # what was known of it is still true
+            words = {"state": record.state, "words": record.words, "confirmed": record.confirmed}
+            record = job.record.model_copy(update=words)
+        job.record = record
+        if record.over and (record.confirmed or self._crew.is_quiet(job)):
             del self._jobs[job.name]
             self._bury(job)
+        elif record.over:
+            self.lose(job)
+            self._crew.look_after(job)
         elif job.stage is Stage.LOST:
             self._crew.look_after(job)
             if not job.running or record.state is JobState.PENDING:  # a site may requeue what asked it not to

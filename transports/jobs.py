@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
-from climate_ref_prefect.transports.port import Submission
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.port import Death, Submission
 from climate_ref_prefect.transports.scheduler import JobRecord
 from climate_ref_prefect.transports.sizing import JobSize
 
@@ -38,11 +40,23 @@ class Execution:
     """When it was submitted, by the monotonic clock."""
     job: "Job | None" = None
     cancelled_at: float | None = None
+    pulse: int = -1
+    """Number of its last telemetry."""
+    pulse_at: float = field(default_factory=time.monotonic)
+    """When that was seen to change."""
+    last_word: ExecutionOutcome | None = None
+    """What its worker said of an end that the end of its job may explain."""
+    last_word_at: float = 0.0
 
     @property
     def directory(self) -> Path:
         """What identifies it."""
         return self.submission.directory
+
+    def is_left_by_its_job(self, now: float, patience_seconds: float) -> bool:
+        """Whether its worker told a while ago that it went with its job, and that is still there."""
+        told = self.last_word is not None and now - self.last_word_at > patience_seconds
+        return told and self.job is not None and self.job.stage is Stage.READY
 
 
 @dataclass(eq=False)
@@ -75,6 +89,22 @@ class Job:
     """Whether it was reported that it waits for long."""
 
 
+class Crew(Protocol):
+    """Who is told what comes of jobs."""
+
+    def bar(self, size: JobSize, death: Death) -> None:
+        """No job of this size can be had: whatever waits for one ends so."""
+        ...
+
+    def is_quiet(self, job: Job) -> bool:
+        """Whether nothing in a job has given a sign of life for a while."""
+        ...
+
+    def look_after(self, job: Job) -> None:
+        """See to what runs in a job that is lost or over; called again until it is over."""
+        ...
+
+
 def shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:
     """
     Divide a limit of jobs among the sizes that want some: in turns, so that none is starved.
@@ -100,3 +130,13 @@ def count_by_size(jobs: Iterable[Job]) -> dict[JobSize, int]:
     for job in jobs:
         counts[job.size] = counts.get(job.size, 0) + 1
     return counts
+
+
+def demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], slots_per_job: int) -> dict[JobSize, int]:
+    """Return how many jobs of each size would be of use; those that have waited longest come first."""
+    hungry = sorted((executions for executions in waiting if executions), key=lambda executions: executions[0].since)
+    wanted = {executions[0].size: len(executions) for executions in hungry}
+    for job in jobs:
+        if job.running:
+            wanted[job.size] = wanted.get(job.size, 0) + len(job.running)
+    return {size: -(-number // slots_per_job) for size, number in wanted.items()}

@@ -1,5 +1,8 @@
 """What is said of an execution whose job has ended under it."""
 
+import time
+from typing import Final
+
 from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
@@ -8,6 +11,8 @@ from climate_ref_prefect.transports.jobs import Execution, Job
 from climate_ref_prefect.transports.port import Death
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
+_HEARTBEATS: Final = 3
+
 
 def kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
     """Return why an execution failed; none if it succeeded."""
@@ -15,8 +20,8 @@ def kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
 
 
 def ended_with_its_job(outcome: ExecutionOutcome) -> bool:
-    """Whether the outcome only says that the job went: the scheduler knows why."""
-    return kind_of(outcome) is FailureKind.WORKER_LOST
+    """Whether the outcome only says that the job, or the pilot in it, went: the scheduler knows why."""
+    return kind_of(outcome) in (FailureKind.WORKER_LOST, FailureKind.COORDINATOR_LOST)
 
 
 def outcome_left(execution: Execution) -> ExecutionOutcome | None:
@@ -26,6 +31,21 @@ def outcome_left(execution: Execution) -> ExecutionOutcome | None:
     except (OSError, ValueError, ClimateRefPrefectError):
         return None  # who settles it reads it again, and tells what is wrong
     return None if outcome is None or ended_with_its_job(outcome) else outcome
+
+
+def is_quiet(execution: Execution) -> bool:
+    """Whether an execution has had its last word, or given no sign of life for some heartbeats."""
+    directory, now = ExecutionDirectory(execution.directory), time.monotonic()
+    try:
+        if directory.read_outcome() is not None:
+            return True
+        telemetry, envelope = directory.read_telemetry(), directory.read_envelope()
+    except (OSError, ValueError, ClimateRefPrefectError):
+        return True  # nothing can be told from files that cannot be read
+    sequence = telemetry.sequence if telemetry else 0
+    if sequence != execution.pulse:
+        execution.pulse, execution.pulse_at = sequence, now
+    return now - execution.pulse_at > _HEARTBEATS * envelope.limits.heartbeat_seconds
 
 
 def death_of(job: Job, scheduler: str) -> Death:

@@ -39,6 +39,7 @@ class PbsCommands:
     """A `BatchScheduler` for PBS; learns from the first answer whether the site keeps a history of its jobs."""
 
     name = "PBS"
+    programs = ("qsub", "qstat", "qdel")
 
     def __init__(self) -> None:
         self._history = True
@@ -68,7 +69,7 @@ class PbsCommands:
         for job_id in job_ids:
             if _number(job_id) in unknown and job_id not in records:
                 words = f"Unknown Job Id {job_id}"
-                records[job_id] = JobRecord(job_id=job_id, state=JobState.UNKNOWN, words=words)
+                records[job_id] = JobRecord(job_id=job_id, state=JobState.UNKNOWN, words=words, confirmed=False)
         if not records:
             raise SchedulerSilentError(_words(ended))
         return records

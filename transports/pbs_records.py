@@ -65,6 +65,8 @@ def read_record(job_id: str, job: Mapping[str, Any]) -> JobRecord:
         state=state,
         kind=_cause(exit_status, comment, job) if state is JobState.ENDED else None,
         words=words,
+        # Without control groups, what has left the job's session lives on until its supervisor hears of the end.
+        confirmed=exit_status == 0,
         never=state is JobState.PENDING and comment.startswith(_NEVER),
         node=",".join(dict.fromkeys(part.partition("/")[0] for part in str(job.get("exec_host", "")).split("+"))),
         queue_wait_seconds=_queue_wait(job),

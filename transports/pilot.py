@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import dask
@@ -22,6 +23,9 @@ from climate_ref_prefect.transports.worker import underway
 
 _LAST_WORDS_SECONDS: Final = 20.0
 """Time for executions to leave an outcome when the job is told to end; schedulers give it about as long."""
+NO_COORDINATOR: Final = "No coordinator answered"
+NO_KEYS: Final = "The keys for the coordinator cannot be read"
+"""How the last words of a pilot begin that could not start."""
 STARTED: Final = "CLIMATE_REF_PREFECT_JOB_STARTED"
 """Environment variable with the start of the job, in seconds since the epoch."""
 _CONFIGURATION: Final = {
@@ -43,7 +47,8 @@ def main(arguments: list[str] | None = None) -> None:
         underway.wait_until_over(_LAST_WORDS_SECONDS)
     else:
         _end_on_signal()
-        underway.stop_what_needs_its_caller()
+        if not options.outlive_coordinator:
+            underway.cancel_all()
         underway.wait_until_over()
     underway.close_servers()
 
@@ -58,6 +63,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--interface")
     parser.add_argument("--protocol")
     parser.add_argument("--memory-limit", help="ignored: the execution's supervisor and the scheduler watch memory")
+    parser.add_argument("--outlive-coordinator", action="store_true", help="finish what runs when it is gone")
     for name in ("ca-file", "cert", "key"):
         parser.add_argument(f"--tls-{name}")
     return parser.parse_args(arguments)
@@ -66,6 +72,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _security(options: argparse.Namespace) -> Security:
     if options.tls_ca_file is None:
         return Security()
+    try:
+        for path in (options.tls_ca_file, options.tls_cert, options.tls_key):
+            Path(path).read_bytes()
+    except OSError as error:
+        sys.exit(f"{NO_KEYS}: {error}. Is this node without the transport's `shared_directory`?")
     return Security(
         tls_ca_file=options.tls_ca_file,
         tls_worker_cert=options.tls_cert,
@@ -126,4 +137,4 @@ if __name__ == "__main__":
     try:
         main()
     except TimeoutError as error:
-        sys.exit(f"No coordinator answered: {error}")
+        sys.exit(f"{NO_COORDINATOR}: {error}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import dask
 from dask_jobqueue.core import JobQueueCluster
@@ -24,6 +24,7 @@ _CONFIGURATION: Final = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.admin.log-format": "%(message)s",
 }
+Value = TypeVar("Value")
 _CALLS_AT_ONCE: Final = 4
 _keys: Final = itertools.count()
 
@@ -95,10 +96,14 @@ class Pilots:
 
     def run(self, address: str, directory: Path) -> "Future[str]":
         """Have a pilot run an execution; the future's result is its outcome, as JSON."""
+        return self.call(address, execute_underway, str(directory))
+
+    def call(self, address: str, function: Callable[..., Value], *arguments: object) -> "Future[Value]":
+        """Have a pilot call a function of a module that it can import, too."""
         return self._client.submit(
-            execute_underway,
-            str(directory),
-            key=f"execution-{next(_keys)}",
+            function,
+            *arguments,
+            key=f"{function.__name__}-{next(_keys)}",
             workers=[address],
             allow_other_workers=False,
             retries=0,

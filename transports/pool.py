@@ -16,8 +16,15 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import cancelled_early
 from climate_ref_prefect.transports.errands import Errands
 from climate_ref_prefect.transports.fleet import Fleet, WriteScript
-from climate_ref_prefect.transports.jobs import Execution, Job, Stage, shares
-from climate_ref_prefect.transports.obituary import death_of, ended_with_its_job, kind_of, meta_of, outcome_left
+from climate_ref_prefect.transports.jobs import Execution, Job, Stage, demand, shares
+from climate_ref_prefect.transports.obituary import (
+    death_of,
+    ended_with_its_job,
+    is_quiet,
+    kind_of,
+    meta_of,
+    outcome_left,
+)
 from climate_ref_prefect.transports.pilots import Listener, Pilots
 from climate_ref_prefect.transports.port import Death, Ended, Submission
 from climate_ref_prefect.transports.rules import PoolRules
@@ -28,6 +35,8 @@ logger = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.25
 _CANCEL_SECONDS: Final = 15.0
 """How long an execution may take to end that was cancelled, before its job is."""
+_EXPLAIN_SECONDS: Final = 5.0
+"""How long the end of a job may take to show that explains the end of an execution in it."""
 _RESULT_SECONDS: Final = 60.0
 
 
@@ -144,6 +153,10 @@ class JobPool:
             elif job.stage is Stage.OVER:
                 self._end(execution, death=death_of(job, self._scheduler.name))
 
+    def is_quiet(self, job: Job) -> bool:
+        """Whether nothing in a job has given a sign of life for some heartbeats."""
+        return all(is_quiet(execution) for execution in job.running.values())
+
     def _work(self) -> None:
         try:
             while not self._closing:
@@ -162,7 +175,7 @@ class JobPool:
 
     def _arrange(self) -> None:
         self._give_up()
-        share = shares(self._demand(), self._rules.max_jobs)
+        share = shares(demand(self._waiting.values(), self._fleet.jobs, self._slots_per_job), self._rules.max_jobs)
         self._assign(share)
         self._fleet.let_go(share)
         self._fleet.start_jobs(share)
@@ -193,15 +206,17 @@ class JobPool:
     def _give_up(self) -> None:
         """End the jobs of executions that do not heed their cancelling, and executions that wait for too long."""
         now = time.monotonic()
-        for execution in self._executions.values():
+        for execution in list(self._executions.values()):
             if execution.job and execution.cancelled_at and now - execution.cancelled_at > _CANCEL_SECONDS:
                 self._fleet.cancel([execution.job])
+            elif execution.is_left_by_its_job(now, _EXPLAIN_SECONDS):
+                self._end(execution, execution.last_word)
         limit = self._rules.pending_limit
         for waiting in self._waiting.values() if limit else ():
             while waiting and now - waiting[0].since > limit.total_seconds():  # type: ignore[union-attr]
-                self._end(waiting.popleft(), death=self._pending_death(waiting))
+                self._end(waiting.popleft(), death=self._pending_death())
 
-    def _pending_death(self, waiting: object) -> Death:
+    def _pending_death(self) -> Death:
         words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in self._fleet.jobs if job.record)
         return Death(
             kind=FailureKind.SUBMISSION_REFUSED,
@@ -221,15 +236,6 @@ class JobPool:
                 death = death.model_copy(update={"kind": FailureKind.CANCELLED})
             self._deaths[execution.directory] = death
         self._ended.put(Ended(submission=execution.submission, outcome=outcome, meta=meta_of(job) if job else {}))
-
-    def _demand(self) -> dict[JobSize, int]:
-        """Return how many jobs of each size would be of use; those that have waited longest come first."""
-        hungry = [waiting for waiting in self._waiting.values() if waiting]
-        wanted = {waiting[0].size: len(waiting) for waiting in sorted(hungry, key=lambda waiting: waiting[0].since)}
-        for job in self._fleet.jobs:
-            if job.running:
-                wanted[job.size] = wanted.get(job.size, 0) + len(job.running)
-        return {size: -(-number // self._slots_per_job) for size, number in wanted.items()}
 
     def _assign(self, share: Mapping[JobSize, int]) -> None:
         """Give executions to jobs that are there; send away those that can take none of what waits."""
@@ -276,9 +282,11 @@ class JobPool:
             self._news.put(lambda: self._finish(execution, outcome))
 
     def _finish(self, execution: Execution, outcome: ExecutionOutcome) -> None:
+        if self._executions.get(execution.directory) is not execution:
+            return
         if ended_with_its_job(outcome):
-            self._follow(execution)
-        elif self._executions.get(execution.directory) is execution:
+            execution.last_word, execution.last_word_at = outcome, time.monotonic()
+        else:
             self._end(execution, outcome)
 
     def _follow(self, execution: Execution) -> None:

@@ -53,6 +53,9 @@ class JobRecord(FrozenModel):
     words: str = ""
     """The scheduler's own words: state and reason while it waits, state, reason and exit code at the end."""
 
+    confirmed: bool = True
+    """Whether a job that is over has no processes left: of a node that does not answer, nobody knows."""
+
     never: bool = False
     """Whether it waits for what cannot come."""
 
@@ -77,6 +80,11 @@ class BatchScheduler(Protocol):
     @property
     def name(self) -> str:
         """Name for people: `SLURM`, `PBS`."""
+        ...
+
+    @property
+    def programs(self) -> Sequence[str]:
+        """The programs that must be on PATH."""
         ...
 
     def submit(self, script: Path) -> str:
@@ -126,6 +134,7 @@ def run_command(*command: str, stdin: str | None = None) -> subprocess.Completed
             timeout=COMMAND_SECONDS,
             check=False,
             env={**os.environ, "LC_ALL": "C"},
+            process_group=0,  # Ctrl-C is for us: a submission that it cuts off may have been heard all the same
         )
     except subprocess.TimeoutExpired as error:
         raise SchedulerSilentError(f"`{command[0]}` has not answered for {COMMAND_SECONDS:g} s.") from error

@@ -1,5 +1,6 @@
 """`slurm`: executions in jobs of SLURM."""
 
+import uuid
 from typing import Any, ClassVar, Literal
 
 from dask_jobqueue.core import Job, JobQueueCluster
@@ -9,7 +10,7 @@ from pydantic import Field
 from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
 from climate_ref_prefect.transports.scheduler import BatchScheduler
 from climate_ref_prefect.transports.sizing import JobSize
-from climate_ref_prefect.transports.slurm_commands import SlurmCommands
+from climate_ref_prefect.transports.slurm_commands import MARK, SlurmCommands
 
 
 class SlurmTransport(BatchTransport):
@@ -47,7 +48,7 @@ class SlurmTransport(BatchTransport):
 
     def _directives(self) -> list[str]:
         # A job that SLURM puts back into the queue would run what it has claimed: it finds its own claims there.
-        options = ["--no-requeue"]
+        options = ["--no-requeue", f"{MARK}{uuid.uuid4().hex}"]
         if self.constraint:
             options.append(f"--constraint={self.constraint}")
         if self.qos:

@@ -1,6 +1,7 @@
 """SLURM's commands: `sbatch`, `squeue`, `sacct`, `scancel`, and what their answers mean."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -30,10 +31,15 @@ _ENDED: Final[Mapping[str, FailureKind | None]] = {
     "REVOKED": FailureKind.WORKER_LOST,
 }
 _NEVER: Final = (
-    *("PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed", "InvalidAccount"),
-    *("InvalidQOS", "QOSNotAllowed", "Licenses_Never"),
+    *("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed"),
+    *("InvalidAccount", "InvalidQOS", "QOSNotAllowed", "DependencyNeverSatisfied"),
 )
 """Reasons to wait for what will not come (`man squeue`, JOB REASON CODES)."""
+_UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
+_ACCOUNTS_SECONDS: Final = 5.0
+"""How long `sacct` may take to show the end of a job."""
+MARK: Final = "--comment="
+"""Directive of a job script with what tells it from all others."""
 _LIMIT: Final = re.compile(r"violates accounting/QOS policy|job submit limit|MaxSubmitJob|MaxJobsPerUser", re.I)
 _LATER: Final = re.compile(
     r"unable to contact|timed out|timeout|temporarily|try again|connection (refused|reset)|"
@@ -50,9 +56,12 @@ class SlurmCommands:
     """The commands of the SLURM on this machine's PATH."""
 
     name = "SLURM"
+    programs = ("sbatch", "squeue", "scancel", "scontrol")
 
     def __init__(self) -> None:
         self._accounts = True
+        self._ends: dict[str, float] = {}
+        self._doubtful: set[str] = set()
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
@@ -62,10 +71,15 @@ class SlurmCommands:
         words = _words(done.stderr)
         if _LIMIT.search(words):
             raise SubmissionLimitError(words)
-        raise (SchedulerSilentError if _LATER.search(words) else JobRefusedError)(words)
+        if not _LATER.search(words):
+            raise JobRefusedError(words)
+        # What has timed out may have been heard all the same, and be done later.
+        self._doubtful |= {line.partition(MARK)[2] for line in script.read_text().splitlines() if MARK in line}
+        raise SchedulerSilentError(words)
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts."""
+        self._cancel_doubtful()
         queued = self._queue(job_ids)
         over = [job_id for job_id in job_ids if job_id not in queued or queued[job_id].over]
         accounts = self._account(over) if over else {}
@@ -76,13 +90,16 @@ class SlurmCommands:
                 record = account or JobRecord(job_id=job_id, state=JobState.UNKNOWN)
             elif account is not None and account.over:
                 record = account.model_copy(update={"kind": account.kind or record.kind})
+            elif record.over and self._is_awaited(job_id):
+                record = record.model_copy(update={"state": JobState.RUNNING})
             records[job_id] = record
         return records
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs with `scancel`; those that are over are no error."""
+        self._cancel_doubtful()
         done = run_command("scancel", *job_ids)
-        if done.returncode and _LATER.search(done.stderr):
+        if done.returncode and "Invalid job id" not in done.stderr:
             raise SchedulerSilentError(_words(done.stderr))
 
     def ping(self) -> str:
@@ -91,6 +108,24 @@ class SlurmCommands:
         if version.returncode or answer.returncode or "UP" not in answer.stdout:
             raise SchedulerSilentError(_words(version.stderr or answer.stderr or answer.stdout))
         return f"{version.stdout.strip()}; {answer.stdout.strip().splitlines()[0]}"
+
+    def _cancel_doubtful(self) -> None:
+        """End jobs that were submitted without an answer: another was submitted in place of each."""
+        if not self._doubtful:
+            return
+        done = run_command("squeue", "--noheader", "--me", "--format=%i|%k")
+        if done.returncode:
+            return
+        found = [line.split("|") for line in done.stdout.splitlines()]
+        unwanted = {job_id: token for job_id, token in found if token in self._doubtful}
+        if unwanted:
+            run_command("scancel", *unwanted)
+            self._doubtful -= set(unwanted.values())
+
+    def _is_awaited(self, job_id: str) -> bool:
+        """Whether the accounts may still tell of the end of a job."""
+        ended = self._ends.setdefault(job_id, time.monotonic())
+        return self._accounts and time.monotonic() - ended < _ACCOUNTS_SECONDS
 
     def _queue(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         # Of several ids those that are unknown are left out; a single one would be an error.
@@ -144,7 +179,15 @@ def _record(job_id: str, state: str, node: str, submitted: str, started: str) ->
         where, kind = JobState.PENDING if first in _PENDING else JobState.RUNNING, None
     wait = _wait_seconds(submitted, started) if where is not JobState.PENDING else None
     node = "" if node.startswith("None") else node
-    return JobRecord(job_id=job_id, state=where, kind=kind, words=state, node=node, queue_wait_seconds=wait)
+    return JobRecord(
+        job_id=job_id,
+        state=where,
+        kind=kind,
+        words=state,
+        node=node,
+        queue_wait_seconds=wait,
+        confirmed=first not in _UNCONFIRMED,
+    )
 
 
 def _wait_seconds(submitted: str, started: str) -> float | None:

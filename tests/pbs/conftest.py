@@ -8,7 +8,6 @@ import pytest
 
 from climate_ref_prefect.transports.worker.documents import process_start
 from tests.pbs.cluster import PbsCluster
-from tests.pbs.fixtures import pbs  # noqa: F401 - a fixture
 from tests.pbs.settings import Settings
 from tests.processes import Process, wait_until
 

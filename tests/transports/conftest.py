@@ -11,9 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from climate_ref_prefect.transports.port import Transport
 from tests.executions import Prepare
-from tests.pbs.fixtures import pbs  # noqa: F401 - a fixture
 from tests.processes import left_behind, started_here, wait_until
-from tests.slurm.fixtures import slurm  # noqa: F401 - a fixture
 from tests.transports.driving import Allowances, Backend, Driving, bare
 
 # A shared machine of two cores says nothing by being slow for once.

@@ -28,7 +28,7 @@ def backend(pbs: PbsCluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         lambda: open_pbs(shared, 1),
         Allowances(patience_seconds=60, close_seconds=20),
     )
-    wait_until(lambda: not running_with(PILOT))
+    wait_until(lambda: not running_with(PILOT, shared))
     assert_no_job_is_left(pbs)
     assert not list(shared.glob("comms-*"))
 

@@ -28,7 +28,7 @@ def backend(slurm: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> It
         lambda: open_slurm(shared, 1),
         Allowances(patience_seconds=60, close_seconds=20),
     )
-    wait_until(lambda: not running_with(PILOT))
+    wait_until(lambda: not running_with(PILOT, shared))
     assert_no_job_is_left(slurm)
     assert not list(shared.glob("comms-*"))
 

@@ -54,13 +54,12 @@ def end_all() -> None:
         item.end()
 
 
-def stop_what_needs_its_caller() -> None:
-    """Cancel what was not allowed to finish without a coordinator."""
+def cancel_all() -> None:
+    """Stop all that runs here."""
     with _lock:
         paths = list(_running)
     for path in paths:
-        if not ExecutionDirectory(path).read_envelope().limits.finish_without_caller:
-            cancel_underway(str(path))
+        cancel_underway(str(path))
 
 
 def wait_until_over(timeout_seconds: float | None = None) -> bool:

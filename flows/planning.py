@@ -131,7 +131,7 @@ def _select(
         else:
             chosen.append(_granted(_continued(item, history, policy, transport), transport))
     return Plan(
-        executions=tuple(chosen),
+        executions=tuple(sorted(chosen, key=_size, reverse=True)),
         up_to_date=up_to_date,
         given_up=given_up,
         broken=tuple(broken),
@@ -171,6 +171,12 @@ def _granted(item: PlannedExecution, transport: Transport) -> PlannedExecution:
         return item.model_copy(update={"granted": transport.check(item.resources)})
     except ResourcesRefusedError as error:
         raise ResourcesRefusedError(f"{item.definition.label}: {error}") from error
+
+
+def _size(item: PlannedExecution) -> tuple[float, int, int]:
+    """Return what executions are planned by, the largest first: begun last, a long one would run on alone."""
+    granted = item.granted
+    return granted.wall_clock_seconds, granted.memory_mb, granted.cpu
 
 
 def data_directory(data: Path | str) -> Path:

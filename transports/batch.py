@@ -7,11 +7,11 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from dask_jobqueue.core import Job, JobQueueCluster
 from pydantic import Field, PrivateAttr, field_validator
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster
 from climate_ref_prefect.transports.keys import CommsKeys
 from climate_ref_prefect.transports.pilot import STARTED
 from climate_ref_prefect.transports.pilots import Listener, Pilots
@@ -125,11 +125,14 @@ class BatchTransport(TransportModel):
 
     def cancel(self, submission: Submission) -> None:
         """Stop an execution, or keep it from starting; its job goes on to others."""
-        self._open().cancel(submission.directory)
+        pool = self._pool
+        if pool is not None:
+            pool.cancel(submission.directory)
 
     def explain(self, submission: Submission) -> Death | None:
         """Return the scheduler's words on the end of an execution's job."""
-        return self._open().explain(submission.directory)
+        pool = self._pool
+        return pool.explain(submission.directory) if pool is not None else None
 
     def is_over(self, directory: Path) -> bool | None:
         """Ask the scheduler about the job in which another coordinator's execution was begun."""

@@ -66,7 +66,7 @@ class TransportDriver:
             ended = self._submit(execution.path, resources).result()
         except SubmissionError as error:
             return _failed(execution, FailureKind.SUBMISSION_REFUSED, str(error))
-        return settle(self._transport, execution, ended)
+        return settle(self._transport, execution, ended, self._closing)
 
     def cancel_all(self) -> None:
         """Have everything stopped that runs or waits; each then ends as cancelled."""
@@ -151,17 +151,19 @@ class TransportDriver:
             future.set_exception(error)
 
 
-def settle(transport: Transport, execution: ExecutionDirectory, ended: Ended) -> ExecutionOutcome:
+def settle(
+    transport: Transport, execution: ExecutionDirectory, ended: Ended, closing: threading.Event
+) -> ExecutionOutcome:
     """
     Return the outcome of an execution that the backend says is over.
 
-    The file is the truth. Where neither it nor the backend brings an outcome in time, one is made from the
-    transport's explanation and the last telemetry.
+    The file is the truth. Where neither it nor the backend brings an outcome in time, or before the transport is
+    closed, one is made from the transport's explanation and the last telemetry.
     """
     outcome = ended.outcome
     try:
         if outcome is None or _is_of_second_delivery(outcome):
-            outcome = execution.read_outcome(transport.outcome_patience_seconds) or outcome
+            outcome = execution.read_outcome(transport.outcome_patience_seconds, closing.wait) or outcome
         if outcome is None:
             return _with_meta(_explain(transport, execution, ended.submission), ended)
         if _ended_with_its_worker(outcome):

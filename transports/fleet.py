@@ -23,6 +23,8 @@ from climate_ref_prefect.transports.sizing import JobSize
 logger = logging.getLogger(__name__)
 _SOON_SECONDS: Final = 0.5
 """How often the scheduler is asked while the end of a job is waited for."""
+_LEAVING_SECONDS: Final = 30.0
+"""How long a job may take to end that was told to."""
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _STARTS_THAT_MAY_FAIL: Final = 3
@@ -121,7 +123,7 @@ class Fleet:
     def retire(self, job: Job) -> None:
         """End a job in which nothing runs."""
         if job.stage is Stage.READY:
-            job.stage = Stage.LEAVING
+            job.stage, job.idle_since = Stage.LEAVING, time.monotonic()
             self._pilots.retire(job.address)
             self._look_soon()
         else:
@@ -149,8 +151,11 @@ class Fleet:
         job.address, job.stage = address, Stage.READY
         job.ends_at = now - age_seconds + job.size.walltime_seconds
         job.idle_since = now
-        self._failed_starts.pop(job.size, None)
         self._look_soon()
+
+    def note_use(self, job: Job) -> None:
+        """Take note of a job that is of use: sizes are given up after some in a row that are not."""
+        self._failed_starts.pop(job.size, None)
 
     def miss(self, name: str) -> None:
         """Take note of a worker whose connection is gone: what it runs may go on."""
@@ -261,6 +266,9 @@ class Fleet:
         elif record.over:
             self.lose(job)
             self._crew.look_after(job)
+        elif job.stage is Stage.LEAVING:
+            if time.monotonic() - job.idle_since > _LEAVING_SECONDS:
+                self.cancel([job])
         elif job.stage is Stage.LOST:
             self._crew.look_after(job)
             if not job.running or record.state is JobState.PENDING:  # a site may requeue what asked it not to
@@ -274,10 +282,8 @@ class Fleet:
         self._crew.look_after(job)
         if never_came:
             words = job.record.words if job.record else ""
-            self.count_failed_start(job, f"it ended before its worker had connected: {words}. {self._log_hint(job)}")
-
-    def _log_hint(self, job: Job) -> str:
-        return f"Its output is in the log directory of the transport, in a file that ends on {job.job_id}."
+            log = f"Its output is in the transport's directory `logs`, in the file with {job.job_id} in its name."
+            self.count_failed_start(job, f"it ended before its worker had connected: {words}. {log}")
 
     def _consider_pending(self, job: Job, record: JobRecord) -> None:
         if record.never:

@@ -2,11 +2,10 @@
 
 from typing import Any, ClassVar, Literal
 
-from dask_jobqueue.core import Job, JobQueueCluster
-from dask_jobqueue.pbs import PBSCluster, PBSJob
 from pydantic import Field
 
 from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
+from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
 from climate_ref_prefect.transports.pbs_commands import PbsCommands
 from climate_ref_prefect.transports.scheduler import BatchScheduler
 from climate_ref_prefect.transports.sizing import JobSize

@@ -1,6 +1,8 @@
 """The Dask side of a pool: workers in batch jobs that say when they come and go, and run what they are given."""
 
 import itertools
+import logging
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -8,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import dask
-from dask_jobqueue.core import JobQueueCluster
 from distributed import Client, Future, Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
+from distributed.utils import get_ip_interface
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.transports.jobqueue import JobQueueCluster
 from climate_ref_prefect.transports.keys import CommsKeys
 from climate_ref_prefect.transports.worker.underway import cancel_underway, execute_underway
 
@@ -27,6 +30,16 @@ _CONFIGURATION: Final = {
 Value = TypeVar("Value")
 _CALLS_AT_ONCE: Final = 4
 _keys: Final = itertools.count()
+
+
+class _ToldByThePool(logging.Filter):
+    """Keeps Dask from calling each lost job an error: the pool says what became of it, in the scheduler's words."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "marked as failed because" not in str(record.msg)
+
+
+_FILTER: Final = _ToldByThePool()
 
 
 class Listener(Protocol):
@@ -82,6 +95,7 @@ class Pilots:
         listener: Listener,
     ) -> None:
         self._security = keys.security if keys else None
+        _quieten_dask()
         with dask.config.set(_CONFIGURATION):
             self._cluster = self._listen(cluster_class, arguments, ports)
             self._scheduler = cast("Scheduler", self._cluster.scheduler)
@@ -116,7 +130,9 @@ class Pilots:
 
     def retire(self, address: str) -> None:
         """Have a pilot end in which nothing runs; returns at once."""
-        self._call(lambda: self._client.retire_workers(workers=[address], close_workers=True))
+        # Dask's own way of retiring keeps a worker for ever whose last result no other worker can take over.
+        remove = self._scheduler.remove_worker
+        self._call(lambda: self._cluster.sync(remove, address, stimulus_id="retire", expected=True))
 
     def close(self) -> None:
         """Stop listening; pilots that are still there end by themselves."""
@@ -134,18 +150,39 @@ class Pilots:
     def _listen(self, cluster_class: type[JobQueueCluster], arguments: dict[str, Any], ports: range) -> JobQueueCluster:
         # Dask's pages about itself are not behind TLS.
         options = {**arguments["scheduler_options"], "dashboard": False, "dashboard_address": "127.0.0.1:0"}
-        refused: Exception | None = None
-        for port in ports:
+        port = _free_port(ports, options.get("host"), options.get("interface"))
+        return cluster_class(
+            **{**arguments, "scheduler_options": {**options, "port": port}},
+            security=self._security,
+            protocol="tls://" if self._security else "tcp://",
+        )
+
+
+def _quieten_dask() -> None:
+    """Leave out of the log what Dask has to say, with tracebacks, of workers that come and go as they should."""
+    log = logging.getLogger("distributed")
+    if log.level == logging.INFO:  # as Dask sets it, not somebody who wants to know more
+        log.setLevel(logging.ERROR)
+    logging.getLogger("distributed.scheduler").addFilter(_FILTER)
+
+
+def _free_port(ports: range, host: str | None, interface: str | None) -> int:
+    """Return the first port that can be listened on: a scheduler that fails at it leaves its event loop behind."""
+    refused: OSError | None = None
+    try:
+        address = host or (get_ip_interface(interface) if interface else "")
+    except ValueError as error:
+        raise BadInputError(f"The setting `interface` names none of this machine's: {error}") from error
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                return cluster_class(
-                    **{**arguments, "scheduler_options": {**options, "port": port}},
-                    security=self._security,
-                    protocol="tls://" if self._security else "tcp://",
-                )
-            except (OSError, RuntimeError) as error:
+                probe.bind((address, port))
+            except OSError as error:
                 refused = error
-        raise BadInputError(
-            f"The coordinator cannot listen on {options.get('host') or options.get('interface') or 'this host'}, "
-            f"ports {ports.start} to {ports.stop - 1}: {refused}. "
-            "Choose other `ports`, or another `host` or `interface`."
-        ) from refused
+            else:
+                return port
+    raise BadInputError(
+        f"The coordinator cannot listen on {address or 'this host'}, ports {ports.start} to {ports.stop - 1}: "
+        f"{refused}. Choose other `ports`, or another `host` or `interface`."
+    ) from refused

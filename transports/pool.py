@@ -117,7 +117,7 @@ class JobPool:
         """End all jobs and wait for their end; those that the scheduler still has then are named in the log."""
         give_up_at = time.monotonic() + timeout_seconds
         self._closing = True
-        self._news.put(_nothing)
+        self._news.put(lambda: None)
         self._thread.join()
         self._errands.finish(give_up_at)
         while not self._news.empty():  # a job may just have been submitted
@@ -267,6 +267,7 @@ class JobPool:
         execution.job = job
         job.running[execution.directory] = execution
         job.executions += 1
+        self._fleet.note_use(job)
         self._pilots.run(job.address, execution.directory).add_done_callback(
             lambda future: self._report(execution, future)
         )
@@ -280,6 +281,8 @@ class JobPool:
             self._news.put(lambda: self._follow(execution))
         else:
             self._news.put(lambda: self._finish(execution, outcome))
+        finally:
+            future.release()
 
     def _finish(self, execution: Execution, outcome: ExecutionOutcome) -> None:
         if self._executions.get(execution.directory) is not execution:
@@ -292,7 +295,3 @@ class JobPool:
     def _follow(self, execution: Execution) -> None:
         if execution.job is not None and self._executions.get(execution.directory) is execution:
             self._fleet.lose(execution.job)
-
-
-def _nothing() -> None:
-    """Wake who waits for news."""

@@ -118,7 +118,7 @@ class Sizing(FrozenModel):
         largest = queue.memory_mb if queue and queue.memory_mb else math.inf
         return JobSize(
             cpu=asked.cpu,
-            memory_mb=int(min(_bucket(asked.memory_mb), largest)),
+            memory_mb=int(min(_bucket(asked.memory_mb - self.headroom_mb) + self.headroom_mb, largest)),
             walltime_seconds=int(min(minutes * _SECONDS_PER_MINUTE, longest)),
             queue=queue.name if queue else None,
         )

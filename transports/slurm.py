@@ -3,11 +3,10 @@
 import uuid
 from typing import Any, ClassVar, Literal
 
-from dask_jobqueue.core import Job, JobQueueCluster
-from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from pydantic import Field
 
 from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
+from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
 from climate_ref_prefect.transports.scheduler import BatchScheduler
 from climate_ref_prefect.transports.sizing import JobSize
 from climate_ref_prefect.transports.slurm_commands import MARK, SlurmCommands

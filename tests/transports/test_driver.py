@@ -220,6 +220,14 @@ class TestSettling:
         ExecutionDirectory(directory).write_outcome(SUCCESS)
         assert future.result(PATIENCE_SECONDS).succeeded
 
+    def test_who_closes_waits_for_no_file_that_may_still_show(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.outcome = None
+        rig.transport.outcome_patience_seconds = 5 * PATIENCE_SECONDS
+        future = rig.start(*prepare())
+        wait_until(lambda: rig.transport.submitted and rig.transport._news.empty())
+        rig.driver.close(1.0)
+        assert kind_of(future.result(PATIENCE_SECONDS)) is FailureKind.WORKER_LOST
+
     def test_a_second_delivery_without_a_file_stays_one(self, rig: Rig, prepare: Prepare) -> None:
         rig.transport.outcome = CLAIMED
         assert kind_of(rig.run(*prepare())) is FailureKind.ALREADY_CLAIMED

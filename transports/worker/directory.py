@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,11 +82,18 @@ class ExecutionDirectory:
         """Leave the last word, safely on disk before its name appears."""
         _replace(self._outcome, outcome.to_json(), durable=True)
 
-    def read_outcome(self, patience_seconds: float = 0.0) -> ExecutionOutcome | None:
-        """Return the outcome, waiting for it up to `patience_seconds`; none if it does not come."""
+    def read_outcome(
+        self, patience_seconds: float = 0.0, pause: Callable[[float], object] = time.sleep
+    ) -> ExecutionOutcome | None:
+        """
+        Return the outcome, waiting for it up to `patience_seconds`; none if it does not come.
+
+        `pause` waits between two looks; it ends the waiting by returning something true.
+        """
         give_up_at = time.monotonic() + patience_seconds
         while (outcome := _read(self._outcome, ExecutionOutcome)) is None and time.monotonic() < give_up_at:
-            time.sleep(_POLL_SECONDS)
+            if pause(_POLL_SECONDS):
+                break
         return outcome
 
     def close(self, reason: str) -> bool:

@@ -165,6 +165,20 @@ def demo(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def doctor(
+    transport: Annotated[str, typer.Option(help="A site profile, inline, or local.")],
+    providers: Providers = ["demo"],  # noqa: B006 - typer shows it and never changes it
+    wait_seconds: Annotated[float, typer.Option(min=1, help="How long a job may take to start.")] = 600,
+) -> None:
+    """Check a site before the first real run: scheduler, directories, a job, what its node sees, TLS, network."""
+    from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415 - imports Dask for batch sites
+    from climate_ref_prefect.flows.doctor import run_doctor  # noqa: PLC0415
+
+    if not run_doctor(Settings(), transport_named(transport, None, None), providers, wait_seconds, console):
+        raise typer.Exit(FAILED)
+
+
 @database.command()
 def upgrade() -> None:
     """Bring the database to the schema of this version."""

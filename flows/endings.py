@@ -1,6 +1,7 @@
 """How the command ends where something went wrong: told in a line, with an exit code."""
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,19 @@ from climate_ref_prefect.flows.settings import Settings
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = 130
+
+
+class EndedBySignal(BaseException):
+    """
+    A signal has put an end to what is not taken up again.
+
+    No `Exception`, as `KeyboardInterrupt` is none: whoever handles errors must let it pass.
+    """
+
+    def __init__(self, number: int) -> None:
+        # SIGHUP, which ends a login session, is taken for SIGTERM.
+        self.exit_code = INTERRUPTED if number == signal.SIGINT else 128 + signal.SIGTERM
+        super().__init__(f"Ended by {signal.Signals(number).name}.")
 
 
 class Foreseen(logging.Filter):
@@ -36,6 +50,8 @@ def errors_told() -> Iterator[None]:
         yield
     except BadInputError as error:
         _fail(error, BAD_INPUT)
+    except EndedBySignal as ended:
+        _fail(ended, ended.exit_code)
     except ClimateRefPrefectError as error:
         _fail(error, FAILED)
     except ValidationError as error:
@@ -83,6 +99,6 @@ def _explain_settings(error: ValidationError) -> str:
     return "; ".join(f"{prefix}{str(detail['loc'][0]).upper()}: {detail['msg']}" for detail in error.errors())
 
 
-def _fail(error: Exception | str, code: int) -> NoReturn:
+def _fail(error: BaseException | str, code: int) -> NoReturn:
     Console(stderr=True, soft_wrap=True).print(f"climate-ref-prefect: {error}", style="red", markup=False)
     sys.exit(code)

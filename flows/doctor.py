@@ -1,0 +1,74 @@
+"""`climate-ref-prefect doctor`: prints what is found, and is ended by signals in order."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Final
+
+from rich.console import Console
+
+from climate_ref_prefect.diagnostics.provider import find_provider
+from climate_ref_prefect.flows.endings import EndedBySignal
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.transports.doctor.examination import examine
+from climate_ref_prefect.transports.doctor.finding import Verdict
+from climate_ref_prefect.transports.port import Transport
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_doctor(
+    settings: Settings, transport: Transport, providers: Sequence[str], wait_seconds: float, console: Console
+) -> bool:
+    """
+    Check a transport and print each finding as it comes; whether all is well.
+
+    Parameters
+    ----------
+    settings
+        Say where scratch is.
+    transport
+        What is checked.
+    providers
+        Entry points or `module:attribute`.
+    wait_seconds
+        How long a job may take to start.
+    console
+        Where to print.
+
+    Raises
+    ------
+    BadInputError
+        If there is no such provider.
+    EndedBySignal
+        At the first signal, when all is cleared away.
+    """
+    references = [find_provider(name) for name in providers]
+    wrong = 0
+    findings = examine(transport, references, settings.scratch_directory, wait_seconds)
+    with _ended_in_order(), closing(findings):
+        for finding in findings:
+            wrong += finding.verdict is Verdict.WRONG
+            console.print(str(finding), markup=False, highlight=False)
+    console.print(f"{wrong} to be mended." if wrong else "All is well.")
+    return not wrong
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Turn the first signal into an exception, and let later ones wait for what it leads to."""
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def end(number: int, frame: object) -> None:
+        for each in heeded:
+            signal.signal(each, signal.SIG_IGN)
+        raise EndedBySignal(number)
+
+    for number in heeded:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heeded:
+            signal.signal(number, before[number])

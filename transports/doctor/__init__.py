@@ -1,0 +1,1 @@
+"""What is checked of a site before the first real run; `examination.examine` is the door."""

@@ -1,0 +1,21 @@
+"""What it means how the import of a provider went."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from climate_ref_prefect.transports.doctor.finding import Finding, ok, wrong
+from climate_ref_prefect.transports.worker.checkup import ProviderCheck
+
+HERE: Final = "here"
+NODE: Final = "on the node"
+_REMEDIES: Final[Mapping[str, str]] = {
+    HERE: "install what it lacks; `module:attribute` must be on PYTHONPATH.",
+    NODE: "install what it lacks for the `python` of the profile, or set what it needs in `prologue`.",
+}
+
+
+def judge_provider(check: ProviderCheck, where: str) -> Finding:
+    """Say what came of importing a provider, `HERE` or on the `NODE`."""
+    if check.failure:
+        return wrong(f"{where.capitalize()}: {check.failure.rstrip('.')}.", _REMEDIES[where])
+    return ok(f"The provider {check.described} can be imported {where}, in {check.seconds:.1f} s.")

@@ -1,0 +1,90 @@
+"""A batch site, looked at from the coordinator's host and from within a job."""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.diagnostics.definition import ProviderReference
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch import BatchTransport
+from climate_ref_prefect.transports.doctor.comms import LISTEN_REMEDY, check_tls
+from climate_ref_prefect.transports.doctor.finding import Finding, ok, skipped, wrong
+from climate_ref_prefect.transports.doctor.job import Silence, check_commands, check_end, check_start, explain_silence
+from climate_ref_prefect.transports.doctor.node import check_node, skip_node
+from climate_ref_prefect.transports.doctor.places import SCRATCH, SHARED, Place, make_place
+from climate_ref_prefect.transports.doctor.trial import Trial, open_trial
+from climate_ref_prefect.transports.port import ResourcesRefusedError
+
+_SMALL: Final = ResourceHint(memory_mb=1024, cpu=1, wall_clock=timedelta(minutes=5))
+"""Enough to import a provider."""
+_NOT_LISTENING: Final = "the coordinator has nothing to listen with"
+_NOT_CONNECTED: Final = "no pilot has connected"
+
+
+def check_site(
+    transport: BatchTransport, providers: Sequence[ProviderReference], scratch_directory: Path, wait_seconds: float
+) -> Iterator[Finding]:
+    """
+    Look at everything that a run needs of a site, one thing after another; leaves nothing behind.
+
+    Parameters
+    ----------
+    transport
+        The site's.
+    providers
+        Must be importable on its nodes.
+    scratch_directory
+        Where executions will run.
+    wait_seconds
+        How long a job may take to start.
+    """
+    answers = yield from check_commands(transport.commands())
+    with ExitStack() as ending:
+        shared = yield from make_place(SHARED, transport.shared, ending)
+        scratch = yield from make_place(SCRATCH, scratch_directory, ending)
+        trial = yield from _listen(transport, shared, ending)
+        if trial is None:
+            yield skipped("A job", _NOT_LISTENING)
+            yield from skip_node(providers, _NOT_CONNECTED)
+            yield skipped("TLS, and the way from the node to the coordinator", _NOT_LISTENING)
+            return
+        if not answers:
+            yield skipped("A job", "there is no scheduler to submit it to")
+        started = answers and (yield from check_start(trial, wait_seconds))
+        silence = explain_silence(trial) if started and not trial.pilot else None
+        if silence and not silence.is_of_network:
+            yield silence.finding
+        if trial.pilot:
+            yield from check_node(trial, [place for place in (shared, scratch) if place], providers)
+        else:
+            yield from skip_node(providers, _NOT_CONNECTED)
+        yield from check_tls(trial)
+        yield _judge_way(trial, silence)
+        yield from check_end(trial)
+
+
+def _listen(
+    transport: BatchTransport, shared: Place | None, ending: ExitStack
+) -> Generator[Finding, None, Trial | None]:
+    """Be ready for the pilot of a job, with keys and logs in the doctor's own directory: they go with it."""
+    if shared is None:
+        return None
+    own = transport.model_copy(update={"shared_directory": shared.path})
+    try:
+        return ending.enter_context(open_trial(own, own.sizing.size(_SMALL)))
+    except ResourcesRefusedError as error:
+        yield wrong(f"Not even a small job fits. {error}", "mend `sizing.queues` of the profile.")
+    except (BadInputError, OSError) as error:
+        yield wrong(f"The coordinator cannot listen for jobs. {error}", LISTEN_REMEDY)
+    return None
+
+
+def _judge_way(trial: Trial, silence: Silence | None) -> Finding:
+    if trial.pilot:
+        return ok(f"The node reaches the coordinator at {trial.address}.")
+    if silence and silence.is_of_network:
+        return silence.finding
+    return skipped(f"Whether nodes reach the coordinator at {trial.address}", _NOT_CONNECTED)

@@ -1,0 +1,203 @@
+"""A job for trial: submitted as those of executions are, watched, asked, and gone at the end."""
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from climate_ref_prefect.transports.batch import BatchTransport
+from climate_ref_prefect.transports.errands import Errands
+from climate_ref_prefect.transports.keys import CommsKeys
+from climate_ref_prefect.transports.scheduler import JobRecord, JobState, SchedulerSilentError
+from climate_ref_prefect.transports.sizing import JobSize
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+_NAME: Final = "doctor"
+_END_SECONDS: Final = 60.0
+_CALL_SECONDS: Final = 60.0
+_UNKNOWN_IS_OVER: Final = 2
+"""A job that the scheduler does not know so many times in a row is over: a new one may show late."""
+_LINES: Final = 6
+_POLL_SECONDS: Final = 0.2
+
+
+class Trial:
+    """
+    One job and its pilot.
+
+    Parameters
+    ----------
+    transport
+        Whose job it is.
+    size
+        What the job asks for.
+    keys
+        For TLS; none without.
+    """
+
+    def __init__(self, transport: BatchTransport, size: JobSize, keys: CommsKeys | None) -> None:
+        self.transport = transport
+        self.size = size
+        self.refusal: Exception | None = None
+        """Why the scheduler did not take the job."""
+        self.record: JobRecord | None = None
+        """What the scheduler said of it last."""
+        self.silence = ""
+        """Why the scheduler said nothing, when it was last asked."""
+        self.pilot = ""
+        """Address of the pilot, once it has connected."""
+        self.mute = False
+        """Whether the pilot has connected and does not answer any more."""
+        self.job_id = ""
+        self._keys = keys
+        self._awaited = False
+        self._unknown = 0
+        self._over = False
+        self._scheduler = transport.commands()
+        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._errands = Errands(self._scheduler, self._news.put)
+        self._pilots = transport.listen(self, keys)
+
+    @property
+    def scheduler(self) -> str:
+        """Name of the scheduler."""
+        return self._scheduler.name
+
+    @property
+    def address(self) -> str:
+        """Where the coordinator listens."""
+        return self._pilots.address
+
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended."""
+        return self._over
+
+    @property
+    def started(self) -> bool:
+        """Whether the scheduler has started the job; of one that it has forgotten that is more likely than not."""
+        record = self.record
+        if self.pilot or record is None:
+            return bool(self.pilot)
+        return (
+            bool(record.node) or record.state is JobState.RUNNING or (self._over and record.state is JobState.UNKNOWN)
+        )
+
+    def run(self, wait_seconds: float) -> None:
+        """Submit the job and wait: for its pilot, for a refusal, for its end, at most so long."""
+        give_up_at = time.monotonic() + wait_seconds
+        self._awaited = True
+        script = self.transport.write_script(self.address, _NAME, self.size, self._keys)
+        self._errands.submit(script, self._hear_of_submission)
+        while not self._is_settled() and (left := give_up_at - time.monotonic()) > 0:
+            self._hear(min(left, self.transport.rules.poll_seconds))
+            if not self._is_settled():
+                self.look()
+        self._awaited = False
+        self.look()
+
+    def look(self) -> None:
+        """Ask the scheduler about the job."""
+        if not self.job_id or self._over:
+            return
+        try:
+            record = self._scheduler.look([self.job_id]).get(self.job_id)
+        except SchedulerSilentError as error:
+            self.silence = str(error)
+            return
+        self.silence = ""
+        unknown = record is None or record.state is JobState.UNKNOWN
+        self._unknown = self._unknown + 1 if unknown else 0
+        self._over = self._unknown >= _UNKNOWN_IS_OVER or (not unknown and record is not None and record.over)
+        if not unknown or self.record is None:
+            self.record = record
+
+    def ask(self, function: Callable[..., Answer], *arguments: object, seconds: float = 0.0) -> Answer:
+        """Have the pilot call a function that takes up to `seconds`, and return the result; raises what that raises."""
+        try:
+            return self._pilots.call(self.pilot, function, *arguments).result(seconds + _CALL_SECONDS)
+        except TimeoutError:
+            self.mute = True  # it does one thing at a time
+            raise
+
+    def end(self) -> None:
+        """Have the job ended, and wait for that."""
+        give_up_at = time.monotonic() + _END_SECONDS
+        self._errands.finish(give_up_at)
+        while not self._news.empty():  # it may just have been submitted
+            self._news.get()()
+        if self.job_id and not self._over:
+            self._over = not self._errands.end_jobs([self.job_id], give_up_at)
+
+    def last_words(self) -> tuple[str, ...] | None:
+        """Return the end of what a job has printed that is over; none where no file of it can be seen."""
+        give_up_at = time.monotonic() + self.transport.outcome_patience_seconds
+        directory = self.transport.log_directory
+        while not (logs := sorted(directory.glob("*"))) and time.monotonic() < give_up_at:
+            time.sleep(_POLL_SECONDS)
+        return tuple(line for log in logs for line in _last_lines(log)) if logs else None
+
+    def close(self) -> None:
+        """End the job and stop listening."""
+        try:
+            self.end()
+            if self.job_id and not self._over:
+                logger.warning("%s has not confirmed the end of job %s.", self.scheduler, self.job_id)
+        finally:
+            self._pilots.close()
+
+    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
+        """Hear from Dask that the pilot has connected."""
+        self._news.put(lambda: self._welcome(address))
+
+    def worker_went(self, name: str) -> None:
+        """Hear from Dask that the connection to the pilot is gone."""
+        self.mute = True
+
+    def _is_settled(self) -> bool:
+        never = self.record is not None and self.record.never
+        return bool(self.pilot) or self.refusal is not None or self._over or never
+
+    def _hear(self, seconds: float) -> None:
+        try:
+            self._news.get(timeout=seconds)()
+        except queue.Empty:
+            return
+
+    def _welcome(self, address: str) -> None:
+        if self._awaited:  # one that comes later has come too late
+            self.pilot = address
+
+    def _hear_of_submission(self, answer: str | Exception) -> None:
+        if isinstance(answer, str):
+            self.job_id = answer
+        else:
+            self.refusal = answer
+
+
+@contextmanager
+def open_trial(transport: BatchTransport, size: JobSize) -> Iterator[Trial]:
+    """
+    Listen for the pilot of a job that is yet to be submitted; at the end there is no job, key or script.
+
+    Raises
+    ------
+    BadInputError
+        If the coordinator cannot listen.
+    """
+    with ExitStack() as ending:
+        keys = transport.make_keys()
+        if keys is not None:
+            ending.enter_context(keys)
+        trial = Trial(transport, size, keys)
+        ending.callback(trial.close)
+        yield trial
+
+
+def _last_lines(log: Path) -> list[str]:
+    lines = ("".join(filter(str.isprintable, line)) for line in log.read_text(errors="replace").splitlines())
+    return [line for line in lines if line.strip()][-_LINES:]

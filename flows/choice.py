@@ -84,7 +84,7 @@ def _path_of(profile: str) -> Path:
     if not path.exists():
         known = ", ".join(sorted(found.stem for found in directory.glob("*.yaml"))) or "none"
         raise BadInputError(
-            f"There is no transport {profile!r} (in a shell: `--transport`): it is `inline`, `local`, or a site profile. Profiles in {directory} "
-            f"(CLIMATE_REF_PREFECT_SITES names another directory): {known}."
+            f"There is no transport {profile!r} (in a shell: `--transport`): it is `inline`, `local`, or a site "
+            f"profile. Profiles in {directory} (CLIMATE_REF_PREFECT_SITES names another directory): {known}."
         )
     return path

@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 # On CI every test runs; elsewhere `make test` leaves out the slow ones.
 FAST := $(if $(filter true,$(CI)),,-m "not slow")
 
+# Processes that share the tests out among them, a file at a time; 0 for none, to debug.
+WORKERS ?= 2
+SHARED := -n $(WORKERS) --dist loadfile
+
 .PHONY: help venv demo ui test test-all lint format bench clean
 
 help: ## this list
@@ -21,10 +25,10 @@ ui: venv ## start a server with its user interface
 	$(BIN)/climate-ref-prefect server $(ARGS)
 
 test: lint ## all checks, and the tests that are not slow (all of them with CI=true)
-	$(BIN)/python -m pytest $(FAST) $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(FAST) $(ARGS)
 
 test-all: lint ## all checks and all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 lint: venv ## ruff, mypy and the import rule
 	$(BIN)/ruff check .

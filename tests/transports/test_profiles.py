@@ -42,7 +42,7 @@ def test_a_slurm_site(profile: Path, tmp_path: Path) -> None:
     transport = read_profile(profile)
     assert transport.name == "slurm"
     script = script_of(transport, ResourceHint(memory_mb=1500, cpu=4, wall_clock=timedelta(minutes=10), queue="bigmem"))
-    for line in ("-p fat", "-A ab12", "--cpus-per-task=4", "--mem=2048M", "-t 00:16:00", "--no-requeue"):
+    for line in ("-p fat", "-A ab12", "--cpus-per-task=4", "--mem=2036M", "-t 00:16:00", "--no-requeue"):
         assert f"#SBATCH {line}" in script
     assert "#SBATCH -J ref-4c-2G-0.27h-fat" in script
     assert script.index("#SBATCH --constraint=haswell&ib") < script.index("#SBATCH --exclusive=user")

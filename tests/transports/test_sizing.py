@@ -29,14 +29,14 @@ def test_a_job_has_room_for_the_execution_and_its_worker() -> None:
 
 
 def test_sizes_that_differ_little_share_a_bucket() -> None:
-    assert len({SITE.size(hint(memory_mb=memory_mb)) for memory_mb in range(1800, 2300, 7)}) == 1
+    assert len({SITE.size(hint(memory_mb=memory_mb)) for memory_mb in range(2049, 2561, 7)}) == 1
 
 
 @given(st.integers(1, 60_000), st.floats(0.01, 11.0))
 def test_a_job_is_never_smaller_than_what_runs_in_it_nor_much_larger(memory_mb: int, hours: float) -> None:
     asked = hint(memory_mb=memory_mb, hours=hours)
     size = SITE.size(asked)
-    assert memory_mb + 256 <= size.memory_mb <= 1.25 * (memory_mb + 256) + 1
+    assert memory_mb + 256 <= size.memory_mb <= 1.25 * memory_mb + 256 + 1
     exact = asked.wall_clock_seconds + 300
     assert exact <= size.walltime_seconds <= 1.25 * (exact + 60) + 60
 
@@ -76,7 +76,7 @@ def test_without_queues_everything_goes_to_the_default() -> None:
 
 def test_a_whole_node_is_shared_by_slots() -> None:
     size = Sizing(slots_per_job=4, headroom_mb=96).size(hint(memory_mb=1000, cpu=2))
-    assert (size.cpu, size.memory_mb) == (8, 4096)
+    assert (size.cpu, size.memory_mb) == (8, 4192)
 
 
 def test_short_executions_share_jobs_that_last() -> None:

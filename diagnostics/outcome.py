@@ -31,6 +31,8 @@ class FailureKind(StrEnum):
     """`wall_clock`, or the job's own time limit, was reached."""
     WORKER_LOST = "worker_lost"
     """The worker or its node is gone, or was preempted, or the site cancelled the job."""
+    UNAVAILABLE = "unavailable"
+    """No place could be had for it for now: jobs do not start, or the scheduler does not answer."""
     SUBMISSION_REFUSED = "submission_refused"
     """The backend will never accept it."""
     PUBLISH_FAILED = "publish_failed"

@@ -56,6 +56,7 @@ RULES: Final[Mapping[FailureKind, _Rule]] = {
     FailureKind.ALREADY_CLAIMED: _LOST,
     FailureKind.COORDINATOR_LOST: _LATER,
     FailureKind.PUBLISH_FAILED: _LATER,
+    FailureKind.UNAVAILABLE: _LATER,
     FailureKind.CANCELLED: _LATER,
 }
 """What each kind of failure leads to; docs/explanation/failures.md says why."""

@@ -43,8 +43,13 @@ class TransportModel(FrozenModel):
 
 def cancelled_early(directory: Path) -> ExecutionOutcome:
     """Return the outcome of an execution that was cancelled before it began."""
+    return ended_early(directory, FailureKind.CANCELLED, "Cancelled before it had started.")
+
+
+def ended_early(directory: Path, kind: FailureKind, message: str) -> ExecutionOutcome:
+    """Return the outcome of an execution that never began: no file of it is waited for."""
     try:
         envelope = ExecutionDirectory(directory).read_envelope()
     except (OSError, ValueError, ClimateRefPrefectError) as error:
         return refuse_unreadable(error)
-    return refuse(envelope, FailureKind.CANCELLED, "Cancelled before it had started.")
+    return refuse(envelope, kind, message)

@@ -11,8 +11,9 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
-from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster
+from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, only_packaged_settings
 from climate_ref_prefect.transports.keys import CommsKeys
+from climate_ref_prefect.transports.obituary import is_silent
 from climate_ref_prefect.transports.pilot import STARTED
 from climate_ref_prefect.transports.pilots import Listener, Pilots
 from climate_ref_prefect.transports.pool import JobPool
@@ -25,6 +26,8 @@ from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 _OPENING: Final = threading.Lock()
 _PILOT: Final = "climate_ref_prefect.transports.pilot"
 _ANY_PORT: Final = (0, 0)
+_CHOICE: Final = 200
+"""Executions that may wait to be chosen from: each takes a thread."""
 
 
 class BatchTransport(TransportModel):
@@ -83,6 +86,14 @@ class BatchTransport(TransportModel):
     _pool: JobPool | None = PrivateAttr(default=None)
     _keys: CommsKeys | None = PrivateAttr(default=None)
 
+    @field_validator("ports")
+    @classmethod
+    def _are_a_range(cls, ports: tuple[int, int]) -> tuple[int, int]:
+        first, last = ports
+        if not 0 <= first <= last < 1 << 16:
+            raise ValueError("the first port, then the last; zeros for any")
+        return ports
+
     @field_validator("directives", "prologue")
     @classmethod
     def _are_lines(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
@@ -101,7 +112,8 @@ class BatchTransport(TransportModel):
     @property
     def slots(self) -> int:
         """Enough to keep all jobs busy, and as many to choose from."""
-        return 2 * self.rules.max_jobs * self.sizing.slots_per_job
+        at_once = self.rules.max_jobs * self.sizing.most_per_job
+        return at_once + min(at_once, _CHOICE)
 
     def check(self, resources: ResourceHint) -> ResourceHint:
         """Return the resources; raises `ResourcesRefusedError` if no queue of the site fits."""
@@ -136,9 +148,12 @@ class BatchTransport(TransportModel):
 
     def is_over(self, directory: Path) -> bool | None:
         """Ask the scheduler about the job in which another coordinator's execution was begun."""
-        telemetry = ExecutionDirectory(directory).read_telemetry()
-        job_id = str(telemetry.transport_meta.get("job_id", "")) if telemetry else ""
-        return self.commands().look([job_id])[job_id].over if job_id else None
+        execution = ExecutionDirectory(directory)
+        claim = execution.read_claim()
+        if claim is None or not claim.job_id:
+            return None
+        record = self.commands().look([claim.job_id])[claim.job_id]
+        return record.over and (record.confirmed or is_silent(execution, self.outcome_patience_seconds))
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Cancel all jobs, wait for their end, and remove the keys."""
@@ -168,7 +183,7 @@ class BatchTransport(TransportModel):
                 keys = self._keys = self.make_keys()
                 self._pool = JobPool(
                     self.rules,
-                    self.sizing.slots_per_job,
+                    self.sizing.headroom_mb,
                     self.commands(),
                     lambda listener: self.listen(listener, keys),
                     lambda pilots: lambda name, size: self.write_script(pilots.address, name, size, keys),
@@ -194,16 +209,22 @@ class BatchTransport(TransportModel):
 
     def write_script(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
         """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
+        for directory in (self.shared, self.log_directory):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         script = self._job(address, name, size, keys).job_script()
         with tempfile.NamedTemporaryFile("w", prefix=f"{self.job_name}-", suffix=".sh", delete=False) as file:
             file.write(script)
         return Path(file.name)
 
     def _job(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
+        with only_packaged_settings():
+            return self._job_as_said(address, name, size, keys)
+
+    def _job_as_said(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
         return self.job_class(
             address,
             name=name,
-            cores=self.sizing.slots_per_job,
+            cores=size.cpu,  # as many executions at a time at most
             memory=f"{size.memory_mb}MiB",
             processes=1,
             nanny=False,
@@ -215,7 +236,6 @@ class BatchTransport(TransportModel):
             worker_command=_PILOT,
             worker_extra_args=["--outlive-coordinator"] if self.outlive_coordinator else [],
             job_script_prologue=[f"export {STARTED}=$(date +%s)", *self.prologue],
-            log_directory=str(self.log_directory),
             python=f"exec {self.python}",  # schedulers send SIGTERM to the script's own process alone
             job_name=f"{self.job_name}-{size.label}",
             **self.sized(size),

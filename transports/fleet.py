@@ -2,6 +2,7 @@
 
 import logging
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -71,7 +72,6 @@ class Fleet:
         self._crew = crew
         self._pilots = pilots
         self._jobs: dict[str, Job] = {}
-        self._numbers = 0
         self._failed_starts: dict[JobSize, int] = {}
         self._offers = 0
         self._offered_since = 0.0
@@ -189,8 +189,9 @@ class Fleet:
                 f"{failed} {self._scheduler} jobs of {job.size.label} in a row were of no use, "
                 f"the last, {job.job_id}: {why}"
             )
-            kind = job.record.kind if job.record and job.record.kind else FailureKind.WORKER_LOST
-            self._crew.bar(job.size, Death(kind=kind, message=message))
+            kind = job.record.kind if job.record else None
+            passing = kind is None or kind is FailureKind.WORKER_LOST
+            self._crew.bar(job.size, Death(kind=FailureKind.UNAVAILABLE if passing else kind, message=message))
 
     def _counts(self) -> dict[JobSize, int]:
         return count_by_size(job for job in self._jobs.values() if job.stage is not Stage.LEAVING and not job.cancelled)
@@ -199,8 +200,8 @@ class Fleet:
         self._look_from = 0.0
 
     def _submit(self, size: JobSize) -> None:
-        self._numbers += 1
-        name = f"{size.label}-{self._numbers}"
+        # Unique, so that a job of a coordinator that had the same address before is not taken for one of this pool's.
+        name = f"{size.label}-{uuid.uuid4().hex}"
         job = self._jobs[name] = Job(name=name, size=size, idle_since=time.monotonic())
         self._errands.submit(self._write_script(name, size), lambda answer: self._hear_of_submission(job, answer))
 
@@ -231,7 +232,7 @@ class Fleet:
         at_limit = isinstance(error, SubmissionLimitError)
         hopeless = at_limit and not self._jobs and self._offers >= _TRIES_AT_A_LIMIT
         if hopeless or now - self._offered_since > self._rules.scheduler_patience.total_seconds():
-            kind = FailureKind.SUBMISSION_REFUSED if at_limit else FailureKind.WORKER_LOST
+            kind = FailureKind.SUBMISSION_REFUSED if at_limit else FailureKind.UNAVAILABLE
             self._offers = 0
             self._crew.bar(job.size, Death(kind=kind, message=f"{self._scheduler} takes no job: {error}"))
 

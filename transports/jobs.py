@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
 from climate_ref_prefect.transports.port import Death, Submission
 from climate_ref_prefect.transports.scheduler import JobRecord
 from climate_ref_prefect.transports.sizing import JobSize
@@ -35,10 +37,14 @@ class Execution:
 
     submission: Submission
     size: JobSize
-    wall_clock_seconds: float
+    resources: ResourceHint
     since: float
     """When it was submitted, by the monotonic clock."""
     job: "Job | None" = None
+    overtaken: int = 0
+    """How many later ones a job has taken that had no room for it."""
+    kept: "Job | None" = None
+    """The job that takes nothing more until it has room for it."""
     cancelled_at: float | None = None
     pulse: int = -1
     """Number of its last telemetry."""
@@ -88,6 +94,17 @@ class Job:
     reported: bool = False
     """Whether it was reported that it waits for long."""
 
+    @property
+    def free_cpu(self) -> int:
+        """Processors that no execution has."""
+        return self.size.cpu - sum(execution.resources.cpu for execution in self.running.values())
+
+    def has_room_for(self, execution: Execution, headroom_mb: int) -> bool:
+        """Whether an execution fits beside what runs in it and the memory that is not for executions."""
+        used_mb = headroom_mb + sum(other.resources.memory_mb for other in self.running.values())
+        fits = used_mb + execution.resources.memory_mb <= self.size.memory_mb
+        return fits and execution.resources.cpu <= self.free_cpu
+
 
 class Crew(Protocol):
     """Who is told what comes of jobs."""
@@ -132,11 +149,45 @@ def count_by_size(jobs: Iterable[Job]) -> dict[JobSize, int]:
     return counts
 
 
-def demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], slots_per_job: int) -> dict[JobSize, int]:
+def demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], headroom_mb: int) -> dict[JobSize, int]:
     """Return how many jobs of each size would be of use; those that have waited longest come first."""
     hungry = sorted((executions for executions in waiting if executions), key=lambda executions: executions[0].since)
-    wanted = {executions[0].size: len(executions) for executions in hungry}
+    wanted = {executions[0].size: list(executions) for executions in hungry}
     for job in jobs:
         if job.running:
-            wanted[job.size] = wanted.get(job.size, 0) + len(job.running)
-    return {size: -(-number // slots_per_job) for size, number in wanted.items()}
+            wanted.setdefault(job.size, []).extend(job.running.values())
+    return {size: _filled_by(executions, size.cpu, size.memory_mb - headroom_mb) for size, executions in wanted.items()}
+
+
+def _filled_by(executions: Sequence[Execution], cpu: int, memory_mb: int) -> int:
+    """Return how many jobs some executions fill at least; no two of those that need more than half share one."""
+    asked = [execution.resources for execution in executions]
+    large = sum(1 for one in asked if 2 * one.cpu > cpu or 2 * one.memory_mb > memory_mb)
+    return max(large, -(-sum(one.cpu for one in asked) // cpu), -(-sum(one.memory_mb for one in asked) // memory_mb))
+
+
+def next_for(job: Job, waiting: Iterable[Execution], headroom_mb: int, now: float) -> Execution | None:
+    """
+    Return the first that a job has time and room for.
+
+    One that it has time but no room for is overtaken by others some times, then a job takes nothing more until it has.
+    """
+    overtaken: Execution | None = None
+    for execution in waiting:
+        if execution.resources.wall_clock_seconds > job.ends_at - now:
+            continue
+        if job.has_room_for(execution, headroom_mb):
+            if overtaken is not None:
+                overtaken.overtaken += 1
+            return execution
+        if execution.overtaken >= OVERTAKEN_AT_MOST and _is_kept_for(execution, job):
+            return None
+        overtaken = overtaken or execution
+    return None
+
+
+def _is_kept_for(execution: Execution, job: Job) -> bool:
+    kept = execution.kept
+    if kept is None or kept.spent or kept.stage is not Stage.READY:
+        execution.kept = job
+    return execution.kept is job

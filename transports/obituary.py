@@ -48,6 +48,12 @@ def is_quiet(execution: Execution) -> bool:
     return now - execution.pulse_at > _HEARTBEATS * envelope.limits.heartbeat_seconds
 
 
+def is_silent(execution: ExecutionDirectory, delay_seconds: float) -> bool:
+    """Whether the last sign of life of an execution is some heartbeats old, shown with this delay at most."""
+    heartbeats = _HEARTBEATS * execution.read_envelope().limits.heartbeat_seconds
+    return execution.silence_seconds() > heartbeats + delay_seconds
+
+
 def death_of(job: Job, scheduler: str) -> Death:
     """Return why a job that is over has ended, in the scheduler's words."""
     record = job.record

@@ -57,7 +57,7 @@ class PbsTransport(BatchTransport):
 
     def _directives(self) -> list[str]:
         # A job that PBS runs again would run what it has claimed: it finds its own claims there.
-        options = ["-r n"]
+        options = ["-r n", "-j oe", f"-o {self.log_directory}/"]
         if self.project:
             options.append(f"-P {self.project}")
         if self.storage:

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dask
 from distributed import Worker
@@ -35,6 +35,14 @@ _CONFIGURATION: Final = {
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
 }
+
+
+class _Worker(Worker):
+    """A Dask worker that leaves its coordinator without waiting for what it runs: `main` sees to that."""
+
+    async def close(self, **options: Any) -> str | None:  # type: ignore[override]
+        """Close, whatever still runs."""
+        return await super().close(**{**options, "executor_wait": False})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,7 +98,7 @@ async def _serve(options: argparse.Namespace) -> bool:
     signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)
-    worker = Worker(
+    worker = _Worker(
         options.scheduler,
         name=options.name,
         nthreads=options.nthreads,

@@ -29,6 +29,8 @@ _CONFIGURATION: Final = {
 }
 Value = TypeVar("Value")
 _CALLS_AT_ONCE: Final = 4
+_RESULTS_AT_ONCE: Final = 16
+_RESULT_SECONDS: Final = 30.0
 _keys: Final = itertools.count()
 
 
@@ -36,7 +38,7 @@ class _ToldByThePool(logging.Filter):
     """Keeps Dask from calling each lost job an error: the pool says what became of it, in the scheduler's words."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return "marked as failed because" not in str(record.msg)
+        return not any(words in str(record.msg) for words in ("marked as failed because", "Couldn't gather"))
 
 
 _FILTER: Final = _ToldByThePool()
@@ -102,15 +104,17 @@ class Pilots:
             self._scheduler.add_plugin(_Watch(listener))
             self._client = Client(self._cluster, set_as_default=False)
         self._calls = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="call-pilot")
+        self._results = ThreadPoolExecutor(_RESULTS_AT_ONCE, thread_name_prefix="fetch-result")
 
     @property
     def address(self) -> str:
         """Where pilots find the coordinator."""
         return str(self._scheduler.contact_address or self._scheduler.address)
 
-    def run(self, address: str, directory: Path) -> "Future[str]":
-        """Have a pilot run an execution; the future's result is its outcome, as JSON."""
-        return self.call(address, execute_underway, str(directory))
+    def run(self, address: str, directory: Path, then: Callable[[str | Exception], None]) -> None:
+        """Have a pilot run an execution; `then` takes its outcome as JSON, or why none came, in some thread."""
+        future = self.call(address, execute_underway, str(directory))
+        future.add_done_callback(lambda _: self._fetch(future, then))
 
     def call(self, address: str, function: Callable[..., Value], *arguments: object) -> "Future[Value]":
         """Have a pilot call a function of a module that it can import, too."""
@@ -137,8 +141,23 @@ class Pilots:
     def close(self) -> None:
         """Stop listening; pilots that are still there end by themselves."""
         self._calls.shutdown(wait=False, cancel_futures=True)
+        self._results.shutdown(wait=False, cancel_futures=True)
         self._client.close(timeout=2)
         self._cluster.close(timeout=5)
+
+    def _fetch(self, future: "Future[str]", then: Callable[[str | Exception], None]) -> None:
+        """Fetch a result: one whose worker is gone is waited for in vain, and must not keep the others waiting."""
+
+        def fetch() -> None:
+            try:
+                answer: str | Exception = future.result(timeout=_RESULT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whoever waits is told
+                answer = error
+            future.release()
+            then(answer)
+
+        with suppress(RuntimeError):  # it is closed
+            self._results.submit(fetch)
 
     def _call(self, call: Callable[[], object]) -> None:
         def guarded() -> None:
@@ -163,7 +182,8 @@ def _quieten_dask() -> None:
     log = logging.getLogger("distributed")
     if log.level == logging.INFO:  # as Dask sets it, not somebody who wants to know more
         log.setLevel(logging.ERROR)
-    logging.getLogger("distributed.scheduler").addFilter(_FILTER)
+    for name in ("distributed.scheduler", "distributed.client"):
+        logging.getLogger(name).addFilter(_FILTER)
 
 
 def _free_port(ports: range, host: str | None, interface: str | None) -> int:

@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from distributed import Future
-
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.base import cancelled_early
+from climate_ref_prefect.transports.base import cancelled_early, ended_early
 from climate_ref_prefect.transports.errands import Errands
 from climate_ref_prefect.transports.fleet import Fleet, WriteScript
-from climate_ref_prefect.transports.jobs import Execution, Job, Stage, demand, shares
+from climate_ref_prefect.transports.jobs import Execution, Job, Stage, demand, next_for, shares
 from climate_ref_prefect.transports.obituary import (
     death_of,
     ended_with_its_job,
@@ -37,7 +36,6 @@ _CANCEL_SECONDS: Final = 15.0
 """How long an execution may take to end that was cancelled, before its job is."""
 _EXPLAIN_SECONDS: Final = 5.0
 """How long the end of a job may take to show that explains the end of an execution in it."""
-_RESULT_SECONDS: Final = 60.0
 
 
 class JobPool:
@@ -51,8 +49,8 @@ class JobPool:
     ----------
     rules
         Limits.
-    slots_per_job
-        Executions at a time in one job.
+    headroom_mb
+        Memory of each job that is not for executions.
     scheduler
         The site's commands.
     open_pilots
@@ -64,13 +62,13 @@ class JobPool:
     def __init__(
         self,
         rules: PoolRules,
-        slots_per_job: int,
+        headroom_mb: int,
         scheduler: BatchScheduler,
         open_pilots: Callable[[Listener], Pilots],
         write_script: Callable[[Pilots], WriteScript],
     ) -> None:
         self._rules = rules
-        self._slots_per_job = slots_per_job
+        self._headroom_mb = headroom_mb
         self._scheduler = scheduler
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
@@ -90,7 +88,7 @@ class JobPool:
 
     def submit(self, submission: Submission, size: JobSize, resources: ResourceHint) -> None:
         """Take an execution."""
-        execution = Execution(submission, size, resources.wall_clock_seconds, time.monotonic())
+        execution = Execution(submission, size, resources, time.monotonic())
         self._news.put(lambda: self._take(execution))
 
     def cancel(self, directory: Path) -> None:
@@ -175,7 +173,7 @@ class JobPool:
 
     def _arrange(self) -> None:
         self._give_up()
-        share = shares(demand(self._waiting.values(), self._fleet.jobs, self._slots_per_job), self._rules.max_jobs)
+        share = shares(demand(self._waiting.values(), self._fleet.jobs, self._headroom_mb), self._rules.max_jobs)
         self._assign(share)
         self._fleet.let_go(share)
         self._fleet.start_jobs(share)
@@ -219,7 +217,7 @@ class JobPool:
     def _pending_death(self) -> Death:
         words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in self._fleet.jobs if job.record)
         return Death(
-            kind=FailureKind.SUBMISSION_REFUSED,
+            kind=FailureKind.UNAVAILABLE,
             message=f"{self._scheduler.name} had no job for it within {self._rules.pending_limit}. {words}".rstrip(),
         )
 
@@ -231,10 +229,13 @@ class JobPool:
             job.idle_since = time.monotonic()
             # The scheduler counts what ran out of memory for the whole job: what comes after would be blamed for it.
             job.spent = job.spent or (outcome is not None and kind_of(outcome) is FailureKind.OUT_OF_MEMORY)
-        if death is not None:
-            if execution.cancelled_at is not None:
-                death = death.model_copy(update={"kind": FailureKind.CANCELLED})
-            self._deaths[execution.directory] = death
+        if death is not None and job is None:
+            outcome = ended_early(execution.directory, death.kind, death.message)
+        elif death is not None:
+            cancelled = execution.cancelled_at is not None
+            self._deaths[execution.directory] = (
+                death.model_copy(update={"kind": FailureKind.CANCELLED}) if cancelled else death
+            )
         self._ended.put(Ended(submission=execution.submission, outcome=outcome, meta=meta_of(job) if job else {}))
 
     def _assign(self, share: Mapping[JobSize, int]) -> None:
@@ -244,45 +245,42 @@ class JobPool:
             if not job.running and self._fleet.is_wanted_elsewhere(job, share):
                 self._fleet.retire(job)
                 continue
-            while self._has_room(job) and (execution := self._next_for(job, now)):
+            while self._takes_more(job) and (execution := self._next_for(job, now)):
                 self._start(execution, job)
             if not job.running and (job.spent or self._waiting.get(job.size)):
                 self._fleet.retire(job)
                 if not job.executions:
                     self._fleet.count_failed_start(job, "it took longer to start than `walltime_margin` allows.")
 
-    def _has_room(self, job: Job) -> bool:
+    def _takes_more(self, job: Job) -> bool:
         limit = self._rules.executions_per_job
-        return not job.spent and len(job.running) < self._slots_per_job and (limit is None or job.executions < limit)
+        return not job.spent and job.free_cpu > 0 and (limit is None or job.executions < limit)
 
     def _next_for(self, job: Job, now: float) -> Execution | None:
         waiting = self._waiting.get(job.size, deque())
-        for execution in waiting:
-            if execution.wall_clock_seconds <= job.ends_at - now:
-                waiting.remove(execution)
-                return execution
-        return None
+        execution = next_for(job, waiting, self._headroom_mb, now)
+        if execution is not None:
+            waiting.remove(execution)
+        return execution
 
     def _start(self, execution: Execution, job: Job) -> None:
         execution.job = job
         job.running[execution.directory] = execution
         job.executions += 1
         self._fleet.note_use(job)
-        self._pilots.run(job.address, execution.directory).add_done_callback(
-            lambda future: self._report(execution, future)
-        )
+        self._pilots.run(job.address, execution.directory, lambda answer: self._report(execution, answer))
 
-    def _report(self, execution: Execution, future: "Future[str]") -> None:
-        """Take in a result, in a thread of Dask's."""
+    def _report(self, execution: Execution, answer: str | Exception) -> None:
+        """Take in a result, in a thread of its own."""
         try:
-            outcome = ExecutionOutcome.from_json(future.result(timeout=_RESULT_SECONDS))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job's end and the files tell more
-            logger.info("The worker of %s is gone: %s", execution.directory, error)
+            outcome = ExecutionOutcome.from_json(answer) if isinstance(answer, str) else None
+        except (ValueError, ClimateRefPrefectError) as error:
+            outcome, answer = None, error
+        if outcome is None:
+            logger.info("The worker of %s is gone: %s", execution.directory, answer)
             self._news.put(lambda: self._follow(execution))
         else:
             self._news.put(lambda: self._finish(execution, outcome))
-        finally:
-            future.release()
 
     def _finish(self, execution: Execution, outcome: ExecutionOutcome) -> None:
         if self._executions.get(execution.directory) is not execution:

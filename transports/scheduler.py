@@ -15,6 +15,7 @@ from climate_ref_prefect.diagnostics.outcome import FailureKind
 
 COMMAND_SECONDS: Final = 60.0
 """A command of the scheduler that takes longer is taken for a scheduler that does not answer."""
+_COORDINATORS_OWN: Final = ("PREFECT_", "CLIMATE_REF_PREFECT_")
 
 
 class SchedulerSilentError(ClimateRefPrefectError):
@@ -133,10 +134,16 @@ def run_command(*command: str, stdin: str | None = None) -> subprocess.Completed
             errors="backslashreplace",
             timeout=COMMAND_SECONDS,
             check=False,
-            env={**os.environ, "LC_ALL": "C"},
+            env=_environment(),
             process_group=0,  # Ctrl-C is for us: a submission that it cuts off may have been heard all the same
         )
     except subprocess.TimeoutExpired as error:
         raise SchedulerSilentError(f"`{command[0]}` has not answered for {COMMAND_SECONDS:g} s.") from error
     except OSError as error:
         raise SchedulerSilentError(f"`{command[0]}` could not be started: {error}.") from error
+
+
+def _environment() -> dict[str, str]:
+    """Return an environment without the coordinator's own variables: SLURM hands it on to jobs, secrets included."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_COORDINATORS_OWN)}
+    return {**kept, "LC_ALL": "C"}

@@ -49,6 +49,14 @@ class JobSize(FrozenModel):
         return f"{size}-{self.queue}" if self.queue else size
 
 
+class Node(FrozenModel):
+    """A job that executions of different sizes share; as a rule a whole node."""
+
+    cpu: int = Field(gt=0)
+    memory_mb: int = Field(gt=0)
+    """In MiB, headroom included."""
+
+
 class Sizing(FrozenModel):
     """How hints become jobs; every site has its own."""
 
@@ -65,13 +73,27 @@ class Sizing(FrozenModel):
     """Jobs ask for at least this, so that short executions can share one; 0 for no more than one execution needs."""
 
     slots_per_job: int = Field(default=1, gt=0)
-    """Executions at a time in one job, for sites that give whole nodes."""
+    """Executions at a time in one job, all of one size, for sites that give whole nodes."""
+
+    node: Node | None = None
+    """
+    Size of all jobs: executions of every size are packed into them. What is larger gets a job of its own.
+
+    None for jobs in the sizes of what runs in them, in which the scheduler holds each execution to its memory.
+    """
 
     @model_validator(mode="after")
     def _has_times(self) -> "Sizing":
         if min(self.walltime_margin, self.least_walltime) < timedelta(0):
             raise ValueError("walltime_margin and least_walltime cannot be negative")
+        if self.node is not None and (self.slots_per_job > 1 or self.node.memory_mb <= self.headroom_mb):
+            raise ValueError("node must have more memory than headroom_mb, and leaves slots_per_job at 1")
         return self
+
+    @property
+    def most_per_job(self) -> int:
+        """How many executions there may be in one job at a time."""
+        return self.node.cpu if self.node else self.slots_per_job
 
     def size(self, resources: ResourceHint) -> JobSize:
         """
@@ -82,12 +104,7 @@ class Sizing(FrozenModel):
         ResourcesRefusedError
             If the site has no queue of that tag, or none that is large enough.
         """
-        asked = JobSize(
-            cpu=resources.cpu * self.slots_per_job,
-            memory_mb=resources.memory_mb * self.slots_per_job + self.headroom_mb,
-            walltime_seconds=math.ceil((resources.wall_clock + self.walltime_margin).total_seconds()),
-            queue=None,
-        )
+        asked = self._asked(resources)
         if not self.queues and resources.queue is None:
             return self._rounded(asked, None)
         candidates = self._candidates(resources.queue)
@@ -99,6 +116,15 @@ class Sizing(FrozenModel):
             f"No queue fits a job of {asked.cpu} CPU, {asked.memory_mb} MiB and {_minutes(asked.walltime_seconds)} "
             f"({resources.memory_mb} MiB for the execution, {self.headroom_mb} MiB for its worker): {told}."
         )
+
+    def _asked(self, resources: ResourceHint) -> JobSize:
+        cpu = resources.cpu * self.slots_per_job
+        memory_mb = resources.memory_mb * self.slots_per_job + self.headroom_mb
+        node = self.node
+        if node is not None and cpu <= node.cpu and memory_mb <= node.memory_mb:
+            cpu, memory_mb = node.cpu, node.memory_mb
+        walltime_seconds = math.ceil((resources.wall_clock + self.walltime_margin).total_seconds())
+        return JobSize(cpu=cpu, memory_mb=memory_mb, walltime_seconds=walltime_seconds, queue=None)
 
     def _candidates(self, tag: str | None) -> list[Queue]:
         if tag is None:
@@ -118,10 +144,16 @@ class Sizing(FrozenModel):
         largest = queue.memory_mb if queue and queue.memory_mb else math.inf
         return JobSize(
             cpu=asked.cpu,
-            memory_mb=int(min(_bucket(asked.memory_mb - self.headroom_mb) + self.headroom_mb, largest)),
+            memory_mb=int(min(self._rounded_memory_mb(asked.memory_mb), largest)),
             walltime_seconds=int(min(minutes * _SECONDS_PER_MINUTE, longest)),
             queue=queue.name if queue else None,
         )
+
+    def _rounded_memory_mb(self, asked_mb: int) -> int:
+        if self.node is not None and asked_mb == self.node.memory_mb:
+            return asked_mb
+        # Hints are round numbers as a rule, and would no longer be with the headroom.
+        return _bucket(asked_mb - self.headroom_mb) + self.headroom_mb
 
 
 def _bucket(value: int) -> int:

@@ -47,7 +47,7 @@ class SlurmTransport(BatchTransport):
 
     def _directives(self) -> list[str]:
         # A job that SLURM puts back into the queue would run what it has claimed: it finds its own claims there.
-        options = ["--no-requeue", f"{MARK}{uuid.uuid4().hex}"]
+        options = ["--no-requeue", f"--output={self.log_directory}/%x-%j.log", f"{MARK}{uuid.uuid4().hex}"]
         if self.constraint:
             options.append(f"--constraint={self.constraint}")
         if self.qos:

@@ -38,8 +38,9 @@ _NEVER: Final = (
 _UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
 _ACCOUNTS_SECONDS: Final = 5.0
 """How long `sacct` may take to show the end of a job."""
-MARK: Final = "--comment="
-"""Directive of a job script with what tells it from all others."""
+MARK: Final = "--comment=climate-ref-prefect-"
+"""Beginning of the directive that tells a job script from all others."""
+_COMMENT: Final = MARK.partition("=")[2]
 _LIMIT: Final = re.compile(r"violates accounting/QOS policy|job submit limit|MaxSubmitJob|MaxJobsPerUser", re.I)
 _LATER: Final = re.compile(
     r"unable to contact|timed out|timeout|temporarily|try again|connection (refused|reset)|"
@@ -116,8 +117,9 @@ class SlurmCommands:
         done = run_command("squeue", "--noheader", "--me", "--format=%i|%k")
         if done.returncode:
             return
-        found = [line.split("|") for line in done.stdout.splitlines()]
-        unwanted = {job_id: token for job_id, token in found if token in self._doubtful}
+        found = [line.partition("|") for line in done.stdout.splitlines()]
+        marks = {job_id: comment.removeprefix(_COMMENT) for job_id, _, comment in found if comment.startswith(_COMMENT)}
+        unwanted = {job_id: mark for job_id, mark in marks.items() if mark in self._doubtful}
         if unwanted:
             run_command("scancel", *unwanted)
             self._doubtful -= set(unwanted.values())

@@ -17,12 +17,14 @@ from climate_ref_prefect.transports.local import LocalTransport
 ROOT = Path(__file__).resolve().parents[2]
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
 RERUN = {"type": "string", "enum": ["none", "failed", "all"]}
+CHOICES = {"local": "LocalTransport", "inline": "InlineTransport", "site": "Site"}
+"""By `kind`. There is none with lines that a shell runs: those are in site profiles."""
 TRANSPORT = {
     "type": "object",
-    "oneOf": [{"$ref": "#/definitions/LocalTransport"}, {"$ref": "#/definitions/InlineTransport"}],
+    "oneOf": [{"$ref": f"#/definitions/{name}"} for name in CHOICES.values()],
     "discriminator": {
         "propertyName": "kind",
-        "mapping": {"inline": "#/definitions/InlineTransport", "local": "#/definitions/LocalTransport"},
+        "mapping": {kind: f"#/definitions/{name}" for kind, name in CHOICES.items()},
     },
 }
 MANY = {
@@ -63,7 +65,7 @@ def test_each_parameter_says_what_it_is(flow: Flow[..., Any], expected: dict[str
     assert [name for name, description in descriptions.items() if not description] == []
 
 
-@pytest.mark.parametrize("transport", ["LocalTransport", "InlineTransport"])
+@pytest.mark.parametrize("transport", CHOICES.values())
 def test_each_field_of_a_transport_says_what_it_is(transport: str) -> None:
     fields = schema(solve)["definitions"][transport]["properties"]
     assert [name for name, field in fields.items() if name != "kind" and not field.get("description")] == []

@@ -27,6 +27,7 @@ def test_relative_links_lead_somewhere(page: str) -> None:
     [
         pytest.param("tutorial/own-diagnostic.md", marks=pytest.mark.slow),
         "reference/python-api.md",
+        "explanation/batch.md",
     ],
 )
 def test_marked_examples_run(page: str, tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ TABLE = {
     FailureKind.ALREADY_CLAIMED: LOST,
     FailureKind.COORDINATOR_LOST: LATER,
     FailureKind.PUBLISH_FAILED: LATER,
+    FailureKind.UNAVAILABLE: LATER,
     FailureKind.CANCELLED: LATER,
 }
 GROWING = [kind for kind, row in TABLE.items() if row.grows]

@@ -11,7 +11,7 @@ import pytest
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.transports.pbs import PbsTransport
 from climate_ref_prefect.transports.sizing import JobSize
-from tests.executions import Prepare
+from tests.executions import QUICK, Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, Settings
 from tests.processes import running_with, wait_until
@@ -112,12 +112,12 @@ class TestRefusals:
     def test_a_job_that_waits_for_too_long(self, open_pbs: Open, prepare: Prepare, cluster: PbsCluster) -> None:
         cluster.misbehave.start_nothing()
         outcome = open_pbs(rules={"pending_limit": "PT3S"}).run(*prepare("noop"))
-        assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
+        assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert "had no job for it within" in message_of(outcome)
 
     def test_jobs_whose_workers_never_come(self, open_pbs: Open, prepare: Prepare) -> None:
         outcome = open_pbs(prologue=("echo the module system is down; exit 3",)).run(*prepare("noop"))
-        assert kind_of(outcome) is FailureKind.WORKER_LOST
+        assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert "3 PBS jobs" in message_of(outcome)
 
 
@@ -130,3 +130,15 @@ def test_a_scheduler_that_does_not_answer_for_a_while(open_pbs: Open, prepare: P
     assert running.outcome().succeeded
     cluster.misbehave.come_back()
     assert all(future.result(PATIENT.patience_seconds).succeeded for future in others)
+
+
+def test_a_site_that_enforces_memory(prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = QUICK.model_copy(update={"memory_tolerance": None})  # so that the job's own limit is what it meets
+    with PbsCluster(Settings(enforce_memory=True, kill_delay_seconds=2.0)) as site:
+        for name, value in site.environment.items():
+            monkeypatch.setenv(name, value)
+        with opening(PbsTransport, tmp_path / "shared", prologue=(f"export PYTHONPATH={ROOT}",)) as open_one:
+            driving = open_one(sizing={"headroom_mb": 256})
+            outcome = driving.run(*prepare("allocate", limits=limits, memory_mb=128))
+    assert kind_of(outcome) is FailureKind.OUT_OF_MEMORY
+    assert "exceeded resource mem" in message_of(outcome)

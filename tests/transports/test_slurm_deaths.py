@@ -120,14 +120,14 @@ class TestRefusals:
     ) -> None:
         driving = open_slurm("down", rules={"pending_report": "PT1S", "pending_limit": "PT4S"})
         outcome = driving.run(*prepare("noop"))
-        assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
+        assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert "PartitionDown" in message_of(outcome)
         assert [record for record in caplog.messages if "has waited for" in record and "PartitionDown" in record]
 
     def test_jobs_whose_workers_never_come(self, open_slurm: Open, prepare: Prepare) -> None:
         driving = open_slurm(prologue=("echo the module system is down; exit 3",))
         outcome = driving.run(*prepare("noop"))
-        assert kind_of(outcome) is FailureKind.WORKER_LOST
+        assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert "3 SLURM jobs" in message_of(outcome)
         assert "FAILED" in message_of(outcome)
 

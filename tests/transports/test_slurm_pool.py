@@ -59,7 +59,7 @@ def test_a_job_is_given_nothing_that_it_could_not_finish(open_slurm: Open, prepa
 def test_jobs_that_start_too_slowly_are_told_of(open_slurm: Open, prepare: Prepare) -> None:
     slow = f"export {STARTED}=$(($(date +%s) - 100))"
     outcome = open_slurm(sizing=TWELVE_MINUTES, prologue=(slow,)).run(*prepare("noop", wall_clock_seconds=650))
-    assert kind_of(outcome) is FailureKind.WORKER_LOST
+    assert kind_of(outcome) is FailureKind.UNAVAILABLE
     assert "longer to start than `walltime_margin` allows" in message_of(outcome)
 
 

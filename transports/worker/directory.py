@@ -1,7 +1,9 @@
 """The directory of one execution on scratch: the file protocol between coordinator and worker."""
 
 import hashlib
+import math
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -77,6 +79,14 @@ class ExecutionDirectory:
     def read_telemetry(self) -> Telemetry | None:
         """Return the last sign of life, if there was any."""
         return _read(self._telemetry, Telemetry)
+
+    def silence_seconds(self) -> float:
+        """Return the time since the last sign of life, by the clock of the file system; infinite if there was none."""
+        with tempfile.TemporaryFile(dir=self.path) as now:
+            try:
+                return os.fstat(now.fileno()).st_mtime - self._telemetry.stat().st_mtime
+            except FileNotFoundError:
+                return math.inf
 
     def write_outcome(self, outcome: ExecutionOutcome) -> None:
         """Leave the last word, safely on disk before its name appears."""

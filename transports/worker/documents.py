@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from climate_ref_prefect.diagnostics.model import Document
+from climate_ref_prefect.transports.worker.batch_job import batch_job
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -24,6 +25,8 @@ class Claim(Document):
     """Start time of the process in clock ticks since boot: a pid alone may be another process's by now."""
     claimed_at: float
     """Seconds since the epoch."""
+    job_id: str = ""
+    """The batch job that the process is part of; empty without one."""
 
     @classmethod
     def of_this_process(cls) -> Self:
@@ -35,6 +38,7 @@ class Claim(Document):
             pid=os.getpid(),
             process_started=process_start(os.getpid()) or "",
             claimed_at=time.time(),
+            job_id=batch_job().get("job_id", ""),
         )
 
     def is_of_this_host(self) -> bool:

@@ -5,9 +5,9 @@ import resource
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
 
 from climate_ref_prefect.diagnostics.outcome import Telemetry
+from climate_ref_prefect.transports.worker.batch_job import batch_job
 from climate_ref_prefect.transports.worker.process_tree import cpu_seconds, descendants, memory_mb, resident_mb
 
 _FIRST_PAUSE_SECONDS = 0.2
@@ -17,13 +17,6 @@ _SHARE_OF_TIME = 20
 _KIB_PER_MIB = 1024
 _RUSAGE_UNIT = _KIB_PER_MIB if os.uname().sysname == "Linux" else _KIB_PER_MIB**2
 """`ru_maxrss` counts KiB on Linux, bytes on macOS."""
-
-
-_JOB_VARIABLES: Final = {
-    "job_id": ("SLURM_JOB_ID", "PBS_JOBID"),
-    "node": ("SLURMD_NODENAME",),
-}
-"""Where batch schedulers tell a job who it is."""
 
 
 class Meter:
@@ -84,7 +77,7 @@ class Meter:
             host=self._host,
             started_at=self._started_at,
             exit_code=exit_code,
-            transport_meta=_job_of_environment(),
+            transport_meta=batch_job(),
         )
 
     def close(self) -> None:
@@ -100,11 +93,3 @@ class Meter:
         if grown_mb > self._peak_mb:
             self._peak_mb = grown_mb
             self._source = "rusage"
-
-
-def _job_of_environment() -> dict[str, str]:
-    found = {
-        key: next((os.environ[name] for name in names if name in os.environ), "")
-        for key, names in _JOB_VARIABLES.items()
-    }
-    return {key: value for key, value in found.items() if value}

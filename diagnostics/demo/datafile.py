@@ -1,24 +1,33 @@
 """Writing small NetCDF files that follow the CF conventions; the same numbers give the same bytes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import netCDF4
 
+from climate_ref_prefect.diagnostics.demo.calculations.interval import CONFIDENCE, Interval
 from climate_ref_prefect.diagnostics.demo.record import Floats, Integers
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable along one dimension, or none; one named like its dimension is its coordinate."""
+    """A variable along dimensions, named with spaces between; one named like its dimension is its coordinate."""
 
     name: str
-    dimension: str | None
-    values: Floats | Integers | float
+    dimensions: str
+    values: Floats | Integers
     units: str
     long_name: str
     standard_name: str | None = None
+
+    def with_interval(self, interval: Interval) -> list["Variable"]:
+        """Return the variable and the two ends of its confidence interval."""
+        return [self, self._end("lower", interval.lower), self._end("upper", interval.upper)]
+
+    def _end(self, end: str, values: Floats) -> "Variable":
+        long_name = f"{self.long_name}: {end} end of the {CONFIDENCE * 100:g} % confidence interval"
+        return replace(self, name=f"{self.name}_{end}", values=values, long_name=long_name)
 
 
 def write_netcdf(path: Path, variables: list[Variable], attributes: Mapping[str, str]) -> None:
@@ -41,11 +50,9 @@ def write_netcdf(path: Path, variables: list[Variable], attributes: Mapping[str,
 
 
 def _write(file: netCDF4.Dataset, variable: Variable) -> None:
-    if variable.dimension == variable.name and not isinstance(variable.values, float):
+    if variable.dimensions == variable.name:
         file.createDimension(variable.name, len(variable.values))
-    dimensions = (variable.dimension,) if variable.dimension else ()
-    kind = "f8" if isinstance(variable.values, float) else variable.values.dtype
-    written = file.createVariable(variable.name, kind, dimensions)
+    written = file.createVariable(variable.name, variable.values.dtype, tuple(variable.dimensions.split()))
     if variable.standard_name:
         written.standard_name = variable.standard_name
     written.long_name = variable.long_name

@@ -1,93 +1,35 @@
-"""One model against the mean of all others: bias and the agreement of the annual cycles."""
+"""The diagnostic of one model against the mean of all others: bias and the agreement of the annual cycles."""
 
 import logging
-from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo import plots
-from climate_ref_prefect.diagnostics.demo.annual_cycle import annual_cycle
-from climate_ref_prefect.diagnostics.demo.base import TemperatureDiagnostic, ensemble_requirement
+from climate_ref_prefect.diagnostics.demo.annual_cycle import LEAST_YEARS, NO_INTERVAL
+from climate_ref_prefect.diagnostics.demo.base import Reading, TemperatureDiagnostic, ensemble_requirement
+from climate_ref_prefect.diagnostics.demo.calculations.annual_cycle import resampled_climatologies
+from climate_ref_prefect.diagnostics.demo.calculations.ensemble_bias import (
+    Comparison,
+    ComparisonUncertainty,
+    one_row_per_model,
+)
+from climate_ref_prefect.diagnostics.demo.calculations.interval import with_intervals
 from climate_ref_prefect.diagnostics.demo.datafile import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.demo.plots import ensemble_bias as plots
 from climate_ref_prefect.diagnostics.demo.reading import SAMPLINGS, Extent, read_area_mean
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, require_years
-from climate_ref_prefect.diagnostics.demo.results import DATA_FILE, PLOT_FILE, Subject
+from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Record, require_years
+from climate_ref_prefect.diagnostics.demo.results import DATA_FILE, PLOT_FILE
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import ExecutionResult
 
 LEAST_OTHERS = 3
-_LEAST_YEARS = 2
+TAYLOR_FILE = "taylor.png"
 _FILES_PER_MB = 4
 """How many files may be opened for one more MiB: HDF5 keeps a little of each."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The annual cycle of a model, and those of the other models."""
-
-    model: Floats
-    """In K, shape (12,)."""
-    others: Floats
-    """In K, one row per model, shape (models, 12)."""
-
-    @property
-    def reference(self) -> Floats:
-        """Mean of the other models in K, shape (12,)."""
-        return np.asarray(self.others.mean(axis=0), dtype=np.float64)
-
-    @property
-    def spread(self) -> Floats:
-        """Standard deviation among the other models in K, shape (12,)."""
-        return np.asarray(self.others.std(axis=0, ddof=1), dtype=np.float64)
-
-    def statistics(self) -> dict[str, float | None]:
-        """
-        Return the scalars that the diagnostic reports.
-
-        Centred difference, correlation and ratio of standard deviations are those that make a Taylor
-        diagram: Taylor (2001), doi:10.1029/2000JD900719, equations 1 and 2, over the twelve months.
-        """
-        reference = self.reference
-        ours, theirs = self.model - self.model.mean(), reference - reference.mean()
-        deviation, expected = float(ours.std()), float(theirs.std())
-        bias = float(self.model.mean() - reference.mean())
-        among = float(self.others.mean(axis=1).std(ddof=1))
-        product = float((ours * theirs).mean())
-        return {
-            "bias": bias,
-            "bias_standardised": bias / among if among > 0 else None,
-            "centred_rmse": float(np.sqrt(((ours - theirs) ** 2).mean())),
-            "correlation": product / (deviation * expected) if deviation > 0 and expected > 0 else None,
-            "standard_deviation_ratio": deviation / expected if expected > 0 else None,
-            "reference_models": len(self.others),
-        }
-
-
-def one_row_per_model(climatologies: list[tuple[str, Floats]]) -> Floats:
-    """
-    Average what belongs to the same model, so that each counts once, in the order of their names.
-
-    Parameters
-    ----------
-    climatologies
-        Name of the model and its annual cycle in K, shape (12,).
-
-    Returns
-    -------
-    In K, shape (models, 12).
-    """
-    by_model: defaultdict[str, list[Floats]] = defaultdict(list)
-    for model, climatology in climatologies:
-        by_model[model].append(climatology)
-    rows = [np.mean(by_model[model], axis=0) for model in sorted(by_model)]
-    return np.array(rows, dtype=np.float64)
 
 
 class EnsembleBiasDiagnostic(TemperatureDiagnostic):
@@ -95,6 +37,7 @@ class EnsembleBiasDiagnostic(TemperatureDiagnostic):
 
     slug = "ensemble-bias"
     name = "Air temperature against the multi-model mean"
+    version = "2"
     data = ensemble_requirement("Amon", at_least=LEAST_OTHERS + 1)
 
     def resources_for(self, definition: ExecutionDefinition) -> ResourceHint:
@@ -104,28 +47,39 @@ class EnsembleBiasDiagnostic(TemperatureDiagnostic):
 
     def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
         """Compare the climatologies of the years that all models have."""
-        subject = Subject.of(definition)
-        model, extent = _climatology(subject.dataset)
+        record, extent = _read(definition.datasets[0])
         others, left_out = _others(definition)
-        comparison = Comparison(model, others)
-        years = str(SAMPLINGS[subject.dimensions["table_id"]].climatology)
-        write_netcdf(output_directory / DATA_FILE, _variables(comparison), {"title": self.name, "years": years})
-        plots.ensemble_bias(output_directory / PLOT_FILE, subject, extent, comparison, years)
+        return self.describe(Reading.of(definition, record, extent), others, left_out, output_directory)
+
+    def describe(
+        self, reading: Reading, others: Floats, left_out: list[str], output_directory: Path
+    ) -> ExecutionResult:
+        """Compute and draw how what was read compares with the annual cycles of the others, shape (models, 12)."""
+        comparison = Comparison(reading.record.monthly_means().mean(axis=0), others)
+        resampled = resampled_climatologies(reading.record, reading.bootstrap)
+        found = ComparisonUncertainty.of(comparison, resampled, reading.bootstrap)
+        attributes = {"title": self.name, "years": reading.years}
+        write_netcdf(output_directory / DATA_FILE, _variables(comparison, found), attributes)
+        name = reading.subject.dimensions["source_id"]
+        title = reading.title(f"against the other models {reading.years}")
+        plots.draw(output_directory / PLOT_FILE, title, comparison, found, name)
+        title = reading.title(f"annual cycle against the other models {reading.years}")
+        plots.draw_taylor(output_directory / TAYLOR_FILE, title, comparison, found, name)
         months = ("month", list(range(1, MONTHS + 1)))
-        bias = subject.series(self.slug, months, model - comparison.reference, "K", "Bias of the monthly climatology")
-        notes: dict[str, JsonValue] = {"years": years, "left_out": [*left_out]}
-        used = tuple(dataset for dataset in definition.datasets if dataset.instance_id not in left_out)
-        return ExecutionResult(
-            metrics=subject.metrics(self.slug, comparison.statistics(), extent, notes),
-            outputs=subject.outputs(self.name, f"{subject.place(extent)}, {years}", used),
-            series=(bias,),
+        unknown = {"no_interval": NO_INTERVAL} if resampled is None else {}
+        return self.result(
+            reading.without(left_out),
+            with_intervals(comparison.statistics(), found.statistics),
+            reading.subject.series(self.slug, "bias", months, comparison.bias, found.bias),
+            notes={"left_out": [*left_out], **unknown},
+            second_plot=(TAYLOR_FILE, "Taylor diagram"),
         )
 
 
-def _climatology(dataset: Dataset) -> tuple[Floats, Extent]:
+def _read(dataset: Dataset) -> tuple[Record, Extent]:
     period = SAMPLINGS[dataset.facets["table_id"]].climatology
     record, extent = read_area_mean(dataset, period)
-    return annual_cycle(require_years(record, _LEAST_YEARS, period).monthly_means()).climatology, extent
+    return require_years(record, LEAST_YEARS, period), extent
 
 
 def _others(definition: ExecutionDefinition) -> tuple[Floats, list[str]]:
@@ -139,7 +93,7 @@ def _others(definition: ExecutionDefinition) -> tuple[Floats, list[str]]:
             if model == source:
                 left_out.append(dataset.instance_id)
             else:
-                climatologies.append((model, _climatology(dataset)[0]))
+                climatologies.append((model, _read(dataset)[0].monthly_means().mean(axis=0)))
         except DiagnosticError as error:
             # One broken file must not take every model's comparison along; the bundle names what is missing.
             logger.warning("Left out of the multi-model mean: %s", error)
@@ -150,12 +104,13 @@ def _others(definition: ExecutionDefinition) -> tuple[Floats, list[str]]:
     return others, left_out
 
 
-def _variables(comparison: Comparison) -> list[Variable]:
-    reference = comparison.reference
+def _variables(comparison: Comparison, found: ComparisonUncertainty) -> list[Variable]:
+    climatology = "Monthly climatology of the model"
+    bias = Variable("bias", "month", comparison.bias, "K", "Model minus mean of the other models")
     return [
         Variable("month", "month", np.arange(1, MONTHS + 1), "1", "Month of the year"),
-        Variable("climatology", "month", comparison.model, "K", "Monthly climatology of the model", "air_temperature"),
-        Variable("reference", "month", reference, "K", "Mean of the other models", "air_temperature"),
+        Variable("climatology", "month", comparison.model, "K", climatology, "air_temperature"),
+        Variable("reference", "month", comparison.reference, "K", "Mean of the other models", "air_temperature"),
         Variable("spread", "month", comparison.spread, "K", "Standard deviation among the other models"),
-        Variable("bias", "month", comparison.model - reference, "K", "Model minus mean of the other models"),
+        *bias.with_interval(found.bias),
     ]

@@ -1,12 +1,10 @@
 """The demo provider, entry point `demo`: its diagnostics, and what is slow the first time."""
 
-import netCDF4
-
-from climate_ref_prefect.diagnostics.demo import plots
 from climate_ref_prefect.diagnostics.demo.annual_cycle import AnnualCycleDiagnostic
 from climate_ref_prefect.diagnostics.demo.daily_variability import DailyVariabilityDiagnostic
 from climate_ref_prefect.diagnostics.demo.ensemble_bias import EnsembleBiasDiagnostic
 from climate_ref_prefect.diagnostics.demo.linear_trend import LinearTrendDiagnostic
+from climate_ref_prefect.diagnostics.demo.rehearsal import rehearse
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 
 
@@ -28,10 +26,7 @@ class DemoProvider(DiagnosticProvider):
 
     def warm_up(self) -> None:
         """Have fonts found, glyphs measured and HDF5 set up, none of which a forked child then does again."""
-        plots.rehearse()
-        with netCDF4.Dataset("warm-up", "w", diskless=True) as file:
-            file.createDimension("x", 1)
-            file.createVariable("x", "f8", ("x",))[:] = 0.0
+        rehearse()
 
 
 provider = DemoProvider()

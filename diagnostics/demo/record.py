@@ -66,6 +66,16 @@ class Record:
         return np.unique(self.year)
 
     @property
+    def is_gapless(self) -> bool:
+        """Whether each year that has values follows the one before."""
+        return len(self.years) == int(self.years[-1] - self.years[0]) + 1
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether each value stands for a day."""
+        return bool((self.days == 1).all())
+
+    @property
     def phase(self) -> Floats:
         """Middle of each value's time as a fraction of its year, 0 to 1, shape (time,); of complete years only."""
         ends = np.cumsum(self.days)

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
+import numpy as np
 from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
+from climate_ref_prefect.diagnostics.demo.calculations.interval import Interval
 from climate_ref_prefect.diagnostics.demo.reading import REGION, SAMPLINGS, Extent
 from climate_ref_prefect.diagnostics.demo.record import Floats
+from climate_ref_prefect.diagnostics.demo.statistic import STATISTICS
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile, Provenance
 from climate_ref_prefect.diagnostics.result import Series
@@ -17,46 +21,7 @@ GROUP_BY = ("source_id", "experiment_id", "member_id", "table_id", "variable_id"
 """One execution per data set, whatever grids and members a model has."""
 DATA_FILE = "data.nc"
 PLOT_FILE = "plot.png"
-
-
-@dataclass(frozen=True, slots=True)
-class Statistic:
-    """A number that a diagnostic returns."""
-
-    long_name: str
-    units: str
-
-
-STATISTICS = {
-    "annual_mean": Statistic("Mean of the climatological months", "K"),
-    "annual_range": Statistic("Warmest minus coldest climatological month", "K"),
-    "first_harmonic_amplitude": Statistic("Amplitude of the first annual harmonic", "K"),
-    "first_harmonic_phase": Statistic("Maximum of the first annual harmonic, months since 1 January", "month"),
-    "first_harmonic_variance_fraction": Statistic(
-        "Share of the first harmonic in the variance of the annual cycle", "1"
-    ),
-    "trend": Statistic("Linear trend of the annual means", "K decade-1"),
-    "trend_standard_error": Statistic("Standard error of the trend, adjusted for autocorrelation", "K decade-1"),
-    "trend_lower": Statistic("Lower end of the 95 % confidence interval of the trend", "K decade-1"),
-    "trend_upper": Statistic("Upper end of the 95 % confidence interval of the trend", "K decade-1"),
-    "p_value": Statistic("Two-sided p-value of the trend, adjusted for autocorrelation", "1"),
-    "effective_sample_size": Statistic("Effective number of independent years", "1"),
-    "years_used": Statistic("Complete years that were used", "1"),
-    "bias": Statistic("Mean of the model minus mean of the other models", "K"),
-    "bias_standardised": Statistic("Bias divided by the standard deviation among the other models", "1"),
-    "centred_rmse": Statistic("Centred root mean square difference of the annual cycles", "K"),
-    "correlation": Statistic("Correlation of the annual cycles", "1"),
-    "standard_deviation_ratio": Statistic("Ratio of the standard deviations of the annual cycles", "1"),
-    "reference_models": Statistic("Other models that were used", "1"),
-    "standard_deviation": Statistic("Standard deviation of the daily anomalies", "K"),
-    "standard_deviation_djf": Statistic("The same of December, January and February", "K"),
-    "standard_deviation_jja": Statistic("The same of June, July and August", "K"),
-    "lag1_autocorrelation": Statistic("Autocorrelation at lag 1: of annual residuals, of daily anomalies", "1"),
-    "decorrelation_time": Statistic("Decorrelation time of a first-order autoregressive process", "day"),
-    "percentile_05": Statistic("5th percentile of the daily anomalies", "K"),
-    "percentile_95": Statistic("95th percentile of the daily anomalies", "K"),
-}
-"""Every statistic of the demo, by the name it has in the vocabulary."""
+"""Sorts before all second plots: what shows one plot of an execution shows this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +73,67 @@ class Subject:
             disclaimer={"data": extent.doubt} if extent.doubt else {},
         )
 
-    def series(self, metric: str, index: tuple[str, list[int]], values: Floats, units: str, long_name: str) -> Series:
-        """Return a series of one metric; the index is its name and its values."""
-        return Series(
-            dimensions={**self.dimensions, "metric": metric},
-            index_name=index[0],
-            index=tuple(index[1]),
-            values=tuple(values.tolist()),
-            attributes={"units": units, "long_name": long_name},
+    def series(
+        self,
+        metric: str,
+        statistic: str,
+        index: tuple[str, list[int]],
+        values: Floats,
+        interval: Interval | None = None,
+    ) -> tuple[Series, ...]:
+        """
+        Return a statistic along an index, and where it has one, both ends of its confidence interval.
+
+        Parameters
+        ----------
+        metric, statistic
+            What was held against what, and what the numbers are.
+        index
+            Its name and its values.
+        values
+            As many as the index has.
+        interval
+            Of the values.
+        """
+        lines = {statistic: values}
+        if interval:
+            lines |= {f"{statistic}_lower": interval.lower, f"{statistic}_upper": interval.upper}
+        return tuple(
+            Series(
+                dimensions={**self.dimensions, "metric": metric, "statistic": name},
+                index_name=index[0],
+                index=tuple(index[1]),
+                values=tuple(value if np.isfinite(value) else None for value in line.tolist()),
+                attributes={"units": STATISTICS[name].units, "long_name": STATISTICS[name].long_name},
+            )
+            for name, line in lines.items()
         )
 
-    def outputs(self, name: str, description: str, datasets: tuple[Dataset, ...]) -> OutputBundle:
-        """Return the bundle of the data file and the plot that every diagnostic of the demo writes."""
-        data = OutputFile(
-            filename=DATA_FILE, long_name=f"{name}: data", description=description, dimensions=self.dimensions
-        )
-        plot = OutputFile(
-            filename=PLOT_FILE, long_name=f"{name}: plot", description=description, dimensions=self.dimensions
-        )
+    def outputs(
+        self, name: str, description: str, datasets: tuple[Dataset, ...], second_plot: tuple[str, str] | None
+    ) -> OutputBundle:
+        """
+        Return the bundle of the data file and the plots of an execution.
+
+        Parameters
+        ----------
+        name, description
+            Of the diagnostic, and of what is shown.
+        datasets
+            Those that were read.
+        second_plot
+            The file name of the second plot and what it shows, where there is one.
+        """
+
+        def described(filename: str, content: str) -> OutputFile:
+            long_name = f"{name}: {content}"
+            return OutputFile(
+                filename=filename, long_name=long_name, description=description, dimensions=self.dimensions
+            )
+
+        plots = {PLOT_FILE: "plot", **dict([second_plot] if second_plot else [])}
         return OutputBundle(
-            data={"data": data},
-            plots={"plot": plot},
+            data={"data": described(DATA_FILE, "data")},
+            plots={Path(filename).stem: described(filename, content) for filename, content in plots.items()},
             provenance=Provenance(modeldata=tuple(dataset.instance_id for dataset in datasets)),
         )

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from climate_ref_prefect.diagnostics.demo.annual_cycle import annual_cycle
-from climate_ref_prefect.diagnostics.demo.daily_variability import annual_harmonics, autocorrelation, variability
-from climate_ref_prefect.diagnostics.demo.ensemble_bias import Comparison, one_row_per_model
-from climate_ref_prefect.diagnostics.demo.linear_trend import linear_trend
+from climate_ref_prefect.diagnostics.demo.calculations.annual_cycle import AnnualCycle
+from climate_ref_prefect.diagnostics.demo.calculations.anomalies import Anomalies, annual_harmonics
+from climate_ref_prefect.diagnostics.demo.calculations.daily_variability import Variability
+from climate_ref_prefect.diagnostics.demo.calculations.ensemble_bias import Comparison, one_row_per_model
+from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import linear_trend
+from climate_ref_prefect.diagnostics.demo.calculations.memory import autocorrelation
 from climate_ref_prefect.diagnostics.demo.reading import area_mean, area_weights
 from climate_ref_prefect.diagnostics.demo.record import Record, Years, require_years
 from climate_ref_prefect.diagnostics.demo.times import decode
@@ -67,21 +69,22 @@ def test_a_year_that_lacks_a_day_does_not_count() -> None:
     with pytest.raises(DiagnosticError, match=r"2 complete years within 1999-2001; at least 3"):
         require_years(gappy, 3, Years(1999, 2001))
     with pytest.raises(DiagnosticError, match="do not follow each other"):
-        variability(gappy.complete_years())
+        Anomalies.of(gappy.complete_years())
 
 
 @given(amplitude=st.floats(0.1, 30), maximum=st.floats(0, 11.99))
 def test_a_cosine_is_its_own_first_harmonic(amplitude: float, maximum: float) -> None:
     cosine = 260 + amplitude * np.cos(2 * np.pi * (MIDDLES - maximum / 12))
-    cycle = annual_cycle(np.tile(cosine, (3, 1)))
-    difference = (cycle.maximum - maximum + 6) % 12 - 6
-    assert cycle.amplitude == pytest.approx(amplitude)
+    found = AnnualCycle(np.tile(cosine, (3, 1))).statistics()
+    difference = (found["first_harmonic_phase"] - maximum + 6) % 12 - 6
+    assert found["first_harmonic_amplitude"] == pytest.approx(amplitude)
     assert difference == pytest.approx(0, abs=1e-6)
-    assert cycle.statistics()["first_harmonic_variance_fraction"] == pytest.approx(1)
+    assert found["first_harmonic_variance_fraction"] == pytest.approx(1)
 
 
 def test_no_annual_cycle_has_no_share_in_its_variance() -> None:
-    assert annual_cycle(np.full((2, 12), 250.0)).statistics()["first_harmonic_variance_fraction"] is None
+    found = AnnualCycle(np.full((2, 12), 250.0)).statistics()
+    assert np.isnan(found["first_harmonic_variance_fraction"])
 
 
 @given(slope=st.floats(-2, 2), noise=st.integers(0, 1000))
@@ -118,7 +121,7 @@ def test_autocorrelation_of_alternating_values_is_minus_one() -> None:
 
 def test_weather_that_does_not_vary_is_refused() -> None:
     with pytest.raises(DiagnosticError, match="without any weather"):
-        autocorrelation(np.zeros(10), 1)
+        Variability.of(Anomalies.of(daily_record("360_day", 1999, 2001)))
 
 
 def test_a_model_with_two_members_counts_once() -> None:

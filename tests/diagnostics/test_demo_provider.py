@@ -13,7 +13,7 @@ from climate_ref_prefect.diagnostics.catalogue import Catalogue, scan
 from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
 from climate_ref_prefect.diagnostics.demo.data import sample_data_root
 from climate_ref_prefect.diagnostics.demo.provider import provider
-from climate_ref_prefect.diagnostics.demo.results import STATISTICS
+from climate_ref_prefect.diagnostics.demo.statistic import STATISTICS
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 from climate_ref_prefect.diagnostics.provider import find_provider, load_provider
 from climate_ref_prefect.diagnostics.vocabulary import default_vocabulary
@@ -26,6 +26,13 @@ EXAMPLES = [
     ("ensemble-bias", "MIROC6", "Amon"),
     ("daily-variability", "MIROC6", "day"),
 ]
+SECOND_PLOTS = {
+    "annual-cycle": "years.png",
+    "linear-trend": "residuals.png",
+    "ensemble-bias": "taylor.png",
+    "daily-variability": "quantiles.png",
+}
+WITHOUT_INTERVAL = {"years_used", "reference_models", "p_value", "trend_standard_error"}
 IN_A_PROCESS_OF_ITS_OWN = """
 import sys
 from pathlib import Path
@@ -33,7 +40,22 @@ from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from tests.diagnostics.demo_runs import run
 for path in sorted(Path(sys.argv[1]).glob("*.json")):
     found = run(ExecutionDefinition.model_validate_json(path.read_text()), path.with_suffix(".there"))
-    path.with_suffix(".metrics").write_text(found.result.metrics.model_dump_json())
+    path.with_suffix(".result").write_text(found.result.model_dump_json())
+"""
+AFTER_WARMING_UP = """
+import os
+import sys
+from pathlib import Path
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.demo.provider import provider
+from tests.diagnostics.demo_runs import run
+left = set(os.listdir(os.environ["TMPDIR"]))
+provider.warm_up()
+assert set(os.listdir(os.environ["TMPDIR"])) == left
+known = set(sys.modules)
+for path in sorted(Path(sys.argv[1]).glob("*.json")):
+    run(ExecutionDefinition.model_validate_json(path.read_text()), path.with_suffix(".out"))
+print(sorted(set(sys.modules) - known))
 """
 
 
@@ -44,6 +66,13 @@ def catalogue() -> Catalogue:
 
 def with_files(definition: ExecutionDefinition, *datasets: Dataset) -> ExecutionDefinition:
     return definition.model_copy(update={"datasets": datasets})
+
+
+def written_down(catalogue: Catalogue, directory: Path) -> dict[str, ExecutionDefinition]:
+    definitions = {"-".join(example): define(catalogue, *example) for example in EXAMPLES}
+    for name, definition in definitions.items():
+        (directory / f"{name}.json").write_text(definition.model_dump_json())
+    return definitions
 
 
 def write_temperature(path: Path, temperature: float, *, years: int = 30, level: float = 92500.0) -> Path:
@@ -73,8 +102,8 @@ def test_executions_of_the_sample_data(catalogue: Catalogue, diagnostic: str, ex
 def test_all_statistics_are_in_the_vocabulary_with_their_units() -> None:
     statistic = next(d for d in default_vocabulary().dimensions if d.name == "statistic")
     listed = {value.name: (value.long_name, value.units) for value in statistic.values}
-    for name, ours in STATISTICS.items():
-        assert listed[name] == (ours.long_name, ours.units)
+    assert listed.pop("mean") == ("Mean", None)
+    assert listed == {name: (ours.long_name, ours.units) for name, ours in STATISTICS.items()}
 
 
 @pytest.mark.parametrize(("diagnostic", "model", "table"), EXAMPLES)
@@ -84,18 +113,35 @@ def test_a_result_fits_the_vocabulary_and_its_files_are_there(
     found = run(define(catalogue, diagnostic, model, table), tmp_path)
     default_vocabulary().check(found.result.metrics, found.result.series, found.result.outputs)
     files = {file.filename for _, _, file in found.result.outputs.files()}
-    assert files == {path.name for path in tmp_path.iterdir()} == {"data.nc", "plot.png"}
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert files == {path.name for path in tmp_path.iterdir()} == {"data.nc", "plot.png", SECOND_PLOTS[diagnostic]}
+    for plot in ("plot.png", SECOND_PLOTS[diagnostic]):
+        assert (tmp_path / plot).read_bytes().startswith(b"\x89PNG")
+    assert min(path.name for path in tmp_path.glob("*.png")) == "plot.png"
     with netCDF4.Dataset(tmp_path / "data.nc") as data:
         assert data.Conventions == "CF-1.11"
         assert all(np.isfinite(variable[:]).all() for variable in data.variables.values())
     assert found.result.metrics.disclaimer == {}
 
 
+@pytest.mark.parametrize(("diagnostic", "model", "table"), EXAMPLES)
+def test_every_estimate_has_an_interval(
+    catalogue: Catalogue, tmp_path: Path, diagnostic: str, model: str, table: str
+) -> None:
+    found = run(define(catalogue, diagnostic, model, table), tmp_path).statistics
+    estimates = {name for name in found if not name.endswith(("_lower", "_upper"))} - WITHOUT_INTERVAL
+    assert estimates
+    for name in estimates:
+        lower, value, upper = (found[key] for key in (f"{name}_lower", name, f"{name}_upper"))
+        assert lower is not None
+        assert value is not None
+        assert upper is not None
+        assert lower < upper
+        # Half as far again: where noise has made an estimate too large, its interval lies below it.
+        assert lower - (upper - lower) / 2 < value < upper + (upper - lower) / 2
+
+
 def test_another_process_gives_the_same_bits(catalogue: Catalogue, tmp_path: Path) -> None:
-    definitions = {"-".join(example): define(catalogue, *example) for example in EXAMPLES}
-    for name, definition in definitions.items():
-        (tmp_path / f"{name}.json").write_text(definition.model_dump_json())
+    definitions = written_down(catalogue, tmp_path)
     subprocess.run(
         [sys.executable, "-c", IN_A_PROCESS_OF_ITS_OWN, tmp_path],
         cwd=Path(__file__).parents[2],
@@ -104,9 +150,24 @@ def test_another_process_gives_the_same_bits(catalogue: Catalogue, tmp_path: Pat
     )
     for name, definition in definitions.items():
         here = run(definition, tmp_path / f"{name}.here")
-        assert (tmp_path / f"{name}.metrics").read_text() == here.result.metrics.model_dump_json()
+        assert (tmp_path / f"{name}.result").read_text() == here.result.model_dump_json()
         there = tmp_path / f"{name}.there"
         assert (there / "data.nc").read_bytes() == (here.directory / "data.nc").read_bytes()
+
+
+def test_warm_up_leaves_nothing_to_import_and_no_file(catalogue: Catalogue, tmp_path: Path) -> None:
+    written_down(catalogue, tmp_path)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", AFTER_WARMING_UP, tmp_path],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout == "[]\n"
 
 
 def test_warm_up_starts_no_thread_where_blas_is_held_to_one() -> None:
@@ -200,4 +261,37 @@ def test_a_short_record_succeeds_without_a_trend_and_says_why(catalogue: Catalog
     dataset = definition.datasets[0].model_copy(update={"files": (path,)})
     found = run(with_files(definition, dataset), tmp_path / "out")
     assert found.statistics["trend"] is None
+    assert found.statistics["lag1_autocorrelation_lower"] is None
     assert found.result.metrics.notes["no_trend"] == "9 complete years; a trend needs at least 10"
+    assert set(found.result.outputs.plots) == {"plot"}
+
+
+def test_too_few_years_to_resample_leave_intervals_open_and_say_why(catalogue: Catalogue, tmp_path: Path) -> None:
+    definition = define(catalogue, "annual-cycle", "CanESM5")
+    path = write_temperature(tmp_path / "made-up.nc", 260.0, years=9)
+    dataset = definition.datasets[0].model_copy(update={"files": (path,)})
+    found = run(with_files(definition, dataset), tmp_path / "out")
+    assert found.statistics["annual_mean"] == pytest.approx(260)
+    assert found.statistics["annual_mean_lower"] is None
+    assert found.result.series[1].values == (None,) * 12
+    assert "needs 10 complete years" in str(found.result.metrics.notes["no_interval"])
+
+
+def test_a_model_without_annual_cycle_is_compared_all_the_same(catalogue: Catalogue, tmp_path: Path) -> None:
+    definition = define(catalogue, "ensemble-bias", "CanESM5")
+    path = write_temperature(tmp_path / "made-up.nc", 260.0, years=9)
+    dataset = definition.datasets[0].model_copy(update={"files": (path,)})
+    found = run(with_files(definition, dataset, *definition.datasets[1:6]), tmp_path / "out")
+    assert found.statistics["standard_deviation_ratio"] == pytest.approx(0, abs=1e-9)
+    assert found.statistics["correlation"] is None
+    assert found.statistics["bias_lower"] is None
+    assert "needs 10 complete years" in str(found.result.metrics.notes["no_interval"])
+
+
+def test_data_that_never_vary_have_intervals_without_width(catalogue: Catalogue, tmp_path: Path) -> None:
+    definition = define(catalogue, "annual-cycle", "CanESM5")
+    path = write_temperature(tmp_path / "made-up.nc", 260.0)
+    dataset = definition.datasets[0].model_copy(update={"files": (path,)})
+    found = run(with_files(definition, dataset), tmp_path / "out").statistics
+    assert found["annual_mean_lower"] == found["annual_mean_upper"] == pytest.approx(260)
+    assert found["first_harmonic_variance_fraction_lower"] is None

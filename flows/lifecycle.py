@@ -11,6 +11,7 @@ from prefect.exceptions import CancelledRun
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
@@ -21,6 +22,7 @@ from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
 from climate_ref_prefect.flows.taking_in import REFUSALS, kind_of_refusal
 from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.transports.driver import TransportClosedError
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.task_runner import TransportTaskRunner
 
@@ -29,6 +31,10 @@ _AFTERMATH: Final = 8
 _TICK_SECONDS: Final = 1.0
 Watch = Callable[[], None]
 Then = Callable[[Attempt, BaseException | None], None]
+
+
+class TransportFailedError(ClimateRefPrefectError):
+    """The place where executions run has failed as a whole."""
 
 
 class Lifecycle:
@@ -120,8 +126,8 @@ class Lifecycle:
 
     def _after_run(self, attempt: Attempt, error: BaseException | None) -> None:
         self._running -= 1
-        if error is not None:
-            attempt.fail(FailureKind.WORKER_LOST, f"Its run could not be followed: {error}")
+        if error is not None:  # it may still run: another attempt now could run beside it
+            raise _what_broke(self._transport, error) from error
         self._classify(attempt)
 
     def _classify(self, attempt: Attempt) -> None:
@@ -210,6 +216,17 @@ class Lifecycle:
             self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
         self._active.clear()
         self._waiting.clear()
+
+
+def _what_broke(transport: Transport, error: BaseException) -> ClimateRefPrefectError:
+    """Return what to tell people; who came later than the first only knows that the transport is closed."""
+    cause = error.__cause__ if isinstance(error, TransportClosedError) and error.__cause__ else error
+    if isinstance(cause, BadInputError):
+        return BadInputError(str(cause))
+    return TransportFailedError(
+        f"The transport {transport.name!r} cannot go on ({type(cause).__name__}: {cause}). All that ran is stopped, "
+        "nothing is given up: mend the cause, and `solve` goes on from here."
+    )
 
 
 def _next(attempt: Attempt, verdict: Verdict) -> PlannedExecution:

@@ -19,6 +19,8 @@ from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 _PATIENCE_SECONDS: Final = 15.0
 """How long a supervisor may take to notice that its coordinator is gone and to end its tree."""
 _POLL_SECONDS: Final = 0.1
+_ENDING_WITH_THEIR_COORDINATOR: Final = ("inline", "local")
+"""Transports whose executions are processes of the coordinator's own host, or of the batch job that it runs in."""
 
 
 class Leftovers(FrozenModel):
@@ -42,7 +44,7 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
         directory = ExecutionDirectory(workspace.scratch / execution.fragment)
         if _take_in_outcome(workspace, execution, transport, ledger):
             settled += 1
-        elif not _is_dead(transport, directory):
+        elif not _is_dead(execution, transport, directory):
             elsewhere.append(execution.label)
         elif _take_in_outcome(workspace, execution, transport, ledger):  # left since it was looked for
             settled += 1
@@ -63,14 +65,14 @@ def _take_in_outcome(
     return True
 
 
-def _is_dead(transport: Transport, directory: ExecutionDirectory) -> bool:
+def _is_dead(execution: UnfinishedExecution, transport: Transport, directory: ExecutionDirectory) -> bool:
     """Whether an execution has ended that may be a batch job's, or a process of this host's."""
-    over = _as_the_scheduler_says(transport, directory)
+    over = _as_the_scheduler_says(transport, directory) if execution.transport == transport.name else None
     if over is not None:
         return over
-    telemetry = _last_telemetry(directory)
-    if "job_id" in telemetry.transport_meta:  # of another transport: its processes may be anywhere
-        return False
+    claim = directory.read_claim()
+    if claim is not None and claim.job_id and execution.transport not in _ENDING_WITH_THEIR_COORDINATOR:
+        return claim.is_of_this_host() and not claim.is_alive_here()
     directory.close("its coordinator had ended")
     return confirm_dead(directory)
 

@@ -62,7 +62,7 @@ class SolveReport(FrozenModel):
     @property
     def ok(self) -> bool:
         """Whether every group has succeeded, now or before, and every provider could be used."""
-        return not self.failed and not self.plan.broken and not self.plan.given_up
+        return not self.failed and not self._unsettled
 
     def summary(self) -> tuple[DiagnosticSummary, ...]:
         """Return one line per diagnostic."""
@@ -70,11 +70,13 @@ class SolveReport(FrozenModel):
 
     def headline(self) -> str:
         """Return the outcome in one sentence."""
-        if not self.executions and not self.plan.broken and not self.plan.given_up:
+        if not self.executions and not self._unsettled:
             return f"All up to date: {self.plan.up_to_date} groups have succeeded on these inputs before."
         parts = [f"{self.succeeded} succeeded", f"{len(self.failed)} failed", f"{self.plan.up_to_date} up to date"]
         if self.plan.given_up:
             parts.append(f"{self.plan.given_up} given up before (run them with rerun='failed')")
+        if self.leftovers.elsewhere:
+            parts.append(f"{len(self.leftovers.elsewhere)} left alone")
         if self.plan.broken:
             parts.append(f"{len(self.plan.broken)} providers unusable")
         return ", ".join(parts) + f"; {self.seconds:.1f} s."
@@ -87,6 +89,11 @@ class SolveReport(FrozenModel):
     def _repr_html_(self) -> str:
         table = html_table(SUMMARY_COLUMNS, summary_cells(self.summary()))
         return table + paragraphs(self.headline(), *self._remarks())
+
+    @property
+    def _unsettled(self) -> bool:
+        """Whether there are groups that have not succeeded and were not run."""
+        return bool(self.plan.broken or self.plan.given_up or self.leftovers.elsewhere)
 
     def _tables(self) -> Iterator[Table]:
         if self.executions:

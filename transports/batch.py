@@ -74,6 +74,13 @@ class BatchTransport(TransportModel):
     ports: tuple[int, int] = _ANY_PORT
     """First and last port for the coordinator to listen on; zeros for any."""
 
+    contact_address: str | None = Field(default=None, pattern=r"^[\w.-]+(:\d+)?$")
+    """
+    Address that workers are told, as `host` or `host:port`; none for where the coordinator listens.
+
+    For a coordinator that nodes reach by another address than its own: behind NAT, or by a forwarded port.
+    """
+
     tls: bool = True
     """Whether only who has this transport's keys can speak to coordinator and workers."""
 
@@ -180,15 +187,24 @@ class BatchTransport(TransportModel):
     def _open(self) -> JobPool:
         with _OPENING:
             if self._pool is None:
-                keys = self._keys = self.make_keys()
-                self._pool = JobPool(
-                    self.rules,
-                    self.sizing.headroom_mb,
-                    self.commands(),
-                    lambda listener: self.listen(listener, keys),
-                    lambda pilots: lambda name, size: self.write_script(pilots.address, name, size, keys),
-                )
+                keys = self.make_keys()
+                try:
+                    self._pool = self._make_pool(keys)
+                except BaseException:
+                    if keys is not None:
+                        keys.close()
+                    raise
+                self._keys = keys
             return self._pool
+
+    def _make_pool(self, keys: CommsKeys | None) -> JobPool:
+        return JobPool(
+            self.rules,
+            self.sizing.headroom_mb,
+            self.commands(),
+            lambda listener: self.listen(listener, keys),
+            lambda pilots: lambda name, size: self.write_script(pilots.address, name, size, keys),
+        )
 
     def make_keys(self) -> CommsKeys | None:
         """Make keys for TLS in the shared directory; none without TLS."""
@@ -211,10 +227,16 @@ class BatchTransport(TransportModel):
         """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
         for directory in (self.shared, self.log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        script = self._job(address, name, size, keys).job_script()
+        script = self._job(self._contact(address), name, size, keys).job_script()
         with tempfile.NamedTemporaryFile("w", prefix=f"{self.job_name}-", suffix=".sh", delete=False) as file:
             file.write(script)
         return Path(file.name)
+
+    def _contact(self, address: str) -> str:
+        if self.contact_address is None:
+            return address
+        protocol, port = address.partition("://")[0], address.rpartition(":")[2]
+        return f"{protocol}://{self.contact_address}" + ("" if ":" in self.contact_address else f":{port}")
 
     def _job(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
         with only_packaged_settings():

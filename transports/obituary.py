@@ -1,5 +1,6 @@
 """What is said of an execution whose job has ended under it."""
 
+import math
 import time
 from typing import Final
 
@@ -78,6 +79,9 @@ def meta_of(job: Job) -> dict[str, JsonValue]:
     }
     if job.size.queue:
         meta["queue"] = job.size.queue
+    if math.isfinite(job.ends_at):  # what its pilot told; the scheduler knows better, but may not have been asked yet
+        wait_seconds = job.ends_at - job.size.walltime_seconds - job.submitted
+        meta["queue_wait_seconds"] = round(max(0.0, wait_seconds), 1)
     record = job.record
     if record is not None:
         if record.node:

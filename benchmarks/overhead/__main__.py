@@ -12,8 +12,6 @@ The peers need Python 3.12 or newer and an environment of their own, which the f
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,36 +21,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.environments import python_of
+
 HERE = Path(__file__).resolve().parent
-PEERS = HERE.parents[1] / ".cache" / "benchmarks" / "peers"
 ROUNDS = 3
 Measured = dict[str, Any]
-
-
-def find_python() -> str:
-    """Return a Python of 3.12 or newer: this one, or one on PATH or of pyenv."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    on_path = [found for name in ("python3.13", "python3.12") if (found := shutil.which(name))]
-    candidates = [sys.executable, *map(str, sorted(pyenv.glob("3.1[23]*/bin/python"), reverse=True)), *on_path]
-    question = "import sys; sys.exit(sys.version_info < (3, 12))"
-    for candidate in candidates:
-        if subprocess.run([candidate, "-c", question], check=False, capture_output=True).returncode == 0:
-            return candidate
-    raise SystemExit("climate-ref needs Python 3.12 or newer; none was found on PATH or under pyenv.")
-
-
-def peer_python() -> Path:
-    """Return the interpreter of the peers' environment, making that first where it is missing."""
-    python = PEERS / "bin" / "python"
-    stamp = PEERS / "requirements"
-    wanted = (HERE / "peers_requirements.txt").read_text()
-    if not stamp.exists() or stamp.read_text() != wanted:
-        shutil.rmtree(PEERS, ignore_errors=True)
-        subprocess.run([find_python(), "-m", "venv", str(PEERS)], check=True)
-        install = ["-m", "pip", "install", "--quiet", "--no-deps", "-r", str(HERE / "peers_requirements.txt")]
-        subprocess.run([str(python), *install], check=True)
-        stamp.write_text(wanted)
-    return python
 
 
 def run(command: Sequence[str]) -> Measured:
@@ -72,7 +45,8 @@ def ours(work: str, count: int) -> Measured:
 def peer(executor: str, work: str, count: int) -> Measured:
     """Measure one of climate-ref's executors."""
     script = str(HERE / "peers.py")
-    return run([str(peer_python()), script, "--executor", executor, "--work", work, "--count", str(count)])
+    python = python_of("peers", HERE / "peers_requirements.txt")
+    return run([str(python), script, "--executor", executor, "--work", work, "--count", str(count)])
 
 
 def measurements(*, quick: bool) -> Iterator[Measured]:

@@ -149,6 +149,10 @@ class TestSelection:
             "flows/other/ModelB",
         ]
 
+    def test_the_longest_come_first_and_of_those_the_largest(self, desk: Desk) -> None:
+        planned = desk.plan(["stuck", "hungry", "good", "wide"]).executions
+        assert [item.definition.diagnostic for item in planned] == ["wide", "good", "hungry", "stuck"]
+
     def test_without_names_all_diagnostics_are_planned(self, desk: Desk, both: list[LoadedProvider]) -> None:
         assert len(desk.plan(None).executions) == len(both[0].description.diagnostics)
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.jobs import shares
 from climate_ref_prefect.transports.port import ResourcesRefusedError
-from climate_ref_prefect.transports.sizing import JobSize, Queue, Sizing
+from climate_ref_prefect.transports.sizing import JobSize, Node, Queue, Sizing
 
 NORMAL = Queue(name="normal", memory_mb=8000, cpu=4, wall_clock=timedelta(hours=4))
 BIG = Queue(name="large", tags=frozenset({"bigmem"}), memory_mb=64_000, cpu=16, wall_clock=timedelta(hours=12))
@@ -130,3 +130,29 @@ class TestShares:
             JobSize(cpu=2, memory_mb=1, walltime_seconds=1, queue=None),
         )
         assert shares({first: 5, second: 5}, 3) == {first: 2, second: 1}
+
+
+class TestSharedNodes:
+    """Where jobs have one size for executions of all sizes."""
+
+    SHARED = Sizing(node=Node(cpu=8, memory_mb=15_900), headroom_mb=500)
+
+    def test_jobs_are_of_that_size_whatever_runs_in_them(self) -> None:
+        sizes = {self.SHARED.size(hint(memory_mb=memory_mb, cpu=cpu)) for memory_mb, cpu in ((1, 1), (15_400, 8))}
+        assert [(size.cpu, size.memory_mb) for size in sizes] == [(8, 15_900)]
+
+    def test_what_is_larger_gets_a_job_of_its_own(self) -> None:
+        assert self.SHARED.size(hint(memory_mb=15_401)).memory_mb == 16_384 + 500
+        assert self.SHARED.size(hint(cpu=9)).cpu == 9
+
+    def test_there_is_room_for_an_execution_on_each_processor(self) -> None:
+        assert self.SHARED.most_per_job == 8
+
+    @pytest.mark.parametrize("options", [{"slots_per_job": 2}, {"headroom_mb": 15_900}])
+    def test_what_contradicts_it_is_refused(self, options: dict[str, int]) -> None:
+        with pytest.raises(ValidationError, match="node must have more memory"):
+            Sizing(node=self.SHARED.node, **options)
+
+
+def test_a_round_hint_is_not_rounded_for_the_worker_beside_it() -> None:
+    assert SITE.size(hint(memory_mb=2048)).memory_mb == 2048 + 256

@@ -1,0 +1,1 @@
+"""How well mixed sizes are packed on a real SLURM."""

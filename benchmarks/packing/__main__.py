@@ -49,6 +49,7 @@ def command(side: str) -> list[str]:
 
 def measure(side: str, tasks: Sequence[Task]) -> Measured:
     """Run tasks by one side and return what it printed last; ends the program where not all of them succeed."""
+    load = os.getloadavg()[0]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump([task.model_dump() for task in tasks], file)
         file.flush()
@@ -57,7 +58,7 @@ def measure(side: str, tasks: Sequence[Task]) -> Measured:
     measured: Measured = json.loads(ended.stdout.strip().splitlines()[-1]) if ended.returncode == 0 else {}
     if measured.get("succeeded") != len(tasks):
         raise SystemExit(f"{' '.join(words)} ended with code {ended.returncode}: {measured or 'it did not finish'}")
-    return {"side": side, **measured}
+    return {"side": side, "load_before": round(load, 2), **measured}
 
 
 def measurements(
@@ -90,6 +91,9 @@ def main() -> None:
             print(json.dumps(measured), flush=True)
             rows.append(measured)
     console.print(tables.results(rows, generate(kinds), MACHINE))
+    for row in rows:
+        if row["work"] == "mixed":
+            console.print(tables.settings(row))
 
 
 if __name__ == "__main__":

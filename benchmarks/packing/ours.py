@@ -24,16 +24,18 @@ from climate_ref_prefect.transports.slurm import SlurmTransport
 TASKS = TypeAdapter(list[Task])
 RULES = {
     "node": PoolRules(max_jobs=MACHINE.nodes, idle_seconds=5, poll_seconds=1),
-    "sizes": PoolRules(max_jobs=40, idle_seconds=0, poll_seconds=1),
+    "sizes": PoolRules(max_jobs=20, idle_seconds=0, poll_seconds=1),
 }
 """`node` packs executions of all sizes into jobs that are whole nodes, `sizes` has jobs in the sizes of executions."""
-_HALF_AN_HOUR = timedelta(minutes=30)
 SIZING = {
     "node": Sizing(
-        node=Node(cpu=MACHINE.cpus, memory_mb=MACHINE.memory_mb), headroom_mb=512, least_walltime=_HALF_AN_HOUR
+        node=Node(cpu=MACHINE.cpus, memory_mb=MACHINE.memory_mb),
+        headroom_mb=512,
+        least_walltime=timedelta(minutes=30),
     ),
-    "sizes": Sizing(headroom_mb=256, least_walltime=_HALF_AN_HOUR),
+    "sizes": Sizing(headroom_mb=256, walltime_margin=timedelta(minutes=2)),
 }
+_TOLD = {"max_jobs", "idle_seconds", "node", "headroom_mb", "walltime_margin", "least_walltime"}
 _DRS = "CMIP6/CMIP/NONE/{name}/historical/r1i1p1f1/Amon/ta/gn/v20260101"
 _FILE = "ta_Amon_{name}_historical_r1i1p1f1_gn_200001-200012.nc"
 _PROVIDER = "benchmarks.packing.provider:provider"
@@ -62,7 +64,7 @@ def measure(tasks: Sequence[Task], jobs: str, root: Path) -> SolveReport:
     return report
 
 
-def describe(report: SolveReport) -> dict[str, object]:
+def describe(report: SolveReport, jobs: str) -> dict[str, object]:
     """Return what was measured, in the words that all sides use."""
     rows = report.executions
     ends = sorted(row.finished_at.timestamp() for row in rows if row.finished_at)
@@ -72,6 +74,7 @@ def describe(report: SolveReport) -> dict[str, object]:
         "seconds": round(report.running_seconds, 2),
         "first_seconds": round(report.running_seconds - (ends[-1] - ends[0]), 2),
         "jobs": len({row.telemetry_meta.get("job_id") for row in rows if row.telemetry_meta}),
+        "settings": {**RULES[jobs].model_dump(include=_TOLD), **SIZING[jobs].model_dump(mode="json", include=_TOLD)},
     }
 
 
@@ -84,7 +87,7 @@ def main() -> None:
     tasks = TASKS.validate_json(options.tasks.read_bytes())
     with tempfile.TemporaryDirectory(prefix="packing-") as root:
         report = measure(tasks, options.jobs, Path(root))
-    print(json.dumps(describe(report)))
+    print(json.dumps(describe(report, options.jobs)))
 
 
 if __name__ == "__main__":

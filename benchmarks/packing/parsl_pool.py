@@ -9,7 +9,6 @@ Run it inside the peers' environment.
 
 import argparse
 import json
-import math
 import os
 import sys
 import tempfile
@@ -36,13 +35,19 @@ def wait(seconds: float) -> float:
     return time.time()
 
 
+def worker(tasks: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the size of a worker that is fit for each of the tasks."""
+    memory_gb = max(task["memory_mb"] for task in tasks) / MB_PER_GB
+    return {"cores_per_worker": max(task["cpu"] for task in tasks), "mem_per_worker": round(memory_gb, 2)}
+
+
 def configuration(tasks: list[dict[str, Any]], options: argparse.Namespace, run_directory: str) -> Config:
     """Return what `HPCExecutor` makes of its settings, with a worker for the largest of the tasks."""
     provider = SlurmProvider(
         partition=options.partition,
         nodes_per_block=1,
         cores_per_node=options.cpus,
-        mem_per_node=math.floor(options.memory_mb / MB_PER_GB),
+        mem_per_node=options.memory_mb // MB_PER_GB,
         init_blocks=options.nodes,
         max_blocks=options.nodes,
         walltime="01:00:00",
@@ -50,12 +55,7 @@ def configuration(tasks: list[dict[str, Any]], options: argparse.Namespace, run_
         launcher=SrunLauncher(debug=True),
     )
     executor = HighThroughputExecutor(
-        label="pool",
-        address="127.0.0.1",
-        cores_per_worker=max(task["cpu"] for task in tasks),
-        mem_per_worker=max(task["memory_mb"] for task in tasks) / MB_PER_GB,
-        cpu_affinity="none",
-        provider=provider,
+        label="pool", address="127.0.0.1", cpu_affinity="none", provider=provider, **worker(tasks)
     )
     return Config(run_dir=run_directory, executors=[executor], retries=2)
 
@@ -74,6 +74,7 @@ def measure(tasks: list[dict[str, Any]], options: argparse.Namespace) -> dict[st
         "seconds": round(seconds, 2),
         "first_seconds": round(min(ends) - began, 2),
         "jobs": options.nodes,
+        "settings": {**worker(tasks), "init_blocks": options.nodes, "mem_per_node": options.memory_mb // MB_PER_GB},
     }
 
 

@@ -64,6 +64,7 @@ def measure(tasks: list[dict[str, Any]], partition: str) -> dict[str, Any]:
         "seconds": round(seconds, 2),
         "first_seconds": round(min(ends) - began, 2),
         "jobs": len(tasks),
+        "settings": {"poll_interval": POLL_SECONDS, "headroom_mb": HEADROOM_MB, "margin_seconds": MARGIN_SECONDS},
     }
 
 

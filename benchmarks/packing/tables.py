@@ -8,13 +8,13 @@ from rich.table import Table
 from benchmarks.packing.workload import Kind, Machine, Task, bounds_seconds, generate, lower_bound_seconds
 
 NAMES = {
-    "node": "climate-ref-prefect, nodes shared",
-    "sizes": "climate-ref-prefect, jobs by size",
-    "parsl": "Parsl, one pool for the largest",
-    "submitit": "prefect-submitit, a job for each",
+    "node": "this project, shared nodes",
+    "sizes": "this project, jobs by size",
+    "parsl": "Parsl, one size for all",
+    "submitit": "prefect-submitit, a job each",
 }
 ISOLATION = {
-    "node": "process, memory by samples",
+    "node": "process, memory sampled",
     "sizes": "process, memory by SLURM",
     "parsl": "shared worker",
     "submitit": "job, memory by SLURM",
@@ -53,6 +53,11 @@ def results(rows: Sequence[Mapping[str, Any]], tasks: Sequence[Task], machine: M
             ISOLATION[side],
         )
     return table
+
+
+def settings(row: Mapping[str, Any]) -> str:
+    """Return what a side was set to."""
+    return f"{NAMES[row['side']]}: " + ", ".join(f"{name} {value}" for name, value in row["settings"].items())
 
 
 def _cost(row: Mapping[str, Any]) -> tuple[str, str, str]:

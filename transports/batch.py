@@ -12,7 +12,7 @@ from pydantic import Field, PrivateAttr, field_validator
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
 from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, only_packaged_settings
-from climate_ref_prefect.transports.keys import CommsKeys
+from climate_ref_prefect.transports.keys import CommsKeys, remove_abandoned
 from climate_ref_prefect.transports.obituary import is_silent
 from climate_ref_prefect.transports.pilot import STARTED
 from climate_ref_prefect.transports.pilots import Listener, Pilots
@@ -177,6 +177,7 @@ class BatchTransport(TransportModel):
         finally:
             if keys is not None:
                 keys.close()
+            remove_abandoned(self.shared)  # also where nothing was to be run, and no keys were made
 
     @property
     def shared(self) -> Path:

@@ -28,7 +28,7 @@ class CommsKeys:
 
     def __init__(self, shared: Path) -> None:
         shared.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_abandoned(shared)
+        remove_abandoned(shared)
         self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=shared))
         """Readable by the user alone."""
         (self.directory / _OWNER).write_text(Claim.of_this_process().to_json())
@@ -67,7 +67,8 @@ def _as_of_worker(attribute: str) -> str:
     return attribute if attribute == "tls_ca_file" else "tls_worker_" + attribute.rpartition("_")[2]
 
 
-def _remove_abandoned(shared: Path) -> None:
+def remove_abandoned(shared: Path) -> None:
+    """Remove the keys of coordinators of this host that were killed."""
     for owner in shared.glob(f"{_PREFIX}*/{_OWNER}"):
         with suppress(OSError, ValueError):  # another coordinator removes it at the same time
             claim = Claim.from_json(owner.read_text())

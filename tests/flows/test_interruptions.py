@@ -193,6 +193,7 @@ class TestTwoAtOnce:
         assert_goes_on(site, "waits-for-go")
 
 
+@pytest.mark.timeout(900)
 def test_the_demo_goes_on_after_an_interruption(site: Site) -> None:
     with command(site, "demo") as started:
         started.wait_until_it_holds()

@@ -55,6 +55,11 @@ class Attempt:
         """What it was given once it has been dispatched, before that what it asks for."""
         return self.envelope.resources if self.envelope else self.allocated.resources
 
+    @property
+    def has_result(self) -> bool:
+        """Whether it has run and left a result."""
+        return self.outcome is not None and self.outcome.succeeded
+
     def fail(self, kind: FailureKind, message: str, details: str = "") -> None:
         """Replace the outcome by a failure of the coordinator's making, keeping the telemetry."""
         failure = ExecutionFailure(kind=kind, message=message, details=details)

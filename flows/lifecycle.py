@@ -65,6 +65,7 @@ class Lifecycle:
         self._waiting: deque[Attempt] = deque()
         self._active: dict[int, Attempt] = {}
         self._running = 0
+        self._nobody_tells = False
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.execution_ids: list[int] = []
         """Every execution that was allocated, retries included."""
@@ -205,10 +206,11 @@ class Lifecycle:
 
     def _abandon(self, error: BaseException) -> None:
         """Give up what has no last word yet: its group stays dirty, and the next solve takes it up."""
-        attempts = [*self._active.values(), *self._waiting]
         lost = isinstance(error, Exception) and not isinstance(error, CancelledRun)
         kind = FailureKind.COORDINATOR_LOST if lost else FailureKind.CANCELLED
-        for attempt in attempts:
+        for attempt in [*self._active.values(), *self._waiting]:
+            if attempt.has_result or self._may_still_run(attempt):
+                continue  # the next solve takes in what it has left, or will leave
             with suppress(OSError):
                 attempt.files.close(str(error) or type(error).__name__)
             attempt.fail(kind, f"Stopped before its end: {type(error).__name__} {error}".rstrip())
@@ -216,6 +218,16 @@ class Lifecycle:
             self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
         self._active.clear()
         self._waiting.clear()
+
+    def _may_still_run(self, attempt: Attempt) -> bool:
+        """Whether an attempt has not been confirmed dead: a scheduler does not answer, or somebody could not wait."""
+        if self._nobody_tells:
+            return attempt.files.read_claim() is not None
+        try:
+            return self._transport.is_over(attempt.directory) is False
+        except (OSError, ValueError, ClimateRefPrefectError):
+            self._nobody_tells = True  # and is not asked about each: one answer may take a minute
+            return True
 
 
 def _what_broke(transport: Transport, error: BaseException) -> ClimateRefPrefectError:

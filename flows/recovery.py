@@ -3,12 +3,14 @@
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.flows.frugality import frugal_task_runs
+from climate_ref_prefect.flows.gate import SignalGate
 from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
 from climate_ref_prefect.flows.workspace import Workspace
@@ -40,29 +42,49 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     Must be called by the one coordinator of the workspace, before it starts anything.
     """
     settled, elsewhere = 0, []
-    for execution in workspace.store.unfinished():
-        directory = ExecutionDirectory(workspace.scratch / execution.fragment)
-        if _take_in_outcome(workspace, execution, transport, ledger):
-            settled += 1
-        elif not _is_dead(execution, transport, directory):
-            elsewhere.append(execution.label)
-        elif _take_in_outcome(workspace, execution, transport, ledger):  # left since it was looked for
-            settled += 1
-        else:
-            directory.close("its coordinator had ended")
-            workspace.store.finalise(execution.execution_id, _lost(execution, directory))
-            settled += 1
+    unfinished = workspace.store.unfinished()
+    with frugal_task_runs() if unfinished else nullcontext():
+        for execution in unfinished:
+            if _settle(workspace, execution, transport, ledger):
+                settled += 1
+            else:
+                elsewhere.append(execution.label)
     return Leftovers(settled=settled, elsewhere=tuple(elsewhere))
 
 
+def _settle(workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger) -> bool:
+    """Give an execution its last word; false if it may still run."""
+    directory = ExecutionDirectory(workspace.scratch / execution.fragment)
+    if _take_in_outcome(workspace, execution, transport, ledger):
+        return True
+    if not _is_dead(execution, transport, directory):
+        return False
+    if not _take_in_outcome(workspace, execution, transport, ledger, _delay_seconds(transport, directory)):
+        directory.close("its coordinator had ended")
+        workspace.store.finalise(execution.execution_id, _lost(execution, directory))
+    return True
+
+
 def _take_in_outcome(
-    workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger
+    workspace: Workspace,
+    execution: UnfinishedExecution,
+    transport: Transport,
+    ledger: Ledger,
+    patience_seconds: float = 0.0,
 ) -> bool:
-    attempt = attempt_with_outcome(workspace, execution)
+    attempt = attempt_with_outcome(workspace, execution, patience_seconds)
     if attempt is None:
         return False
-    take_in(attempt, workspace, transport, ledger)
+    with SignalGate():
+        take_in(attempt, workspace, transport, ledger)
     return True
+
+
+def _delay_seconds(transport: Transport, directory: ExecutionDirectory) -> float:
+    """Return for how long the outcome of an execution that is over may still take to show: it has just ended."""
+    if directory.read_claim() is None:
+        return 0.0
+    return max(0.0, transport.outcome_patience_seconds - directory.silence_seconds())
 
 
 def _is_dead(execution: UnfinishedExecution, transport: Transport, directory: ExecutionDirectory) -> bool:

@@ -34,11 +34,13 @@ def kind_of_refusal(error: BaseException) -> FailureKind:
     return FailureKind.PUBLISH_FAILED
 
 
-def attempt_with_outcome(workspace: Workspace, execution: UnfinishedExecution) -> Attempt | None:
+def attempt_with_outcome(
+    workspace: Workspace, execution: UnfinishedExecution, patience_seconds: float = 0.0
+) -> Attempt | None:
     """Return an attempt that has left an outcome nobody has looked at; none if it has not, or was given up."""
     directory = ExecutionDirectory(workspace.scratch / execution.fragment)
     with suppress(OSError, ValueError, ClimateRefPrefectError):  # what cannot be read is run again
-        outcome = directory.read_outcome()
+        outcome = directory.read_outcome(patience_seconds)
         if outcome is None or directory.is_closed():
             return None
         envelope = directory.read_envelope()

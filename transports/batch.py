@@ -92,6 +92,8 @@ class BatchTransport(TransportModel):
 
     _pool: JobPool | None = PrivateAttr(default=None)
     _keys: CommsKeys | None = PrivateAttr(default=None)
+    _ended: set[str] = PrivateAttr(default_factory=set)
+    """Jobs that were there when this was closed, and have ended since."""
 
     @field_validator("ports")
     @classmethod
@@ -154,11 +156,13 @@ class BatchTransport(TransportModel):
         return pool.explain(submission.directory) if pool is not None else None
 
     def is_over(self, directory: Path) -> bool | None:
-        """Ask the scheduler about the job in which another coordinator's execution was begun."""
+        """Ask the scheduler about the job in which an execution was begun, unless its end was seen at the close."""
         execution = ExecutionDirectory(directory)
         claim = execution.read_claim()
         if claim is None or not claim.job_id:
             return None
+        if claim.job_id in self._ended:
+            return True
         record = self.commands().look([claim.job_id])[claim.job_id]
         return record.over and (record.confirmed or is_silent(execution, self.outcome_patience_seconds))
 
@@ -169,7 +173,7 @@ class BatchTransport(TransportModel):
             keys, self._keys = self._keys, None
         try:
             if pool is not None:
-                pool.close(timeout_seconds)
+                self._ended.update(pool.close(timeout_seconds))
         finally:
             if keys is not None:
                 keys.close()

@@ -74,17 +74,19 @@ class TransportDriver:
             self._transport.cancel(submission)
 
     def close(self, timeout_seconds: float) -> None:
-        """Close the transport, then let go of whoever still waits."""
+        """Close the transport, then let go of whoever still waits; who interrupts this is obeyed once it is closed."""
         try:
             # What is submitted after the close would open it again; a poller is there by now and runs, or never.
             with self._submitting, self._lock:
                 self._closing.set()
             if self._poller is not None:
                 self._poller.join()
-            self._transport.close(timeout_seconds)
-        finally:  # interrupted once more: threads that still wait would keep this process for ever
+        finally:
             self._closing.set()
-            self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
+            try:
+                self._transport.close(timeout_seconds)
+            finally:  # interrupted once more: threads that still wait would keep this process for ever
+                self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
 
     def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
         with self._lock:

@@ -57,6 +57,8 @@ class Errands:
         while left:
             try:
                 self._scheduler.cancel(left)
+                if time.monotonic() > give_up_at:
+                    break
                 records = self._scheduler.look(left)
                 left = [job_id for job_id in left if not (job_id in records and records[job_id].over)]
             except SchedulerSilentError:

@@ -111,8 +111,8 @@ class JobPool:
         """Return why the backend ended an execution, once."""
         return self._deaths.pop(directory, None)
 
-    def close(self, timeout_seconds: float) -> None:
-        """End all jobs and wait for their end; those that the scheduler still has then are named in the log."""
+    def close(self, timeout_seconds: float) -> set[str]:
+        """End all jobs and wait for their end; return those that have ended, and name the others in the log."""
         give_up_at = time.monotonic() + timeout_seconds
         self._closing = True
         self._news.put(lambda: None)
@@ -120,13 +120,15 @@ class JobPool:
         self._errands.finish(give_up_at)
         while not self._news.empty():  # a job may just have been submitted
             self._news.get()()
-        left = self._errands.end_jobs([job.job_id for job in self._fleet.jobs if job.job_id], give_up_at)
+        job_ids = [job.job_id for job in self._fleet.jobs if job.job_id]
+        left = self._errands.end_jobs(job_ids, give_up_at)
         if left:
             logger.warning(
                 "%s has not confirmed the end of job %s; see whether it is still there.",
                 *(self._scheduler.name, ", ".join(left)),
             )
         self._pilots.close()
+        return set(job_ids).difference(left)
 
     def worker_came(self, name: str, address: str, age_seconds: float) -> None:
         """Hear from Dask that a job's pilot has connected, so long after the start of the job."""

@@ -126,7 +126,11 @@ class Transport(Protocol):
         ...
 
     def is_over(self, directory: Path) -> bool | None:
-        """Return whether an execution that another coordinator submitted has ended; none if this cannot tell."""
+        """
+        Return whether an execution has ended that is not followed any more; none if this cannot tell.
+
+        Another coordinator has submitted it, or this one, and has closed the transport since.
+        """
         ...
 
     def close(self, timeout_seconds: float) -> None:

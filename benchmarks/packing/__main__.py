@@ -1,7 +1,7 @@
 """
 How well mixed sizes are packed on a real SLURM, and what an execution costs there: this project and two others.
 
-    .venv/bin/python -m benchmarks.packing            # everything, about 25 minutes
+    .venv/bin/python -m benchmarks.packing            # everything, about 35 minutes
     .venv/bin/python -m benchmarks.packing --quick    # a handful of short tasks
     .venv/bin/python -m benchmarks.packing --only node sizes
 

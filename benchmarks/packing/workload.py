@@ -50,11 +50,11 @@ class Machine:
 
 MACHINE = Machine(nodes=2, cpus=8, memory_mb=16_000)
 MIXED = (
-    Kind("tiny", 20, 1, 600, 5, 15),
-    Kind("small", 20, 1, 1200, 8, 25),
-    Kind("medium", 10, 2, 2500, 10, 30),
-    Kind("wide", 10, 4, 3500, 15, 35),
-    Kind("large", 4, 2, 10_000, 50, 60),
+    Kind("tiny", 30, 1, 600, 5, 15),
+    Kind("small", 30, 1, 1200, 8, 25),
+    Kind("medium", 15, 2, 2500, 10, 30),
+    Kind("wide", 15, 4, 3500, 15, 35),
+    Kind("large", 6, 2, 10_000, 50, 60),
 )
 """Many small ones, some wide, few large and long."""
 NO_OPS = Kind("noop", 40, 1, 600, 0, 0)

@@ -91,10 +91,10 @@ def assert_nothing_is_left(cluster: SlurmCluster, shared: Path) -> None:
     assert not list(shared.glob("comms-*"))
 
 
-def assert_goes_on(site: Site, shared: Path, cluster: SlurmCluster, *diagnostics: str) -> SolveReport:
+def assert_goes_on(site: Site, shared: Path, cluster: SlurmCluster, *diagnostics: str, **others: Any) -> SolveReport:
     """Hold that the next solve completes everything, and that nothing has run twice or beside another attempt."""
     (site.notes / "go").touch()
-    report = site.solve(*diagnostics, providers=[PROVIDER], transport=transport_to(shared)).report
+    report = site.solve(*diagnostics, providers=[PROVIDER], transport=transport_to(shared, **others)).report
     assert report.ok, report
     assert not report.leftovers.elsewhere
     site.assert_settled()

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import UUID
@@ -128,4 +129,15 @@ def test_an_exception_ends_it(site: Site, shared: Path, slurm: SlurmCluster, dis
     assert_nothing_is_left(slurm, shared)
     disk.free()
     assert site.dirty()
+    assert_goes_on(site, shared, slurm, *DIAGNOSTICS)
+
+
+@pytest.mark.parametrize("pause_seconds", [0, 0.1, 0.5])
+def test_by_an_impatient_user(site: Site, shared: Path, slurm: SlurmCluster, pause_seconds: float) -> None:
+    with busy(site, shared) as coordinator:
+        wait_until_busy(coordinator, slurm)
+        os.killpg(coordinator.pid, signal.SIGINT)
+        time.sleep(pause_seconds)
+        coordinator.interrupt(signal.SIGINT)
+    assert_nothing_is_left(slurm, shared)
     assert_goes_on(site, shared, slurm, *DIAGNOSTICS)

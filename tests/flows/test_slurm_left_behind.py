@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from tests.flows.clusters import (
 from tests.flows.sites import Site
 from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
+from tests.slurm.configuration import free_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -98,7 +101,8 @@ def test_what_may_not_outlive_its_coordinator_is_stopped(site: Site, shared: Pat
         coordinator.wait_until_it_holds(*waiting(site, "ModelA"))
         coordinator.interrupt(signal.SIGKILL)
     wait_until(lambda: not jobs_in(slurm, "RUNNING", "COMPLETING"))
-    assert_goes_on(site, shared, slurm, "waits-for-go")
+    with shown_late(run_of(site, "ModelA").path / "outcome.json", site):
+        assert_goes_on(site, shared, slurm, "waits-for-go", outcome_patience_seconds=60)
     first, second = site.attempts()
     assert (first.failure_kind, first.retryable) == (FailureKind.CANCELLED, True)
     assert second.replaces == first.execution_id
@@ -117,8 +121,44 @@ def test_where_nobody_can_tell_whether_it_has_ended_it_is_left_alone(
             assert report.leftovers.elsewhere == ("cluster/waits-for-go/ModelA",)
         (site.notes / "go").touch()
         assert wait_until(run_of(site, "ModelA").read_outcome).succeeded
+    site.add_models("ModelB")
     report = assert_goes_on(site, shared, slurm, "waits-for-go")
-    assert (report.leftovers.settled, len(site.attempts())) == (1, 1)
+    assert report.leftovers.settled == 1
+    assert [(row.key, row.attempt) for row in site.attempts()] == [("ModelA", 1), ("ModelB", 1)]
+
+
+def test_a_job_of_a_dead_coordinator_is_not_taken_for_one_of_the_next(
+    site: Site, shared: Path, slurm: SlurmCluster
+) -> None:
+    site.add_models("ModelA", "ModelB")
+    (port,) = free_ports(1)
+    settings = {"tagged": "down", "tls": False, "ports": [port, port]}
+    with solving(site, shared, "queued", **settings) as coordinator:
+        coordinator.wait_until_it_holds()
+        wait_until(lambda: len(jobs_in(slurm, "PENDING")) == 2)
+        queued = jobs_in(slurm, "PENDING")
+        coordinator.interrupt(signal.SIGKILL)
+    with partition_up(slurm):
+        wait_until(lambda: set(jobs_in(slurm, "RUNNING")) == set(queued))
+        assert_goes_on(site, shared, slurm, "queued", **settings)
+    claims = [ExecutionDirectory(Path(run.directory)).read_claim() for run in site.runs()]
+    assert not set(queued).intersection(int(claim.job_id) for claim in claims if claim)
+
+
+@contextmanager
+def shown_late(path: Path, site: Site) -> Iterator[None]:
+    """Show a file only a second after somebody has begun to coordinate, as a network file system may."""
+    hidden = path.rename(path.with_suffix(".hidden"))
+
+    def show() -> None:
+        wait_until(site.holder)
+        time.sleep(1)
+        hidden.rename(path)
+
+    showing = threading.Thread(target=show)
+    showing.start()
+    yield
+    showing.join()
 
 
 @contextmanager

@@ -15,11 +15,11 @@ from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPref
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.frugality import frugal_task_runs
 from climate_ref_prefect.flows.gate import SignalGate
-from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
+from climate_ref_prefect.flows.record.frugality import frugal_task_runs
+from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import REFUSALS, kind_of_refusal
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.transports.driver import TransportClosedError

@@ -9,9 +9,9 @@ from typing import Final
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
-from climate_ref_prefect.flows.frugality import frugal_task_runs
 from climate_ref_prefect.flows.gate import SignalGate
-from climate_ref_prefect.flows.ledger import Ledger
+from climate_ref_prefect.flows.record.frugality import frugal_task_runs
+from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.values import Finalisation, UnfinishedExecution

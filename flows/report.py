@@ -6,8 +6,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.flows.ledger import Recorded
 from climate_ref_prefect.flows.plan import Plan
+from climate_ref_prefect.flows.record.ledger import Recorded
 from climate_ref_prefect.flows.recovery import Leftovers
 from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
 from climate_ref_prefect.store.store import Store

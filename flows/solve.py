@@ -18,19 +18,19 @@ from prefect.states import Cancelled
 from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import find_provider, installed_providers
-from climate_ref_prefect.flows.artifacts import Progress, leave_artifacts, leave_plan
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
-from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
 from climate_ref_prefect.flows.publishing import remove_leftovers
+from climate_ref_prefect.flows.record.artifacts import Progress, leave_artifacts, leave_plan
+from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.unanswered import at_best, promptly
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.unanswered import at_best, promptly
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
 from climate_ref_prefect.transports.here import HereTransport

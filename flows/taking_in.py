@@ -13,8 +13,8 @@ from climate_ref_prefect.diagnostics.errors import (
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.policy import RetryPolicy, Standing
+from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import StoreError
 from climate_ref_prefect.store.values import AllocatedExecution, UnfinishedExecution, address_of

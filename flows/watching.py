@@ -11,11 +11,11 @@ from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from climate_ref_prefect.flows.artifacts import Progress
-from climate_ref_prefect.flows.ledger import Ledger
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.policy import Decision
-from climate_ref_prefect.flows.unanswered import at_best
+from climate_ref_prefect.flows.record.artifacts import Progress
+from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.unanswered import at_best
 
 _EVERY_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 30.0

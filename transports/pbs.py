@@ -4,11 +4,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
-from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
-from climate_ref_prefect.transports.pbs_commands import PbsCommands
-from climate_ref_prefect.transports.scheduler import BatchScheduler
-from climate_ref_prefect.transports.sizing import JobSize
+from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
+from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.transport import BatchTransport, hours_minutes_seconds
 
 
 class PbsTransport(BatchTransport):

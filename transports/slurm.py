@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from climate_ref_prefect.transports.batch import BatchTransport, hours_minutes_seconds
-from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
-from climate_ref_prefect.transports.scheduler import BatchScheduler
-from climate_ref_prefect.transports.sizing import JobSize
-from climate_ref_prefect.transports.slurm_commands import MARK, SlurmCommands
+from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
+from climate_ref_prefect.transports.batch.transport import BatchTransport, hours_minutes_seconds
 
 
 class SlurmTransport(BatchTransport):

@@ -17,8 +17,8 @@ from pydantic import TypeAdapter
 from benchmarks.packing.workload import MACHINE, Task
 from climate_ref_prefect.flows.report import SolveReport
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.sizing import Node, Sizing
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.sizing import Node, Sizing
 from climate_ref_prefect.transports.slurm import SlurmTransport
 
 TASKS = TypeAdapter(list[Task])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch import BatchTransport
+from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.pbs import PbsTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 from climate_ref_prefect.transports.profiles import read_profile
@@ -47,7 +47,9 @@ def test_the_worker_is_what_a_job_becomes_after_its_prologue(name: str, tmp_path
     started, *prologue, last = commands(transport)
     assert started.startswith("export CLIMATE_REF_PREFECT_JOB_STARTED=")
     assert tuple(prologue) == transport.prologue != ()
-    assert last.startswith(f"exec {transport.python} -m climate_ref_prefect.transports.pilot tls://COORDINATOR:PORT ")
+    assert last.startswith(
+        f"exec {transport.python} -m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT "
+    )
     assert f" --local-directory {transport.local_directory} " in last
 
 

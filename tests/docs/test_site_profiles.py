@@ -13,12 +13,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
-from climate_ref_prefect.transports.jobs import Job
-from climate_ref_prefect.transports.obituary import meta_of
+from climate_ref_prefect.transports.batch.jobs import Job
+from climate_ref_prefect.transports.batch.obituary import meta_of
+from climate_ref_prefect.transports.batch.pbs_records import read_record
+from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.pbs import PbsTransport
-from climate_ref_prefect.transports.pbs_records import read_record
 from climate_ref_prefect.transports.profiles import read_profile
-from climate_ref_prefect.transports.sizing import JobSize
 from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.docs.pages import DOCS, pages
 from tests.packaging.checkout import ROOT

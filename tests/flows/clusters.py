@@ -17,7 +17,7 @@ from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
 
 PROVIDER = "tests.flows.cluster_provider:provider"
-PILOT = "climate_ref_prefect.transports.pilot"
+PILOT = "climate_ref_prefect.transports.batch.pilot"
 _LIVING = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED")
 _GONE_SECONDS = 15.0
 """SLURM needs some for a job that it has to kill (KillWait), and notices processes that have ended late."""

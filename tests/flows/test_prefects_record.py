@@ -14,7 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from climate_ref_prefect.flows import ledger
+from climate_ref_prefect.flows.record import ledger
 from climate_ref_prefect.flows.server import local_server
 from tests.flows.coordinators import Coordinator, coordinator
 from tests.flows.sites import Site

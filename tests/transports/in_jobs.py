@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind, Telemetry
-from climate_ref_prefect.transports.batch import BatchTransport
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.sizing import Queue, Sizing
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.sizing import Queue, Sizing
+from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import Prepare
 from tests.processes import running_with, wait_until
 from tests.transports.driving import Allowances, Driving, kind_of, message_of
 
-PILOT = "climate_ref_prefect.transports.pilot"
+PILOT = "climate_ref_prefect.transports.batch.pilot"
 PATIENT = Allowances(patience_seconds=60, close_seconds=20)
 Open = Callable[..., Driving]
 

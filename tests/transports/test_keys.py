@@ -11,8 +11,8 @@ from distributed import Client
 from distributed.security import Security
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.transports.keys import CommsKeys
-from climate_ref_prefect.transports.pilots import Pilots
+from climate_ref_prefect.transports.batch.keys import CommsKeys
+from climate_ref_prefect.transports.batch.pilots import Pilots
 from climate_ref_prefect.transports.worker.documents import Claim
 
 ARGUMENTS = {"cores": 1, "memory": "1GiB", "processes": 1, "scheduler_options": {"host": "127.0.0.1"}}

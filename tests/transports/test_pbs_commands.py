@@ -9,8 +9,8 @@ from typing import Protocol
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.pbs_commands import PbsCommands
-from climate_ref_prefect.transports.scheduler import (
+from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
+from climate_ref_prefect.transports.batch.scheduler import (
     BatchScheduler,
     JobRecord,
     JobRefusedError,

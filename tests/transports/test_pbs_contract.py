@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.sizing import Sizing
 from climate_ref_prefect.transports.pbs import PbsTransport
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.sizing import Sizing
 from tests.pbs.cluster import PbsCluster
 from tests.processes import running_with, wait_until
 from tests.transports.contract import TransportContract
@@ -15,7 +15,7 @@ from tests.transports.driving import Allowances, Backend
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-PILOT = "climate_ref_prefect.transports.pilot"
+PILOT = "climate_ref_prefect.transports.batch.pilot"
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_a_slurm_site(profile: Path, tmp_path: Path) -> None:
     assert "#SBATCH -J ref-4c-2G-0.27h-fat" in script
     assert script.index("#SBATCH --constraint=haswell&ib") < script.index("#SBATCH --exclusive=user")
     assert script.index("module load conda") < script.index("conda activate ref")
-    assert "-m climate_ref_prefect.transports.pilot tls://COORDINATOR:PORT" in script[-1]
+    assert "-m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT" in script[-1]
 
 
 def test_a_pbs_site(profile: Path, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.jobs import Execution, Job, Stage, demand, next_for
+from climate_ref_prefect.transports.batch.jobs import Execution, Job, Stage, demand, next_for
+from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
 from climate_ref_prefect.transports.port import Submission
-from climate_ref_prefect.transports.sizing import JobSize
 
 NODE = JobSize(cpu=8, memory_mb=1100, walltime_seconds=3600, queue=None)
 HEADROOM_MB = 100

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.jobs import shares
+from climate_ref_prefect.transports.batch.jobs import shares
+from climate_ref_prefect.transports.batch.sizing import JobSize, Node, Queue, Sizing
 from climate_ref_prefect.transports.port import ResourcesRefusedError
-from climate_ref_prefect.transports.sizing import JobSize, Node, Queue, Sizing
 
 NORMAL = Queue(name="normal", memory_mb=8000, cpu=4, wall_clock=timedelta(hours=4))
 BIG = Queue(name="large", tags=frozenset({"bigmem"}), memory_mb=64_000, cpu=16, wall_clock=timedelta(hours=12))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.sizing import Sizing
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.sizing import Sizing
 from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
@@ -15,7 +15,7 @@ from tests.transports.driving import Allowances, Backend
 
 pytestmark = pytest.mark.slow
 OVER = ("COMPLETED", "CANCELLED", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
-PILOT = "climate_ref_prefect.transports.pilot"
+PILOT = "climate_ref_prefect.transports.batch.pilot"
 
 
 @pytest.fixture(scope="module")

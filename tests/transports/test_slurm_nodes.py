@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
-from climate_ref_prefect.transports.sizing import Node
+from climate_ref_prefect.transports.batch.sizing import Node
 from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.executions import Prepare
 from tests.slurm.cluster import SlurmCluster

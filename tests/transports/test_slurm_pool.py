@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
-from climate_ref_prefect.transports.pilot import STARTED
+from climate_ref_prefect.transports.batch.pilot import STARTED
 from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.executions import Prepare
 from tests.processes import wait_until

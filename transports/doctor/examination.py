@@ -34,7 +34,7 @@ def examine(
             answer = import_provider(reference.model_dump_json(), transport.limits.import_deadline_seconds)
             yield judge_provider(ProviderCheck.model_validate_json(answer), HERE)
         return
-    from climate_ref_prefect.transports.batch import BatchTransport  # noqa: PLC0415 - imports Dask
+    from climate_ref_prefect.transports.batch.transport import BatchTransport  # noqa: PLC0415 - imports Dask
     from climate_ref_prefect.transports.doctor.site import check_site  # noqa: PLC0415 - the same
 
     if isinstance(transport, BatchTransport):

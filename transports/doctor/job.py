@@ -4,18 +4,18 @@ import shutil
 from collections.abc import Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from climate_ref_prefect.transports.batch import BatchTransport
-from climate_ref_prefect.transports.doctor.comms import LISTEN_REMEDY
-from climate_ref_prefect.transports.doctor.finding import Finding, ok, wrong
-from climate_ref_prefect.transports.doctor.places import SETTINGS, SHARED
-from climate_ref_prefect.transports.doctor.trial import Trial
-from climate_ref_prefect.transports.pilot import NO_COORDINATOR, NO_KEYS
-from climate_ref_prefect.transports.scheduler import (
+from climate_ref_prefect.transports.batch.pilot import NO_COORDINATOR, NO_KEYS
+from climate_ref_prefect.transports.batch.scheduler import (
     BatchScheduler,
     JobRefusedError,
     SchedulerSilentError,
     SubmissionLimitError,
 )
+from climate_ref_prefect.transports.batch.transport import BatchTransport
+from climate_ref_prefect.transports.doctor.comms import LISTEN_REMEDY
+from climate_ref_prefect.transports.doctor.finding import Finding, ok, wrong
+from climate_ref_prefect.transports.doctor.places import SETTINGS, SHARED
+from climate_ref_prefect.transports.doctor.trial import Trial
 
 _ASKED_FOR: Final = ("account", "project", "qos", "constraint", "storage", "directives")
 """Fields of transports that the scheduler may refuse a job for, beside its size and queue."""

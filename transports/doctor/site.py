@@ -9,7 +9,7 @@ from typing import Final
 from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch import BatchTransport
+from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.doctor.comms import LISTEN_REMEDY, check_tls
 from climate_ref_prefect.transports.doctor.finding import Finding, ok, skipped, wrong
 from climate_ref_prefect.transports.doctor.job import Silence, check_commands, check_end, check_start, explain_silence

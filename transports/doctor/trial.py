@@ -8,11 +8,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from climate_ref_prefect.transports.batch import BatchTransport
-from climate_ref_prefect.transports.errands import Errands
-from climate_ref_prefect.transports.keys import CommsKeys
-from climate_ref_prefect.transports.scheduler import JobRecord, JobState, SchedulerSilentError
-from climate_ref_prefect.transports.sizing import JobSize
+from climate_ref_prefect.transports.batch.errands import Errands
+from climate_ref_prefect.transports.batch.keys import CommsKeys
+from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")

@@ -13,10 +13,10 @@ from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import cancelled_early, ended_early
-from climate_ref_prefect.transports.errands import Errands
-from climate_ref_prefect.transports.fleet import Fleet, WriteScript
-from climate_ref_prefect.transports.jobs import Execution, Job, Stage, demand, next_for, shares
-from climate_ref_prefect.transports.obituary import (
+from climate_ref_prefect.transports.batch.errands import Errands
+from climate_ref_prefect.transports.batch.fleet import Fleet, WriteScript
+from climate_ref_prefect.transports.batch.jobs import Execution, Job, Stage, demand, next_for, shares
+from climate_ref_prefect.transports.batch.obituary import (
     death_of,
     ended_with_its_job,
     is_quiet,
@@ -24,11 +24,11 @@ from climate_ref_prefect.transports.obituary import (
     meta_of,
     outcome_left,
 )
-from climate_ref_prefect.transports.pilots import Listener, Pilots
+from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.port import Death, Ended, Submission
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.scheduler import BatchScheduler
-from climate_ref_prefect.transports.sizing import JobSize
 
 logger = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.25

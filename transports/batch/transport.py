@@ -11,20 +11,20 @@ from pydantic import Field, PrivateAttr, field_validator
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
-from climate_ref_prefect.transports.jobqueue import Job, JobQueueCluster, only_packaged_settings
-from climate_ref_prefect.transports.keys import CommsKeys, remove_abandoned
-from climate_ref_prefect.transports.obituary import is_silent
-from climate_ref_prefect.transports.pilot import STARTED
-from climate_ref_prefect.transports.pilots import Listener, Pilots
-from climate_ref_prefect.transports.pool import JobPool
+from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, only_packaged_settings
+from climate_ref_prefect.transports.batch.keys import CommsKeys, remove_abandoned
+from climate_ref_prefect.transports.batch.obituary import is_silent
+from climate_ref_prefect.transports.batch.pilot import STARTED
+from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
+from climate_ref_prefect.transports.batch.pool import JobPool
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.sizing import JobSize, Sizing
 from climate_ref_prefect.transports.port import Death, Ended, Submission
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.scheduler import BatchScheduler
-from climate_ref_prefect.transports.sizing import JobSize, Sizing
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
 _OPENING: Final = threading.Lock()
-_PILOT: Final = "climate_ref_prefect.transports.pilot"
+_PILOT: Final = "climate_ref_prefect.transports.batch.pilot"
 _ANY_PORT: Final = (0, 0)
 _CHOICE: Final = 200
 """Executions that may wait to be chosen from: each takes a thread."""

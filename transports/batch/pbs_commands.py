@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from climate_ref_prefect.transports.pbs_records import read_json, read_record
-from climate_ref_prefect.transports.scheduler import (
+from climate_ref_prefect.transports.batch.pbs_records import read_json, read_record
+from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobRefusedError,
     JobState,

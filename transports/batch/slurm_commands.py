@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.scheduler import (
+from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobRefusedError,
     JobState,

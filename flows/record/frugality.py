@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from prefect.context import FlowRunContext
 from prefect.filesystems import NullFileSystem
 
-from climate_ref_prefect.flows.events import batched_events
+from climate_ref_prefect.flows.record.events import batched_events
 
 
 @contextmanager

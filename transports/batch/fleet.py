@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.errands import Errands
-from climate_ref_prefect.transports.jobs import Crew, Job, Stage, count_by_size
-from climate_ref_prefect.transports.pilots import Pilots
-from climate_ref_prefect.transports.port import Death
-from climate_ref_prefect.transports.rules import PoolRules
-from climate_ref_prefect.transports.scheduler import (
+from climate_ref_prefect.transports.batch.errands import Errands
+from climate_ref_prefect.transports.batch.jobs import Crew, Job, Stage, count_by_size
+from climate_ref_prefect.transports.batch.pilots import Pilots
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobRefusedError,
     JobState,
     SubmissionLimitError,
 )
-from climate_ref_prefect.transports.sizing import JobSize
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.port import Death
 
 logger = logging.getLogger(__name__)
 _SOON_SECONDS: Final = 0.5

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.scheduler import JobRecord, JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState, SchedulerSilentError
 
 _STATES: Final = {
     **dict.fromkeys("QHWTM", JobState.PENDING),  # M: moved to another server, where it goes on

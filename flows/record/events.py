@@ -25,7 +25,7 @@ from prefect.events.related import related_resources_from_run_context
 from prefect.events.worker import EventsWorker
 from prefect.utilities.context import temporary_context
 
-from climate_ref_prefect.flows.unanswered import UNANSWERED
+from climate_ref_prefect.flows.record.unanswered import UNANSWERED
 
 _BATCH_SECONDS: Final = 0.25
 _CLOSE_SECONDS: Final = 30.0

@@ -15,8 +15,8 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import get_ip_interface
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.transports.jobqueue import JobQueueCluster
-from climate_ref_prefect.transports.keys import CommsKeys
+from climate_ref_prefect.transports.batch.jobqueue import JobQueueCluster
+from climate_ref_prefect.transports.batch.keys import CommsKeys
 from climate_ref_prefect.transports.worker.underway import cancel_underway, execute_underway
 
 AGE: Final = "job_age_seconds"

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final, TypeVar
 
-from climate_ref_prefect.transports.scheduler import BatchScheduler, JobRecord, SchedulerSilentError
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, JobRecord, SchedulerSilentError
 
 Answer = TypeVar("Answer")
 _CONFIRM_SECONDS: Final = 0.3

@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
-from climate_ref_prefect.transports.jobs import Execution, Job
+from climate_ref_prefect.transports.batch.jobs import Execution, Job
 from climate_ref_prefect.transports.port import Death
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 

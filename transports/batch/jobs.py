@@ -10,10 +10,10 @@ from typing import Protocol
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch.scheduler import JobRecord
+from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
 from climate_ref_prefect.transports.port import Death, Submission
-from climate_ref_prefect.transports.scheduler import JobRecord
-from climate_ref_prefect.transports.sizing import JobSize
 
 
 class Stage(StrEnum):

@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import TaskRunFilterStateType as StateFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.flows.unanswered import at_best
+from climate_ref_prefect.flows.record.unanswered import at_best
 
 _LAG_AT_MOST: Final = 1_500
 """Task runs that may be under way to the server: less than half of what its queue holds."""

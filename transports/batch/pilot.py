@@ -1,8 +1,8 @@
 """
 The pilot of a batch job: a Dask worker whose executions outlive the connection to their coordinator.
 
-Started by the job script as `python -m climate_ref_prefect.transports.pilot SCHEDULER OPTIONS`, with the options that
-dask-jobqueue writes. It imports neither Prefect nor a database.
+Started by the job script as `python -m climate_ref_prefect.transports.batch.pilot SCHEDULER OPTIONS`, with the options
+that dask-jobqueue writes. It imports neither Prefect nor a database.
 """
 
 import argparse

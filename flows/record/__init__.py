@@ -1,0 +1,1 @@
+"""What Prefect shows of a solve: task runs sent in batches, artifacts; and what to do while it does not answer."""

@@ -1,8 +1,10 @@
 """One attempt on its way through the phases."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.policy import Standing, Verdict
@@ -55,10 +57,13 @@ class Attempt:
         """What it was given once it has been dispatched, before that what it asks for."""
         return self.envelope.resources if self.envelope else self.allocated.resources
 
-    @property
     def has_result(self) -> bool:
-        """Whether it has run and left a result."""
-        return self.outcome is not None and self.outcome.succeeded
+        """Whether it has run and left a result, taken in or not."""
+        outcome = self.outcome
+        if outcome is None:
+            with suppress(OSError, ValueError, ClimateRefPrefectError):  # what cannot be read is run again
+                outcome = self.files.read_outcome()
+        return outcome is not None and outcome.succeeded
 
     def fail(self, kind: FailureKind, message: str, details: str = "") -> None:
         """Replace the outcome by a failure of the coordinator's making, keeping the telemetry."""

@@ -69,22 +69,28 @@ def transport_named(name: str, cpu: int | None, memory_mb: int | None) -> Transp
     Raises
     ------
     BadInputError
-        If there is no such profile, or it is wrong.
+        If there is no such profile, or it is wrong; if limits are given to another transport than `local`.
     """
-    if name == "inline":
-        return InlineTransport()
     if name == "local":
         return LocalTransport(cpu=cpu, memory_mb=memory_mb)
+    if cpu is not None or memory_mb is not None:
+        raise BadInputError(
+            f"`--cpu` and `--memory-mb` limit the transport `local`, not {name!r}: leave them out; in a site profile "
+            "`rules.max_jobs` and `sizing` are the limits."
+        )
+    if name == "inline":
+        return InlineTransport()
     return read_profile(Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else _path_of(name))
 
 
 def _path_of(profile: str) -> Path:
     directory = Settings().sites_directory
-    path = directory / f"{profile}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(found.stem for found in directory.glob("*.yaml"))) or "none"
+    paths = {path.stem: path for ending in ("yml", "yaml") for path in directory.glob(f"*.{ending}")}
+    if profile not in paths:
+        write = f" For a cluster write one with `kind: {profile}`." if profile in ("slurm", "pbs") else ""
         raise BadInputError(
             f"There is no transport {profile!r} (in a shell: `--transport`): it is `inline`, `local`, or a site "
-            f"profile. Profiles in {directory} (CLIMATE_REF_PREFECT_SITES names another directory): {known}."
+            f"profile. Profiles in {directory} (CLIMATE_REF_PREFECT_SITES names another directory): "
+            f"{', '.join(sorted(paths)) or 'none'}.{write}"
         )
-    return path
+    return paths[profile]

@@ -179,6 +179,20 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def render(
+    transport: Annotated[str, typer.Option(help="A site profile for SLURM or PBS.")],
+    providers: Providers = ["demo"],  # noqa: B006 - typer shows it and never changes it
+    diagnostics: Diagnostics = None,
+) -> None:
+    """Print the job script for each diagnostic's declared hint; submit nothing."""
+    from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415 - imports Dask for batch sites
+    from climate_ref_prefect.flows.render import render as job_scripts  # noqa: PLC0415
+
+    for label, script in job_scripts(transport_named(transport, None, None), providers, diagnostics):
+        console.print(f"# {label}\n{script}", markup=False, highlight=False)
+
+
 @database.command()
 def upgrade() -> None:
     """Bring the database to the schema of this version."""

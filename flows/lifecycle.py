@@ -1,7 +1,6 @@
 """The lifecycle: takes planned executions through the seven phases, each outcome as soon as it comes."""
 
 import queue
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -21,6 +20,7 @@ from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Ve
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import REFUSALS, kind_of_refusal
+from climate_ref_prefect.flows.turns import Turns
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.transports.driver import TransportClosedError
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
@@ -62,7 +62,7 @@ class Lifecycle:
         self._policy = RetryPolicy.from_settings(workspace.settings)
         self._runner = TransportTaskRunner(transport)
         self._publishers: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(workspace.settings.publish_threads)
-        self._waiting: deque[Attempt] = deque()
+        self._waiting = Turns()
         self._active: dict[int, Attempt] = {}
         self._running = 0
         self._nobody_tells = False
@@ -105,7 +105,7 @@ class Lifecycle:
             and len(self._active) < self._transport.slots + _AFTERMATH
             and not self._ledger.must_hold_back()
         ):
-            attempt = self._waiting.popleft()
+            attempt = self._waiting.take(self._active.values())
             self._active[attempt.execution_id] = attempt
             try:
                 self._call(
@@ -209,12 +209,12 @@ class Lifecycle:
         lost = isinstance(error, Exception) and not isinstance(error, CancelledRun)
         kind = FailureKind.COORDINATOR_LOST if lost else FailureKind.CANCELLED
         for attempt in [*self._active.values(), *self._waiting]:
-            if attempt.has_result or self._may_still_run(attempt):
+            if attempt.has_result() or self._may_still_run(attempt):
                 continue  # the next solve takes in what it has left, or will leave
             with suppress(OSError):
                 attempt.files.close(str(error) or type(error).__name__)
             attempt.fail(kind, f"Stopped before its end: {type(error).__name__} {error}".rstrip())
-            attempt.verdict = self._policy.classify(attempt.outcome, attempt.resources, attempt.standing)  # type: ignore[arg-type]
+            attempt.verdict = self._policy.classify(attempt.outcome, attempt.resources, attempt.standing)
             self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
         self._active.clear()
         self._waiting.clear()

@@ -8,7 +8,7 @@ from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, 
 from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.batch.transport import BatchTransport, hours_minutes_seconds
+from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 
 class PbsTransport(BatchTransport):
@@ -46,7 +46,7 @@ class PbsTransport(BatchTransport):
             "queue": size.queue,
             "account": self.account,
             "resource_spec": self._resources(size),
-            "walltime": hours_minutes_seconds(size.walltime_seconds),
+            "walltime": size.walltime,
             "job_extra_directives": self._directives(),
         }
 

@@ -1,6 +1,6 @@
 """Site profiles: a transport and its settings in a YAML file that an operator writes."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,20 +9,27 @@ from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.complaint import complaint
 from climate_ref_prefect.transports.port import Transport
 
 KINDS: Final = ("inline", "local", "slurm", "pbs")
 
 
-def transport_class(kind: str) -> type[TransportModel]:
-    """
-    Return the transport of a kind; imports Dask only for those that need it.
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice: YAML would forget the first."""
 
-    Raises
-    ------
-    BadInputError
-        If there is no such kind; lists those there are.
-    """
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001 - as in its base
+        seen: set[object] = set()
+        for name, _ in node.value:
+            if name.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"`{name.value}` is there twice", problem_mark=name.start_mark
+                )
+            seen.add(name.value)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _transport_class(kind: str) -> type[TransportModel]:
     # Each import takes a while and is of use to its own kind alone.
     if kind == "inline":
         from climate_ref_prefect.transports.inline import InlineTransport  # noqa: PLC0415
@@ -36,11 +43,9 @@ def transport_class(kind: str) -> type[TransportModel]:
         from climate_ref_prefect.transports.slurm import SlurmTransport  # noqa: PLC0415
 
         return SlurmTransport
-    if kind == "pbs":
-        from climate_ref_prefect.transports.pbs import PbsTransport  # noqa: PLC0415
+    from climate_ref_prefect.transports.pbs import PbsTransport  # noqa: PLC0415
 
-        return PbsTransport
-    raise BadInputError(f"There is no transport of the kind {kind!r}; there are {', '.join(KINDS)}.")
+    return PbsTransport
 
 
 def read_profile(path: Path) -> Transport:
@@ -58,20 +63,24 @@ def read_profile(path: Path) -> Transport:
         If the file cannot be read, or says what no transport of its kind understands.
     """
     try:
-        content: object = yaml.safe_load(path.read_text())
+        content: object = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInputError(f"The site profile {path} cannot be read: {error}") from error
     if not isinstance(content, Mapping) or "kind" not in content:
         raise BadInputError(f"The site profile {path} must have a line `kind: ` with one of {', '.join(KINDS)}.")
-    return _make(transport_class(str(content["kind"])), content, path)
+    kind = str(content["kind"])
+    if kind not in KINDS:
+        raise BadInputError(
+            f"The site profile {path} is wrong: there is no transport of the kind {kind!r}; "
+            f"there are {', '.join(KINDS)}."
+        )
+    return _make(_transport_class(kind), content, path)
 
 
 def _make(kind: type[TransportModel], content: Mapping[str, Any], path: Path) -> Transport:
     try:
         made = kind.model_validate(content)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        valid = ", ".join(sorted(set(kind.model_fields) - {"kind"}))
-        raise BadInputError(f"The site profile {path} is wrong: {told}. Its fields are {valid}.") from error
+        raise BadInputError(f"The site profile {path} is wrong: {complaint(error, kind)}.") from error
     assert isinstance(made, Transport)  # noqa: S101 - each class is one
     return made

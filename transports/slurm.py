@@ -3,13 +3,13 @@
 import uuid
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
-from climate_ref_prefect.transports.batch.transport import BatchTransport, hours_minutes_seconds
+from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 
 class SlurmTransport(BatchTransport):
@@ -30,6 +30,13 @@ class SlurmTransport(BatchTransport):
     qos: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     """Quality of service: `--qos`."""
 
+    @field_validator("directives")
+    @classmethod
+    def _leave_the_comment(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        if any(line.startswith("--comment") for line in lines):
+            raise ValueError("`--comment` is taken: by it jobs are found whose submission was not answered")
+        return lines
+
     def commands(self) -> BatchScheduler:
         """Return SLURM's commands."""
         return SlurmCommands()
@@ -41,7 +48,7 @@ class SlurmTransport(BatchTransport):
             "account": self.account,
             "job_cpu": size.cpu,
             "job_mem": f"{size.memory_mb}M",
-            "walltime": hours_minutes_seconds(size.walltime_seconds),
+            "walltime": size.walltime,
             "job_extra_directives": self._directives(),
         }
 

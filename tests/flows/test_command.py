@@ -62,7 +62,8 @@ class TestSolve:
         again = run("solve", *options(site, "good"))
         assert (again.code, "All up to date: 2 groups" in again.output) == (0, True)
         assert len(site.runs()) == 2
-        rerun = run("solve", *options(site, "good"), "--rerun", "all", "--transport", "inline")
+        unlimited = [option for option in options(site, "good") if option not in ("--cpu", "2")]
+        rerun = run("solve", *unlimited, "--rerun", "all", "--transport", "inline")
         assert (rerun.code, len(site.runs())) == (0, 4)
 
     def test_a_failure_is_told_with_its_kind_and_where_its_log_is(self, site: Site, run: Run) -> None:
@@ -209,6 +210,12 @@ class TestBadInput:
         assert ended.code == 2
         assert more[0] in ended.errors
         assert "Traceback" not in ended.errors
+
+    @pytest.mark.parametrize("limit", ["--cpu", "--memory-mb"])
+    def test_limits_of_this_machine_on_another_transport(self, site: Site, run: Run, command: str, limit: str) -> None:
+        site.add_models("ModelA")
+        ended = run(command, "--data", site.data, "--provider", PROVIDER, "--transport", "inline", limit, "2")
+        assert_refused(ended, f"`{limit}`")
 
     @pytest.mark.parametrize(
         ("settings", "words"),

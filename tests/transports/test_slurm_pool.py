@@ -158,3 +158,15 @@ class TestAccounts:
         outcomes = driving.run_all([prepare("noop") for _ in range(5)])
         assert all(outcome.succeeded for outcome in outcomes)
         assert [words for words in caplog.messages if "takes no job now" in words]
+
+    def test_a_limit_that_jobs_of_others_fill_is_waited_for(
+        self, open_there: Open, prepare: Prepare, cluster: SlurmCluster, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        others = [
+            cluster.run("sbatch", "--parsable", "-A", "small", "-t", "5", "--wrap", "sleep 300") for _ in range(2)
+        ]
+        driving = open_there(account="small", rules={"max_jobs": 20})
+        futures = [driving.start(*prepare("noop")) for _ in range(20)]
+        wait_until(lambda: [words for words in caplog.messages if "takes no job now" in words])
+        cluster.run("scancel", *(other.strip() for other in others))
+        assert all(future.result(PATIENT.patience_seconds).succeeded for future in futures)

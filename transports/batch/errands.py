@@ -1,14 +1,17 @@
 """Asks of the batch scheduler, one after another in a thread of their own: a command may take a minute."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, JobRecord, SchedulerSilentError
 
+logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 _CONFIRM_SECONDS: Final = 0.3
 
@@ -49,25 +52,33 @@ class Errands:
         self._finishing.set()  # a future that is cancelled in its queue never wakes who waits for it
         self._threads.shutdown(wait=False)
         if self._last is not None:
-            wait([self._last], max(0.0, give_up_at - time.monotonic()))
+            _, late = wait([self._last], max(0.0, give_up_at - time.monotonic()))
+            if late:
+                logger.warning("%s has not answered; there may be a job that it took last.", self._scheduler.name)
 
-    def end_jobs(self, job_ids: Sequence[str], give_up_at: float) -> list[str]:
-        """Have jobs ended and wait for that; return those whose end is not confirmed in time."""
+    def end_jobs(self, job_ids: Sequence[str], give_up_at: float) -> dict[str, JobRecord | None]:
+        """
+        Have jobs ended and wait for that; return what was said of each last, none of those that are not over.
+
+        Those are named in the log.
+        """
+        ended: dict[str, JobRecord | None] = dict.fromkeys(job_ids)
         left = list(job_ids)
-        while left:
-            try:
-                self._scheduler.cancel(left)
-                if time.monotonic() > give_up_at:
-                    break
-                records = self._scheduler.look(left)
-                left = [job_id for job_id in left if not (job_id in records and records[job_id].over)]
-            except SchedulerSilentError:
-                pass
+        while True:
+            with suppress(SchedulerSilentError):
+                self._scheduler.cancel(left)  # also without any: there may be some whose submission was not answered
+                if left and time.monotonic() < give_up_at:
+                    ended |= {job_id: record for job_id, record in self._scheduler.look(left).items() if record.over}
+            left = [job_id for job_id, record in ended.items() if record is None]
+            if not left:
+                return ended
             if time.monotonic() > give_up_at:
-                break
-            if left:
-                time.sleep(_CONFIRM_SECONDS)
-        return left
+                logger.warning(
+                    "%s has not confirmed the end of job %s; see whether it is still there.",
+                    *(self._scheduler.name, ", ".join(left)),
+                )
+                return ended
+            time.sleep(_CONFIRM_SECONDS)
 
     def _run(
         self, command: Callable[[], Answer], then: Callable[[Answer | Exception], None], script: Path | None = None

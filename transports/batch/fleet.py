@@ -10,6 +10,7 @@ from typing import Final
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.transports.batch.errands import Errands
 from climate_ref_prefect.transports.batch.jobs import Crew, Job, Stage, count_by_size
+from climate_ref_prefect.transports.batch.offers import Offers
 from climate_ref_prefect.transports.batch.pilots import Pilots
 from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.scheduler import (
@@ -26,10 +27,7 @@ _SOON_SECONDS: Final = 0.5
 """How often the scheduler is asked while the end of a job is waited for."""
 _LEAVING_SECONDS: Final = 30.0
 """How long a job may take to end that was told to."""
-_FIRST_PAUSE_SECONDS: Final = 1.0
-_LONGEST_PAUSE_SECONDS: Final = 60.0
 _STARTS_THAT_MAY_FAIL: Final = 3
-_TRIES_AT_A_LIMIT: Final = 6
 _UNKNOWN_IS_OVER: Final = 2
 """A job of which nothing is known so many times in a row is over: a scheduler may be slow to show a new one."""
 WriteScript = Callable[[str, JobSize], Path]
@@ -73,9 +71,7 @@ class Fleet:
         self._pilots = pilots
         self._jobs: dict[str, Job] = {}
         self._failed_starts: dict[JobSize, int] = {}
-        self._offers = 0
-        self._offered_since = 0.0
-        self._submit_from = 0.0
+        self._offers = Offers(rules.scheduler_patience)
         self._look_from = 0.0
         self._looking = False
 
@@ -97,14 +93,15 @@ class Fleet:
         return hungry and counts.get(job.size, 0) > share.get(job.size, 0)
 
     def start_jobs(self, share: Mapping[JobSize, int]) -> None:
-        """Submit what is missing to each size's share."""
-        if time.monotonic() < self._submit_from:
+        """Submit a job of the size that is furthest below its share, once the one before has been answered."""
+        submitting = any(job.stage is Stage.SUBMITTING for job in self._jobs.values())
+        if submitting or not self._offers.due or len(self._jobs) >= self._rules.max_jobs:
             return
         counts = self._counts()
-        for size, number in share.items():
-            missing = min(number - counts.get(size, 0), self._rules.max_jobs - len(self._jobs))
-            for _ in range(missing):
-                self._submit(size)
+        lacking = {size: counts.get(size, 0) / number for size, number in share.items() if number}
+        size = min(lacking, key=lacking.__getitem__, default=None)
+        if size is not None and lacking[size] < 1:
+            self._submit(size)
 
     def let_go(self, share: Mapping[JobSize, int]) -> None:
         """Send away what nobody has needed for a while, or what takes the place of a size that has less."""
@@ -213,7 +210,7 @@ class Fleet:
             if job.cancelled:
                 job.cancelled = False
                 self.cancel([job])
-            self._offers, self._submit_from = 0, 0.0
+            self._offers.succeed()
             return
         del self._jobs[job.name]
         if isinstance(answer, JobRefusedError):
@@ -223,18 +220,14 @@ class Fleet:
             self._offer_later(job, answer)
 
     def _offer_later(self, job: Job, error: Exception) -> None:
-        now = time.monotonic()
-        if not self._offers:
-            self._offered_since = now
+        if not self._offers.failing:
             logger.warning("%s takes no job now: %s It is tried again.", self._scheduler, error)
-        self._offers += 1
-        self._submit_from = now + min(_FIRST_PAUSE_SECONDS * 2**self._offers, _LONGEST_PAUSE_SECONDS)
+        self._offers.fail()
         at_limit = isinstance(error, SubmissionLimitError)
-        hopeless = at_limit and not self._jobs and self._offers >= _TRIES_AT_A_LIMIT
-        if hopeless or now - self._offered_since > self._rules.scheduler_patience.total_seconds():
-            kind = FailureKind.SUBMISSION_REFUSED if at_limit else FailureKind.UNAVAILABLE
-            self._offers = 0
-            self._crew.bar(job.size, Death(kind=kind, message=f"{self._scheduler} takes no job: {error}"))
+        if self._offers.is_hopeless(at_limit=at_limit, has_jobs=bool(self._jobs)):
+            self._offers.succeed()
+            message = f"{self._scheduler} takes no job: {error}"
+            self._crew.bar(job.size, Death(kind=FailureKind.UNAVAILABLE, message=message))
 
     def _hear_of_cancel(self, jobs: list[Job], answer: object) -> None:
         if isinstance(answer, Exception):

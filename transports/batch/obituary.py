@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final
 
 from pydantic import JsonValue
@@ -34,8 +36,8 @@ def outcome_left(execution: Execution) -> ExecutionOutcome | None:
     return None if outcome is None or ended_with_its_job(outcome) else outcome
 
 
-def is_quiet(execution: Execution) -> bool:
-    """Whether an execution has had its last word, or given no sign of life for some heartbeats."""
+def is_quiet(execution: Execution, delay_seconds: float) -> bool:
+    """Whether an execution has had its last word, or given no sign of life that would show by now."""
     directory, now = ExecutionDirectory(execution.directory), time.monotonic()
     try:
         if directory.read_outcome() is not None:
@@ -46,11 +48,13 @@ def is_quiet(execution: Execution) -> bool:
     sequence = telemetry.sequence if telemetry else 0
     if sequence != execution.pulse:
         execution.pulse, execution.pulse_at = sequence, now
-    return now - execution.pulse_at > _HEARTBEATS * envelope.limits.heartbeat_seconds
+    return now - execution.pulse_at > _HEARTBEATS * envelope.limits.heartbeat_seconds + delay_seconds
 
 
 def is_silent(execution: ExecutionDirectory, delay_seconds: float) -> bool:
-    """Whether the last sign of life of an execution is some heartbeats old, shown with this delay at most."""
+    """Whether an execution has had its last word, or its last sign of life is old, shown with this delay at most."""
+    if execution.read_outcome() is not None:
+        return True
     heartbeats = _HEARTBEATS * execution.read_envelope().limits.heartbeat_seconds
     return execution.silence_seconds() > heartbeats + delay_seconds
 
@@ -66,6 +70,15 @@ def death_of(job: Job, scheduler: str) -> Death:
         kind=record.kind or FailureKind.WORKER_LOST,
         message=f"{scheduler} job {job.job_id} ended{where} before the execution did: {words}.",
         meta=meta_of(job),
+    )
+
+
+def death_of_waiting(jobs: Iterable[Job], scheduler: str, limit: timedelta) -> Death:
+    """Return why an execution ends that no job has taken within a limit."""
+    words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in jobs if job.record)
+    return Death(
+        kind=FailureKind.UNAVAILABLE,
+        message=f"{scheduler} had no job for it within {limit}. {words}".rstrip(),
     )
 
 

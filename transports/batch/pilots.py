@@ -15,6 +15,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import get_ip_interface
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.jobqueue import JobQueueCluster
 from climate_ref_prefect.transports.batch.keys import CommsKeys
 from climate_ref_prefect.transports.worker.underway import cancel_underway, execute_underway
@@ -111,8 +112,8 @@ class Pilots:
         """Where pilots find the coordinator."""
         return str(self._scheduler.contact_address or self._scheduler.address)
 
-    def run(self, address: str, directory: Path, then: Callable[[str | Exception], None]) -> None:
-        """Have a pilot run an execution; `then` takes its outcome as JSON, or why none came, in some thread."""
+    def run(self, address: str, directory: Path, then: Callable[[ExecutionOutcome | Exception], None]) -> None:
+        """Have a pilot run an execution; `then` takes its outcome, or why none came, in some thread."""
         future = self.call(address, execute_underway, str(directory))
         future.add_done_callback(lambda _: self._fetch(future, then))
 
@@ -145,12 +146,12 @@ class Pilots:
         self._client.close(timeout=2)
         self._cluster.close(timeout=5)
 
-    def _fetch(self, future: "Future[str]", then: Callable[[str | Exception], None]) -> None:
+    def _fetch(self, future: "Future[str]", then: Callable[[ExecutionOutcome | Exception], None]) -> None:
         """Fetch a result: one whose worker is gone is waited for in vain, and must not keep the others waiting."""
 
         def fetch() -> None:
             try:
-                answer: str | Exception = future.result(timeout=_RESULT_SECONDS)
+                answer: ExecutionOutcome | Exception = ExecutionOutcome.from_json(future.result(_RESULT_SECONDS))
             except Exception as error:  # noqa: BLE001 - whoever waits is told
                 answer = error
             future.release()

@@ -6,10 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import cancelled_early, ended_early
@@ -18,6 +18,7 @@ from climate_ref_prefect.transports.batch.fleet import Fleet, WriteScript
 from climate_ref_prefect.transports.batch.jobs import Execution, Job, Stage, demand, next_for, shares
 from climate_ref_prefect.transports.batch.obituary import (
     death_of,
+    death_of_waiting,
     ended_with_its_job,
     is_quiet,
     kind_of,
@@ -49,26 +50,31 @@ class JobPool:
     ----------
     rules
         Limits.
-    headroom_mb
-        Memory of each job that is not for executions.
     scheduler
         The site's commands.
     open_pilots
         Starts to listen for workers, on behalf of the listener that it is given.
     write_script
         Makes the job script for a worker of this name and size.
+    headroom_mb
+        Memory of each job that is not for executions.
+    file_delay_seconds
+        How late the files of a node may show here.
     """
 
     def __init__(
         self,
         rules: PoolRules,
-        headroom_mb: int,
         scheduler: BatchScheduler,
         open_pilots: Callable[[Listener], Pilots],
         write_script: Callable[[Pilots], WriteScript],
+        *,
+        headroom_mb: int,
+        file_delay_seconds: float,
     ) -> None:
         self._rules = rules
         self._headroom_mb = headroom_mb
+        self._file_delay_seconds = file_delay_seconds
         self._scheduler = scheduler
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
@@ -112,23 +118,25 @@ class JobPool:
         return self._deaths.pop(directory, None)
 
     def close(self, timeout_seconds: float) -> set[str]:
-        """End all jobs and wait for their end; return those that have ended, and name the others in the log."""
+        """End all jobs and wait for that; return those that have ended for sure."""
         give_up_at = time.monotonic() + timeout_seconds
         self._closing = True
         self._news.put(lambda: None)
-        self._thread.join()
-        self._errands.finish(give_up_at)
+        try:
+            self._thread.join(timeout_seconds)
+            self._errands.finish(give_up_at)
+        finally:  # interrupted once more: jobs are ended all the same
+            try:
+                ended = self._end_jobs(give_up_at)
+            finally:
+                self._pilots.close()
+        return ended
+
+    def _end_jobs(self, give_up_at: float) -> set[str]:
         while not self._news.empty():  # a job may just have been submitted
             self._news.get()()
-        job_ids = [job.job_id for job in self._fleet.jobs if job.job_id]
-        left = self._errands.end_jobs(job_ids, give_up_at)
-        if left:
-            logger.warning(
-                "%s has not confirmed the end of job %s; see whether it is still there.",
-                *(self._scheduler.name, ", ".join(left)),
-            )
-        self._pilots.close()
-        return set(job_ids).difference(left)
+        ended = self._errands.end_jobs([job.job_id for job in self._fleet.jobs if job.job_id], give_up_at)
+        return {job_id for job_id, record in ended.items() if record and record.confirmed}
 
     def worker_came(self, name: str, address: str, age_seconds: float) -> None:
         """Hear from Dask that a job's pilot has connected, so long after the start of the job."""
@@ -155,7 +163,7 @@ class JobPool:
 
     def is_quiet(self, job: Job) -> bool:
         """Whether nothing in a job has given a sign of life for some heartbeats."""
-        return all(is_quiet(execution) for execution in job.running.values())
+        return all(is_quiet(execution, self._file_delay_seconds) for execution in job.running.values())
 
     def _work(self) -> None:
         try:
@@ -211,17 +219,14 @@ class JobPool:
                 self._fleet.cancel([execution.job])
             elif execution.is_left_by_its_job(now, _EXPLAIN_SECONDS):
                 self._end(execution, execution.last_word)
-        limit = self._rules.pending_limit
-        for waiting in self._waiting.values() if limit else ():
-            while waiting and now - waiting[0].since > limit.total_seconds():  # type: ignore[union-attr]
-                self._end(waiting.popleft(), death=self._pending_death())
+        if self._rules.pending_limit:
+            self._give_up_waiting(self._rules.pending_limit)
 
-    def _pending_death(self) -> Death:
-        words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in self._fleet.jobs if job.record)
-        return Death(
-            kind=FailureKind.UNAVAILABLE,
-            message=f"{self._scheduler.name} had no job for it within {self._rules.pending_limit}. {words}".rstrip(),
-        )
+    def _give_up_waiting(self, limit: timedelta) -> None:
+        too_old = time.monotonic() - limit.total_seconds()
+        for waiting in self._waiting.values():
+            while waiting and waiting[0].since < too_old:
+                self._end(waiting.popleft(), death=death_of_waiting(self._fleet.jobs, self._scheduler.name, limit))
 
     def _end(self, execution: Execution, outcome: ExecutionOutcome | None = None, death: Death | None = None) -> None:
         del self._executions[execution.directory]
@@ -272,17 +277,13 @@ class JobPool:
         self._fleet.note_use(job)
         self._pilots.run(job.address, execution.directory, lambda answer: self._report(execution, answer))
 
-    def _report(self, execution: Execution, answer: str | Exception) -> None:
+    def _report(self, execution: Execution, answer: ExecutionOutcome | Exception) -> None:
         """Take in a result, in a thread of its own."""
-        try:
-            outcome = ExecutionOutcome.from_json(answer) if isinstance(answer, str) else None
-        except (ValueError, ClimateRefPrefectError) as error:
-            outcome, answer = None, error
-        if outcome is None:
+        if isinstance(answer, ExecutionOutcome):
+            self._news.put(lambda: self._finish(execution, answer))
+        else:
             logger.info("The worker of %s is gone: %s", execution.directory, answer)
             self._news.put(lambda: self._follow(execution))
-        else:
-            self._news.put(lambda: self._finish(execution, outcome))
 
     def _finish(self, execution: Execution, outcome: ExecutionOutcome) -> None:
         if self._executions.get(execution.directory) is not execution:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.transports.batch.duration import Duration, PositiveDuration
 
 
 class PoolRules(FrozenModel):
@@ -22,11 +23,11 @@ class PoolRules(FrozenModel):
     poll_seconds: float = Field(default=10.0, gt=0)
     """How often the scheduler is asked about its jobs."""
 
-    pending_report: timedelta = timedelta(minutes=30)
+    pending_report: Duration = timedelta(minutes=30)
     """After how long in the queue a job is reported in the log."""
 
-    pending_limit: timedelta | None = None
+    pending_limit: PositiveDuration | None = None
     """After how long without a job an execution is given up; none to wait for ever."""
 
-    scheduler_patience: timedelta = timedelta(hours=1)
+    scheduler_patience: Duration = timedelta(hours=1)
     """For how long a job is offered to a scheduler that does not answer."""

@@ -9,10 +9,19 @@ from pydantic import Field, model_validator
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch.duration import Duration, PositiveDuration
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 
 _STEPS_PER_DOUBLING: Final = 4
 _SECONDS_PER_MINUTE: Final = 60
+
+
+class Node(FrozenModel):
+    """A job that executions of different sizes share; as a rule a whole node."""
+
+    cpu: int = Field(gt=0)
+    memory_mb: int = Field(gt=0)
+    """In MiB, headroom included."""
 
 
 class Queue(FrozenModel):
@@ -29,8 +38,12 @@ class Queue(FrozenModel):
     """Largest memory of a job, in MiB."""
     cpu: int | None = Field(default=None, gt=0)
     """Most processors of a job."""
-    wall_clock: timedelta | None = None
+    wall_clock: PositiveDuration | None = None
     """Longest walltime of a job."""
+
+    def has_room_for(self, node: Node) -> bool:
+        """Whether jobs of this size are allowed here."""
+        return node.cpu <= (self.cpu or node.cpu) and node.memory_mb <= (self.memory_mb or node.memory_mb)
 
 
 class JobSize(FrozenModel):
@@ -48,13 +61,12 @@ class JobSize(FrozenModel):
         size = f"{self.cpu}c-{_short(self.memory_mb / 1024, 'G')}-{_short(self.walltime_seconds / 3600, 'h')}"
         return f"{size}-{self.queue}" if self.queue else size
 
-
-class Node(FrozenModel):
-    """A job that executions of different sizes share; as a rule a whole node."""
-
-    cpu: int = Field(gt=0)
-    memory_mb: int = Field(gt=0)
-    """In MiB, headroom included."""
+    @property
+    def walltime(self) -> str:
+        """As schedulers read it: `26:30:00`."""
+        minutes, seconds = divmod(self.walltime_seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours:02d}:{minutes:02d}:{seconds:02d}"
 
 
 class Sizing(FrozenModel):
@@ -66,10 +78,10 @@ class Sizing(FrozenModel):
     headroom_mb: int = Field(default=256, ge=0)
     """Memory for the pilot and the provider's server, in MiB, on top of what the executions ask for."""
 
-    walltime_margin: timedelta = timedelta(minutes=5)
+    walltime_margin: Duration = timedelta(minutes=5)
     """Time on top of `wall_clock`: to start, to import the provider, to leave an outcome."""
 
-    least_walltime: timedelta = timedelta(0)
+    least_walltime: Duration = timedelta(0)
     """Jobs ask for at least this, so that short executions can share one; 0 for no more than one execution needs."""
 
     slots_per_job: int = Field(default=1, gt=0)
@@ -83,12 +95,17 @@ class Sizing(FrozenModel):
     """
 
     @model_validator(mode="after")
-    def _has_times(self) -> "Sizing":
-        if min(self.walltime_margin, self.least_walltime) < timedelta(0):
-            raise ValueError("walltime_margin and least_walltime cannot be negative")
+    def _has_room(self) -> "Sizing":
         if self.node is not None and (self.slots_per_job > 1 or self.node.memory_mb <= self.headroom_mb):
             raise ValueError("node must have more memory than headroom_mb, and leaves slots_per_job at 1")
+        if self.node is not None and self.queues and not any(queue.has_room_for(self.node) for queue in self.queues):
+            raise ValueError(f"no queue allows a node of {self.node.cpu} CPU and {self.node.memory_mb} MiB")
         return self
+
+    @property
+    def smallest(self) -> "Sizing":
+        """The same for one small execution alone, which shares its job with no other."""
+        return self.model_copy(update={"least_walltime": timedelta(0), "slots_per_job": 1, "node": None})
 
     @property
     def most_per_job(self) -> int:
@@ -114,8 +131,14 @@ class Sizing(FrozenModel):
         told = "; ".join(f"{queue.name} allows {_excess(asked, queue)}" for queue in candidates)
         raise ResourcesRefusedError(
             f"No queue fits a job of {asked.cpu} CPU, {asked.memory_mb} MiB and {_minutes(asked.walltime_seconds)} "
-            f"({resources.memory_mb} MiB for the execution, {self.headroom_mb} MiB for its worker): {told}."
+            f"({self._parts(resources, asked)}): {told}."
         )
+
+    def _parts(self, resources: ResourceHint, asked: JobSize) -> str:
+        if self.node is not None and asked.memory_mb == self.node.memory_mb:
+            return "`sizing.node`, into which executions are packed"
+        several = f"{self.slots_per_job} times " if self.slots_per_job > 1 else ""
+        return f"{several}{resources.memory_mb} MiB for the execution, {self.headroom_mb} MiB for its worker"
 
     def _asked(self, resources: ResourceHint) -> JobSize:
         cpu = resources.cpu * self.slots_per_job

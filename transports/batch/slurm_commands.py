@@ -1,6 +1,7 @@
 """SLURM's commands: `sbatch`, `squeue`, `sacct`, `scancel`, and what their answers mean."""
 
 import re
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -66,7 +67,11 @@ class SlurmCommands:
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
-        done = run_command("sbatch", "--parsable", str(script))
+        try:
+            done = run_command("sbatch", "--parsable", str(script))
+        except SchedulerSilentError:
+            self._doubt(script)
+            raise
         if done.returncode == 0:
             return done.stdout.strip().partition(";")[0]
         words = _words(done.stderr)
@@ -74,8 +79,7 @@ class SlurmCommands:
             raise SubmissionLimitError(words)
         if not _LATER.search(words):
             raise JobRefusedError(words)
-        # What has timed out may have been heard all the same, and be done later.
-        self._doubtful |= {line.partition(MARK)[2] for line in script.read_text().splitlines() if MARK in line}
+        self._doubt(script)
         raise SchedulerSilentError(words)
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
@@ -88,7 +92,7 @@ class SlurmCommands:
         for job_id in job_ids:
             account, record = accounts.get(job_id), queued.get(job_id)
             if record is None:
-                record = account or JobRecord(job_id=job_id, state=JobState.UNKNOWN)
+                record = self._of_forgotten(job_id, account)
             elif account is not None and account.over:
                 record = account.model_copy(update={"kind": account.kind or record.kind})
             elif record.over and self._is_awaited(job_id):
@@ -99,6 +103,8 @@ class SlurmCommands:
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs with `scancel`; those that are over are no error."""
         self._cancel_doubtful()
+        if not job_ids:
+            return
         done = run_command("scancel", *job_ids)
         if done.returncode and "Invalid job id" not in done.stderr:
             raise SchedulerSilentError(_words(done.stderr))
@@ -109,6 +115,10 @@ class SlurmCommands:
         if version.returncode or answer.returncode or "UP" not in answer.stdout:
             raise SchedulerSilentError(_words(version.stderr or answer.stderr or answer.stdout))
         return f"{version.stdout.strip()}; {answer.stdout.strip().splitlines()[0]}"
+
+    def _doubt(self, script: Path) -> None:
+        """Take note of a job that may have been heard of all the same, and be there later."""
+        self._doubtful |= {line.partition(MARK)[2] for line in script.read_text().splitlines() if MARK in line}
 
     def _cancel_doubtful(self) -> None:
         """End jobs that were submitted without an answer: another was submitted in place of each."""
@@ -123,6 +133,13 @@ class SlurmCommands:
         if unwanted:
             run_command("scancel", *unwanted)
             self._doubtful -= set(unwanted.values())
+
+    def _of_forgotten(self, job_id: str, account: JobRecord | None) -> JobRecord:
+        """Return what the accounts say of a job that SLURM has forgotten; if that it runs, they have missed its end."""
+        if account is not None and (account.over or self._is_awaited(job_id)):
+            return account
+        meta = account.meta if account else {}
+        return JobRecord(job_id=job_id, state=JobState.UNKNOWN, confirmed=False, meta=meta)
 
     def _is_awaited(self, job_id: str) -> bool:
         """Whether the accounts may still tell of the end of a job."""
@@ -140,6 +157,7 @@ class SlurmCommands:
         return {record.job_id: record for record in records}
 
     def _account(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+        self._accounts = self._accounts and shutil.which("sacct") is not None
         if not self._accounts:
             return {}
         done = run_command("sacct", "--noheader", "--parsable2", f"--format={_SACCT}", f"--jobs={','.join(job_ids)}")

@@ -1,5 +1,6 @@
 """What the transports to batch schedulers share: settings, job scripts, and a pool that opens when it is needed."""
 
+import os
 import sys
 import tempfile
 import threading
@@ -7,7 +8,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
@@ -60,7 +61,11 @@ class BatchTransport(TransportModel):
     """Interpreter on the nodes; has this package and the providers."""
 
     shared_directory: Path = Path("~/.climate-ref-prefect")
-    """Seen by coordinator and nodes, made for the user alone: keys and the output of jobs lie there."""
+    """
+    Seen by coordinator and nodes, made for the user alone: keys and the output of jobs lie there.
+
+    `~` and variables, as in `/scratch/$USER/ref`, are the coordinator's.
+    """
 
     local_directory: str = "${TMPDIR:-/tmp}"
     """Directory on the node for Dask's own files; the shell there expands it."""
@@ -95,6 +100,16 @@ class BatchTransport(TransportModel):
     _ended: set[str] = PrivateAttr(default_factory=set)
     """Jobs that were there when this was closed, and have ended since."""
 
+    @field_validator("shared_directory")
+    @classmethod
+    def _is_expanded(cls, directory: Path) -> Path:
+        expanded = os.path.expandvars(directory)
+        if "$" in expanded:
+            raise ValueError(f"{expanded} names an environment variable that is not set here")
+        if not Path(expanded).expanduser().is_absolute():
+            raise ValueError(f"{expanded} is not absolute: nodes begin elsewhere")
+        return Path(expanded)
+
     @field_validator("ports")
     @classmethod
     def _are_a_range(cls, ports: tuple[int, int]) -> tuple[int, int]:
@@ -105,9 +120,11 @@ class BatchTransport(TransportModel):
 
     @field_validator("directives", "prologue")
     @classmethod
-    def _are_lines(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_lines(cls, lines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if any("\n" in line for line in lines):
             raise ValueError("one line each, without line breaks")
+        if info.field_name == "directives" and any(line.startswith("#") for line in lines):
+            raise ValueError("without `#SBATCH` or `#PBS` before them: they are added")
         return lines
 
     @abstractmethod
@@ -132,7 +149,8 @@ class BatchTransport(TransportModel):
     def render(self, resources: ResourceHint) -> str:
         """Return the job script for an execution, without submitting anything; raises as `check` does."""
         size = self.sizing.size(resources)
-        return str(self._job("tls://COORDINATOR:PORT", f"{size.label}-1", size, None).job_script())
+        address = f"{self._protocol}COORDINATOR:PORT"
+        return str(self._job(self.contact(address), f"{size.label}-1", size, None).job_script())
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution for a job of its size."""
@@ -205,10 +223,11 @@ class BatchTransport(TransportModel):
     def _make_pool(self, keys: CommsKeys | None) -> JobPool:
         return JobPool(
             self.rules,
-            self.sizing.headroom_mb,
             self.commands(),
             lambda listener: self.listen(listener, keys),
             lambda pilots: lambda name, size: self.write_script(pilots.address, name, size, keys),
+            headroom_mb=self.sizing.headroom_mb,
+            file_delay_seconds=self.outcome_patience_seconds,
         )
 
     def make_keys(self) -> CommsKeys | None:
@@ -232,12 +251,17 @@ class BatchTransport(TransportModel):
         """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
         for directory in (self.shared, self.log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        script = self._job(self._contact(address), name, size, keys).job_script()
+        script = self._job(self.contact(address), name, size, keys).job_script()
         with tempfile.NamedTemporaryFile("w", prefix=f"{self.job_name}-", suffix=".sh", delete=False) as file:
             file.write(script)
         return Path(file.name)
 
-    def _contact(self, address: str) -> str:
+    @property
+    def _protocol(self) -> str:
+        return "tls://" if self.tls else "tcp://"
+
+    def contact(self, address: str) -> str:
+        """Return where workers find a coordinator that listens at an address."""
         if self.contact_address is None:
             return address
         protocol, port = address.partition("://")[0], address.rpartition(":")[2]
@@ -255,7 +279,7 @@ class BatchTransport(TransportModel):
             memory=f"{size.memory_mb}MiB",
             processes=1,
             nanny=False,
-            protocol="tls://" if self.tls else "tcp://",
+            protocol=self._protocol,
             security=keys.security if keys else None,
             interface=self.interface,
             death_timeout=self.death_timeout_seconds,
@@ -267,10 +291,3 @@ class BatchTransport(TransportModel):
             job_name=f"{self.job_name}-{size.label}",
             **self.sized(size),
         )
-
-
-def hours_minutes_seconds(seconds: int) -> str:
-    """Write a walltime as schedulers read it: `26:30:00`."""
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02d}:{minutes:02d}:{seconds:02d}"

@@ -89,7 +89,7 @@ def explain_silence(trial: Trial) -> Silence:
         told = f"{what}, but {'cannot read' if words else 'has left no output in'} {trial.transport.shared}."
         return Silence(wrong(told, f"set one that nodes see: {SETTINGS[SHARED]}.", words or ()), is_of_network=False)
     if not ended or _says(words, NO_COORDINATOR, *_NO_INTERFACE):
-        told = f"{what}, but its pilot has not reached the coordinator at {trial.address}."
+        told = f"{what}, but its pilot has not reached the coordinator at {trial.contact}."
         remedy = f"{LISTEN_REMEDY} {_CLOCKS}" if trial.transport.tls else LISTEN_REMEDY
         return Silence(wrong(told, remedy, words), is_of_network=True)
     remedy = (

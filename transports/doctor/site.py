@@ -74,7 +74,7 @@ def _listen(
         return None
     own = transport.model_copy(update={"shared_directory": shared.path})
     try:
-        return ending.enter_context(open_trial(own, own.sizing.size(_SMALL)))
+        return ending.enter_context(open_trial(own, own.sizing.smallest.size(_SMALL)))
     except ResourcesRefusedError as error:
         yield wrong(f"Not even a small job fits. {error}", "mend `sizing.queues` of the profile.")
     except (BadInputError, OSError) as error:
@@ -84,7 +84,7 @@ def _listen(
 
 def _judge_way(trial: Trial, silence: Silence | None) -> Finding:
     if trial.pilot:
-        return ok(f"The node reaches the coordinator at {trial.address}.")
+        return ok(f"The node reaches the coordinator at {trial.contact}.")
     if silence and silence.is_of_network:
         return silence.finding
-    return skipped(f"Whether nodes reach the coordinator at {trial.address}", _NOT_CONNECTED)
+    return skipped(f"Whether nodes reach the coordinator at {trial.contact}", _NOT_CONNECTED)

@@ -1,6 +1,5 @@
 """A job for trial: submitted as those of executions are, watched, asked, and gone at the end."""
 
-import logging
 import queue
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,6 @@ from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState, 
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 
-logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 _NAME: Final = "doctor"
 _END_SECONDS: Final = 60.0
@@ -71,6 +69,11 @@ class Trial:
     def address(self) -> str:
         """Where the coordinator listens."""
         return self._pilots.address
+
+    @property
+    def contact(self) -> str:
+        """Where the node looks for the coordinator."""
+        return self.transport.contact(self.address)
 
     @property
     def over(self) -> bool:
@@ -131,7 +134,7 @@ class Trial:
         while not self._news.empty():  # it may just have been submitted
             self._news.get()()
         if self.job_id and not self._over:
-            self._over = not self._errands.end_jobs([self.job_id], give_up_at)
+            self._over = self._errands.end_jobs([self.job_id], give_up_at)[self.job_id] is not None
 
     def last_words(self) -> tuple[str, ...] | None:
         """Return the end of what a job has printed that is over; none where no file of it can be seen."""
@@ -145,8 +148,6 @@ class Trial:
         """End the job and stop listening."""
         try:
             self.end()
-            if self.job_id and not self._over:
-                logger.warning("%s has not confirmed the end of job %s.", self.scheduler, self.job_id)
         finally:
             self._pilots.close()
 

@@ -1,0 +1,54 @@
+"""Whether an attempt has left a result."""
+
+from pathlib import Path
+
+import pytest
+
+from climate_ref_prefect.diagnostics.definition import ProviderReference
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.store.values import AllocatedExecution
+from tests.executions import define
+
+FAILURE = ExecutionFailure(kind=FailureKind.CANCELLED, message="stopped")
+SUCCESS, FAILED = ExecutionOutcome(execution_id=1), ExecutionOutcome(execution_id=1, failure=FAILURE)
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> Attempt:
+    allocated = AllocatedExecution(
+        execution_id=1, fragment="p/d/k/1", definition=define("noop"), resources=ResourceHint(), attempt=1
+    )
+    attempt = Attempt(
+        allocated, ProviderReference(target="m:a"), Standing(), tmp_path / "scratch", tmp_path / "results"
+    )
+    attempt.directory.mkdir(parents=True)
+    return attempt
+
+
+def test_what_has_not_run_has_none(attempt: Attempt) -> None:
+    assert not attempt.has_result()
+
+
+@pytest.mark.parametrize(("outcome", "has_result"), [(SUCCESS, True), (FAILED, False)])
+def test_what_lies_on_disk_counts_before_anybody_has_taken_it_in(
+    attempt: Attempt, outcome: ExecutionOutcome, *, has_result: bool
+) -> None:
+    attempt.files.write_outcome(outcome)
+    assert attempt.has_result() is has_result
+
+
+def test_a_torn_file_is_none(attempt: Attempt) -> None:
+    (attempt.directory / "outcome.json").write_text("{")
+    assert not attempt.has_result()
+
+
+@pytest.mark.parametrize(("outcome", "has_result"), [(SUCCESS, True), (FAILED, False)])
+def test_what_was_taken_in_counts_more_than_the_file(
+    attempt: Attempt, outcome: ExecutionOutcome, *, has_result: bool
+) -> None:
+    attempt.files.write_outcome(SUCCESS)
+    attempt.outcome = outcome
+    assert attempt.has_result() is has_result

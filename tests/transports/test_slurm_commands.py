@@ -1,0 +1,80 @@
+"""What is made of answers that a healthy SLURM does not give: programs in its place give them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from climate_ref_prefect.transports.batch import scheduler
+from climate_ref_prefect.transports.batch.scheduler import JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
+from tests.processes import wait_until
+
+Program = Callable[[str, str], None]
+FORGOTTEN = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
+ROW = "COMPLETED|0:0|4K|00:01|9|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Write programs that alone are on PATH, but for the shell's."""
+    directory = tmp_path / "programs"
+    directory.mkdir()
+    for name in ("cat", "sleep"):
+        (directory / name).symlink_to(Path("/usr/bin") / name)
+    monkeypatch.setenv("PATH", str(directory))
+
+    def write(name: str, body: str) -> None:
+        path = directory / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    return write
+
+
+def test_without_sacct_the_queue_tells_of_the_end(program: Program) -> None:
+    program("squeue", 'echo "7|COMPLETED|None|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"')
+    record = SlurmCommands().look(["7"])["7"]
+    assert (record.state, record.confirmed, record.queue_wait_seconds) == (JobState.ENDED, True, 5.0)
+
+
+def test_accounts_know_what_the_queue_has_forgotten(program: Program) -> None:
+    program("squeue", FORGOTTEN)
+    program("sacct", f'echo "7|{ROW}"')
+    record = SlurmCommands().look(["7"])["7"]
+    assert (record.state, record.confirmed) == (JobState.ENDED, True)
+
+
+def test_what_nobody_knows_is_over_and_not_confirmed(program: Program) -> None:
+    program("squeue", FORGOTTEN)
+    record = SlurmCommands().look(["7"])["7"]
+    assert (record.state, record.over, record.confirmed) == (JobState.UNKNOWN, True, False)
+
+
+@pytest.mark.slow
+def test_accounts_that_have_missed_the_end_of_a_job_are_not_believed_for_ever(program: Program) -> None:
+    program("squeue", FORGOTTEN)
+    program("sacct", f'echo "7|{ROW.replace("COMPLETED", "RUNNING")}"')
+    commands = SlurmCommands()
+    assert not commands.look(["7"])["7"].over
+    wait_until(lambda: commands.look(["7"])["7"].over)
+    assert not commands.look(["7"])["7"].confirmed
+
+
+def test_a_submission_that_is_not_answered_is_cancelled_when_it_shows(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "COMMAND_SECONDS", 0.2)
+    script = tmp_path / "job.sh"
+    script.write_text(f"#!/bin/sh\n#SBATCH {MARK}abc\n")
+    program("sbatch", "exec sleep 60")
+    commands = SlurmCommands()
+    with pytest.raises(SchedulerSilentError, match="has not answered"):
+        commands.submit(script)
+    monkeypatch.setattr(scheduler, "COMMAND_SECONDS", 60.0)
+    cancelled = tmp_path / "cancelled"
+    program("squeue", f'echo "8|another"; echo "9|{MARK.partition("=")[2]}abc"')
+    program("scancel", f'echo "$@" >> {cancelled}')
+    commands.cancel([])
+    commands.cancel([])
+    assert cancelled.read_text() == "9\n"

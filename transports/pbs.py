@@ -36,7 +36,7 @@ class PbsTransport(BatchTransport):
     storage: tuple[str, ...] = ()
     """File systems that jobs use, in the dialect `gadi`: `gdata/ab12`, `scratch/ab12`."""
 
-    def commands(self) -> BatchScheduler:
+    def commands(self, *, patient: bool = True) -> BatchScheduler:
         """Return the commands of PBS."""
         return PbsCommands()
 

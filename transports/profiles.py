@@ -1,6 +1,6 @@
 """Site profiles: a transport and its settings in a YAML file that an operator writes."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,15 +18,16 @@ KINDS: Final = ("inline", "local", "slurm", "pbs")
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is there twice: YAML would forget the first."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001 - as in its base
-        seen: set[object] = set()
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
         for name, _ in node.value:
-            if name.value in seen:
-                raise yaml.constructor.ConstructorError(
+            if isinstance(name, yaml.ScalarNode) and name.value in seen:
+                raise yaml.composer.ComposerError(
                     problem=f"`{name.value}` is there twice", problem_mark=name.start_mark
                 )
-            seen.add(name.value)
-        return super().construct_mapping(node, deep=deep)
+            seen.add(str(name.value))
+        return node
 
 
 def _transport_class(kind: str) -> type[TransportModel]:

@@ -37,9 +37,9 @@ class SlurmTransport(BatchTransport):
             raise ValueError("`--comment` is taken: by it jobs are found whose submission was not answered")
         return lines
 
-    def commands(self) -> BatchScheduler:
-        """Return SLURM's commands."""
-        return SlurmCommands()
+    def commands(self, *, patient: bool = True) -> BatchScheduler:
+        """Return SLURM's commands; impatient ones do not wait for its accounts."""
+        return SlurmCommands() if patient else SlurmCommands(accounts_seconds=0)
 
     def sized(self, size: JobSize) -> dict[str, Any]:
         """Return what dask-jobqueue makes directives of."""

@@ -102,6 +102,8 @@ def test_this_machine(profile: Path) -> None:
         ("kind: slurm\nrules: {pending_limit: PT0S}", "rules.pending_limit: it must be longer than nothing"),
         ("kind: slurm\nsizing: {walltime_margin: -PT5M}", "sizing.walltime_margin: an ISO 8601 duration is wanted"),
         ("kind: slurm\nsizing: {queues: [{name: a, wall_clock: 8:00}]}", "sizing.queues.0.wall_clock: an ISO 8601"),
+        ("kind: slurm\naccount: {{ account }}", "cannot be read"),
+        ("kind: slurm\nshared_directory: ~nosuchuser/x", "~nosuchuser/x is not absolute"),
         ("kind: slurm\nshared_directory: here", "here is not absolute"),
         ("kind: slurm\ndirectives: ['#SBATCH --exclusive']", "without `#SBATCH` or `#PBS` before them"),
         ("kind: slurm\ndirectives: [--comment=mine]", "`--comment` is taken"),

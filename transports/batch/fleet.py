@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -13,12 +14,7 @@ from climate_ref_prefect.transports.batch.jobs import Crew, Job, Stage, count_by
 from climate_ref_prefect.transports.batch.offers import Offers
 from climate_ref_prefect.transports.batch.pilots import Pilots
 from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import (
-    JobRecord,
-    JobRefusedError,
-    JobState,
-    SubmissionLimitError,
-)
+from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobRefusedError, JobState, SubmissionLimitError
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.port import Death
 
@@ -71,7 +67,7 @@ class Fleet:
         self._pilots = pilots
         self._jobs: dict[str, Job] = {}
         self._failed_starts: dict[JobSize, int] = {}
-        self._offers = Offers(rules.scheduler_patience)
+        self._offers: dict[JobSize, Offers] = defaultdict(lambda: Offers(rules.scheduler_patience))
         self._look_from = 0.0
         self._looking = False
 
@@ -81,8 +77,8 @@ class Fleet:
         return list(self._jobs.values())
 
     def ready(self) -> list[Job]:
-        """Return the jobs whose worker is connected."""
-        return [job for job in self._jobs.values() if job.stage is Stage.READY and not job.cancelled]
+        """Return the jobs whose worker is connected, and whose number is known: without it none can be followed."""
+        return [job for job in self._jobs.values() if job.stage is Stage.READY and job.job_id and not job.cancelled]
 
     def is_wanted_elsewhere(self, job: Job, share: Mapping[JobSize, int]) -> bool:
         """Whether another size has less than its share while this one has more."""
@@ -94,13 +90,13 @@ class Fleet:
 
     def start_jobs(self, share: Mapping[JobSize, int]) -> None:
         """Submit a job of the size that is furthest below its share, once the one before has been answered."""
-        submitting = any(job.stage is Stage.SUBMITTING for job in self._jobs.values())
-        if submitting or not self._offers.due or len(self._jobs) >= self._rules.max_jobs:
+        submitting = any(not job.job_id for job in self._jobs.values())
+        if submitting or len(self._jobs) >= self._rules.max_jobs:
             return
         counts = self._counts()
-        lacking = {size: counts.get(size, 0) / number for size, number in share.items() if number}
-        size = min(lacking, key=lacking.__getitem__, default=None)
-        if size is not None and lacking[size] < 1:
+        due = {size: number for size, number in share.items() if number and self._offers[size].due}
+        size = min(due, key=lambda size: counts.get(size, 0) / due[size], default=None)
+        if size is not None and counts.get(size, 0) < due[size]:
             self._submit(size)
 
     def let_go(self, share: Mapping[JobSize, int]) -> None:
@@ -210,9 +206,11 @@ class Fleet:
             if job.cancelled:
                 job.cancelled = False
                 self.cancel([job])
-            self._offers.succeed()
+            self._offers.pop(job.size, None)
             return
         del self._jobs[job.name]
+        if job.address:  # it was taken all the same
+            self._pilots.retire(job.address)
         if isinstance(answer, JobRefusedError):
             message = f"{self._scheduler} refused a job of {job.size.label}: {answer}"
             self._crew.bar(job.size, Death(kind=FailureKind.SUBMISSION_REFUSED, message=message))
@@ -220,12 +218,15 @@ class Fleet:
             self._offer_later(job, answer)
 
     def _offer_later(self, job: Job, error: Exception) -> None:
-        if not self._offers.failing:
+        offers = self._offers[job.size]
+        if not offers.failing:
             logger.warning("%s takes no job now: %s It is tried again.", self._scheduler, error)
-        self._offers.fail()
-        at_limit = isinstance(error, SubmissionLimitError)
-        if self._offers.is_hopeless(at_limit=at_limit, has_jobs=bool(self._jobs)):
-            self._offers.succeed()
+        if isinstance(error, SubmissionLimitError):
+            offers.fail_at_limit(has_jobs=bool(self._jobs))
+        else:
+            offers.fail_silently()
+        if offers.hopeless:
+            del self._offers[job.size]
             message = f"{self._scheduler} takes no job: {error}"
             self._crew.bar(job.size, Death(kind=FailureKind.UNAVAILABLE, message=message))
 

@@ -1,4 +1,4 @@
-"""When a job is offered again to a scheduler that takes none now."""
+"""When a job of one size is offered again to a scheduler that takes none of it now."""
 
 import time
 from datetime import timedelta
@@ -23,8 +23,9 @@ class Offers:
     def __init__(self, patience: timedelta) -> None:
         self._patience_seconds = patience.total_seconds()
         self._failed = 0
-        self._since = 0.0
         self._next = 0.0
+        self._silent_since: float | None = None
+        self._tries_at_a_limit = 0
 
     @property
     def due(self) -> bool:
@@ -36,25 +37,26 @@ class Offers:
         """Whether the last offer was not taken."""
         return self._failed > 0
 
-    def succeed(self) -> None:
-        """Take note of a job that was taken."""
-        self._failed, self._next = 0, 0.0
+    @property
+    def hopeless(self) -> bool:
+        """Whether to give up what waits."""
+        silent = self._silent_since is not None and time.monotonic() - self._silent_since > self._patience_seconds
+        return silent or self._tries_at_a_limit >= _TRIES_AT_A_LIMIT
 
-    def fail(self) -> None:
-        """Take note of a job that was not taken; the next may be offered later, and later each time."""
-        now = time.monotonic()
-        if not self._failed:
-            self._since = now
+    def fail_at_limit(self, *, has_jobs: bool) -> None:
+        """Take note of a limit on jobs; there is hope while the pool has any: when they end there is room."""
+        self._silent_since = None
+        self._tries_at_a_limit = 0 if has_jobs else self._tries_at_a_limit + 1
+        self._pause()
+
+    def fail_silently(self) -> None:
+        """Take note of a scheduler that has not answered."""
+        if self._silent_since is None:
+            self._silent_since = time.monotonic()
+        self._tries_at_a_limit = 0
+        self._pause()
+
+    def _pause(self) -> None:
         self._failed += 1
         pause_seconds = _FIRST_PAUSE_SECONDS * 2 ** min(self._failed, _DOUBLINGS)
-        self._next = now + min(pause_seconds, _LONGEST_PAUSE_SECONDS)
-
-    def is_hopeless(self, *, at_limit: bool, has_jobs: bool) -> bool:
-        """
-        Whether to give up what waits.
-
-        At a limit on jobs there is hope while the pool has jobs: when they end there is room for others.
-        """
-        if at_limit:
-            return not has_jobs and self._failed >= _TRIES_AT_A_LIMIT
-        return time.monotonic() - self._since > self._patience_seconds
+        self._next = time.monotonic() + min(pause_seconds, _LONGEST_PAUSE_SECONDS)

@@ -124,7 +124,6 @@ class JobPool:
         self._news.put(lambda: None)
         try:
             self._thread.join(timeout_seconds)
-            self._errands.finish(give_up_at)
         finally:  # interrupted once more: jobs are ended all the same
             try:
                 ended = self._end_jobs(give_up_at)
@@ -133,6 +132,7 @@ class JobPool:
         return ended
 
     def _end_jobs(self, give_up_at: float) -> set[str]:
+        self._errands.finish(give_up_at)
         while not self._news.empty():  # a job may just have been submitted
             self._news.get()()
         ended = self._errands.end_jobs([job.job_id for job in self._fleet.jobs if job.job_id], give_up_at)

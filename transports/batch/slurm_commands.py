@@ -38,7 +38,6 @@ _NEVER: Final = (
 """Reasons to wait for what will not come (`man squeue`, JOB REASON CODES)."""
 _UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
 _ACCOUNTS_SECONDS: Final = 5.0
-"""How long `sacct` may take to show the end of a job."""
 MARK: Final = "--comment=climate-ref-prefect-"
 """Beginning of the directive that tells a job script from all others."""
 _COMMENT: Final = MARK.partition("=")[2]
@@ -55,12 +54,20 @@ _FACTORS_MB: Final = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T"
 
 
 class SlurmCommands:
-    """The commands of the SLURM on this machine's PATH."""
+    """
+    The commands of the SLURM on this machine's PATH.
+
+    Parameters
+    ----------
+    accounts_seconds
+        How long `sacct` may take to show the end of a job.
+    """
 
     name = "SLURM"
     programs = ("sbatch", "squeue", "scancel", "scontrol")
 
-    def __init__(self) -> None:
+    def __init__(self, accounts_seconds: float = _ACCOUNTS_SECONDS) -> None:
+        self._accounts_seconds = accounts_seconds
         self._accounts = True
         self._ends: dict[str, float] = {}
         self._doubtful: set[str] = set()
@@ -102,12 +109,11 @@ class SlurmCommands:
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs with `scancel`; those that are over are no error."""
+        if job_ids:
+            done = run_command("scancel", *job_ids)
+            if done.returncode and "Invalid job id" not in done.stderr:
+                raise SchedulerSilentError(_words(done.stderr))
         self._cancel_doubtful()
-        if not job_ids:
-            return
-        done = run_command("scancel", *job_ids)
-        if done.returncode and "Invalid job id" not in done.stderr:
-            raise SchedulerSilentError(_words(done.stderr))
 
     def ping(self) -> str:
         """Return what `scontrol ping` and `sbatch --version` say."""
@@ -130,8 +136,7 @@ class SlurmCommands:
         found = [line.partition("|") for line in done.stdout.splitlines()]
         marks = {job_id: comment.removeprefix(_COMMENT) for job_id, _, comment in found if comment.startswith(_COMMENT)}
         unwanted = {job_id: mark for job_id, mark in marks.items() if mark in self._doubtful}
-        if unwanted:
-            run_command("scancel", *unwanted)
+        if unwanted and run_command("scancel", *unwanted).returncode == 0:
             self._doubtful -= set(unwanted.values())
 
     def _of_forgotten(self, job_id: str, account: JobRecord | None) -> JobRecord:
@@ -144,7 +149,7 @@ class SlurmCommands:
     def _is_awaited(self, job_id: str) -> bool:
         """Whether the accounts may still tell of the end of a job."""
         ended = self._ends.setdefault(job_id, time.monotonic())
-        return self._accounts and time.monotonic() - ended < _ACCOUNTS_SECONDS
+        return self._accounts and time.monotonic() - ended < self._accounts_seconds
 
     def _queue(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         # Of several ids those that are unknown are left out; a single one would be an error.

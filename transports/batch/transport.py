@@ -103,10 +103,10 @@ class BatchTransport(TransportModel):
     @field_validator("shared_directory")
     @classmethod
     def _is_expanded(cls, directory: Path) -> Path:
-        expanded = os.path.expandvars(directory)
+        expanded = os.path.expandvars(os.path.expanduser(directory))  # noqa: PTH111 - Path's raises where there is no such user
         if "$" in expanded:
             raise ValueError(f"{expanded} names an environment variable that is not set here")
-        if not Path(expanded).expanduser().is_absolute():
+        if not Path(expanded).is_absolute():
             raise ValueError(f"{expanded} is not absolute: nodes begin elsewhere")
         return Path(expanded)
 
@@ -128,8 +128,8 @@ class BatchTransport(TransportModel):
         return lines
 
     @abstractmethod
-    def commands(self) -> BatchScheduler:
-        """Return the scheduler's commands."""
+    def commands(self, *, patient: bool = True) -> BatchScheduler:
+        """Return the scheduler's commands; impatient ones do not wait for what accounts may show a little later."""
 
     @abstractmethod
     def sized(self, size: JobSize) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class BatchTransport(TransportModel):
             return None
         if claim.job_id in self._ended:
             return True
-        record = self.commands().look([claim.job_id])[claim.job_id]
+        record = self.commands(patient=False).look([claim.job_id])[claim.job_id]
         return record.over and (record.confirmed or is_silent(execution, self.outcome_patience_seconds))
 
     def close(self, timeout_seconds: float = 10.0) -> None:

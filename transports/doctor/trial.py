@@ -133,8 +133,9 @@ class Trial:
         self._errands.finish(give_up_at)
         while not self._news.empty():  # it may just have been submitted
             self._news.get()()
-        if self.job_id and not self._over:
-            self._over = self._errands.end_jobs([self.job_id], give_up_at)[self.job_id] is not None
+        known = [self.job_id] if self.job_id and not self._over else []
+        ended = self._errands.end_jobs(known, give_up_at)  # also one whose submission was not answered
+        self._over = self._over or any(ended.values())
 
     def last_words(self) -> tuple[str, ...] | None:
         """Return the end of what a job has printed that is over; none where no file of it can be seen."""

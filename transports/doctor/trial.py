@@ -57,7 +57,7 @@ class Trial:
         self._over = False
         self._scheduler = transport.commands()
         self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._errands = Errands(self._scheduler, self._news.put)
+        self._errands = Errands(self._scheduler, self._take)
         self._pilots = transport.listen(self, keys)
 
     @property
@@ -131,8 +131,6 @@ class Trial:
         """Have the job ended, and wait for that."""
         give_up_at = time.monotonic() + _END_SECONDS
         self._errands.finish(give_up_at)
-        while not self._news.empty():  # it may just have been submitted
-            self._news.get()()
         known = [self.job_id] if self.job_id and not self._over else []
         ended = self._errands.end_jobs(known, give_up_at)  # also one whose submission was not answered
         self._over = self._over or any(ended.values())
@@ -169,6 +167,10 @@ class Trial:
             self._news.get(timeout=seconds)()
         except queue.Empty:
             return
+
+    def _take(self, answer: Callable[[], None]) -> None:
+        answer()  # at once: a signal may come between taking it from the queue and heeding it, and a job be forgotten
+        self._news.put(lambda: None)
 
     def _welcome(self, address: str) -> None:
         if self._awaited:  # one that comes later has come too late

@@ -92,6 +92,22 @@ def test_a_size_is_not_starved_by_others_that_keep_coming(open_slurm: Open, prep
     assert all(future.result(PATIENT.patience_seconds).succeeded for future in small)
 
 
+def test_a_job_that_has_started_is_kept_and_one_in_the_queue_makes_room(
+    open_slurm: Open, prepare: Prepare, slurm: SlurmCluster
+) -> None:
+    before = slurm.jobs()
+    driving = open_slurm({"max_jobs": 3})
+    small, wide = Running(driving, prepare), Running(driving, prepare, cpu=4)
+    second_wide = driving.start(*prepare("noop", cpu=4))
+    wait_until(lambda: [job for job, state in slurm.jobs().items() if job not in before and state == "PENDING"])
+    second_small = driving.start(*prepare("noop"))
+    wide.go_on()
+    assert job_of(second_wide.result(PATIENT.patience_seconds)) == wide.job_id
+    assert job_of(second_small.result(PATIENT.patience_seconds)) != small.job_id
+    small.go_on()
+    assert small.outcome().succeeded
+
+
 def test_a_whole_node_runs_several_at_a_time(open_slurm: Open, prepare: Prepare) -> None:
     driving = open_slurm(sizing={"slots_per_job": 2})
     pair = [Running(driving, prepare) for _ in range(2)]

@@ -81,12 +81,14 @@ class Fleet:
         return [job for job in self._jobs.values() if job.stage is Stage.READY and job.job_id and not job.cancelled]
 
     def is_wanted_elsewhere(self, job: Job, share: Mapping[JobSize, int]) -> bool:
-        """Whether another size has less than its share while this one has more."""
+        """Whether another size has less than its share while this one has more, even without those still to start."""
         if len(self._jobs) < self._rules.max_jobs:
             return False
         counts = self._counts()
         hungry = any(counts.get(size, 0) < number for size, number in share.items())
-        return hungry and counts.get(job.size, 0) > share.get(job.size, 0)
+        to_start = sum(other.size == job.size and other.is_to_start for other in self._jobs.values())
+        spared_first = to_start if job.stage is Stage.READY else 0
+        return hungry and counts.get(job.size, 0) - spared_first > share.get(job.size, 0)
 
     def start_jobs(self, share: Mapping[JobSize, int]) -> None:
         """Submit a job of the size that is furthest below its share, once the one before has been answered."""
@@ -100,10 +102,14 @@ class Fleet:
             self._submit(size)
 
     def let_go(self, share: Mapping[JobSize, int]) -> None:
-        """Send away what nobody has needed for a while, or what takes the place of a size that has less."""
+        """
+        Send away what nobody has needed for a while, or what takes the place of a size that has less.
+
+        The last in the queue goes first: what has started would wait again for all that it has waited for.
+        """
         now = time.monotonic()
         counts = self._counts()
-        for job in self.jobs:
+        for job in sorted(reversed(self.jobs), key=lambda job: not job.is_to_start):
             if job.running or job.cancelled or job.stage in (Stage.LEAVING, Stage.LOST):
                 continue
             if share.get(job.size, 0) >= counts[job.size]:

@@ -95,6 +95,11 @@ class Job:
     """Whether it was reported that it waits for long."""
 
     @property
+    def is_to_start(self) -> bool:
+        """Whether its worker is yet to come."""
+        return self.stage in (Stage.SUBMITTING, Stage.QUEUED) and not self.cancelled
+
+    @property
     def free_cpu(self) -> int:
         """Processors that no execution has."""
         return self.size.cpu - sum(execution.resources.cpu for execution in self.running.values())

@@ -109,7 +109,7 @@ class Fleet:
         """
         now = time.monotonic()
         counts = self._counts()
-        for job in sorted(reversed(self.jobs), key=lambda job: not job.is_to_start):
+        for job in sorted(self.jobs, key=lambda job: (job.is_to_start, job.submitted), reverse=True):
             if job.running or job.cancelled or job.stage in (Stage.LEAVING, Stage.LOST):
                 continue
             if share.get(job.size, 0) >= counts[job.size]:

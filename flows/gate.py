@@ -27,6 +27,7 @@ class SignalGate:
         self._held: list[int] = []
         self._heard = False
         self._open = False
+        self._shut = False
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -37,6 +38,16 @@ class SignalGate:
             yield
         finally:
             self._open = False
+
+    @contextmanager
+    def shut(self) -> Iterator[None]:
+        """Hold all signals back, also from who signals twice; let through what has come in the end."""
+        self._shut = True
+        try:
+            yield
+        finally:
+            self._shut = False
+        self._let_through()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -62,7 +73,7 @@ class SignalGate:
         signal.signal(number, self._hear)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        at_once = self._open or self._heard
+        at_once = not self._shut and (self._open or self._heard)
         self._heard = True
         if at_once:
             self._held.clear()

@@ -87,6 +87,8 @@ class Lifecycle:
                         self._dispatch_some()
                         self._hear_news()
             except BaseException as error:
+                with self._gate.shut():  # who signals twice may have broken in on it, even before it began
+                    self._runner.close()
                 self._abandon(error)
                 raise
 

@@ -92,8 +92,14 @@ class Children:
         with self._lock:
             for directory in list(self._submissions):
                 self.cancel(directory)
-        while self._running and monotonic() < give_up_at:
-            self.wait(min(0.2, max(0.0, give_up_at - monotonic())))
+        try:
+            while self._running and monotonic() < give_up_at:
+                self.wait(min(0.2, max(0.0, give_up_at - monotonic())))
+        finally:  # who interrupts this does not wait, but nothing goes on without a caller
+            self._let_go()
+        self._starters.shutdown(cancel_futures=True)
+
+    def _let_go(self) -> None:
         with self._lock:
             self._closed = True
             for running in self._running.values():
@@ -102,7 +108,6 @@ class Children:
             os.close(self._wake_reading)
             os.close(self._wake_writing)
         self._servers.close()
-        self._starters.shutdown(cancel_futures=True)
 
     def _start_what_fits(self) -> None:
         for directory in self._packing.admit():

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -49,6 +49,7 @@ class TransportDriver:
         self._submitting = threading.Lock()
         self._closing = threading.Event()
         self._sleep = sleep or self._closing.wait
+        self._closed = False
         self._broken: Exception | None = None
         self._poller: threading.Thread | None = None
 
@@ -74,7 +75,13 @@ class TransportDriver:
             self._transport.cancel(submission)
 
     def close(self, timeout_seconds: float) -> None:
-        """Close the transport, then let go of whoever still waits; who interrupts this is obeyed once it is closed."""
+        """
+        Close the transport, then let go of whoever still waits; who interrupts this is obeyed once it is closed.
+
+        After that it does nothing; to be called again where an exception has broken in on it.
+        """
+        if self._closed:
+            return
         try:
             # What is submitted after the close would open it again; a poller is there by now and runs, or never.
             with self._submitting, self._lock:
@@ -87,6 +94,7 @@ class TransportDriver:
                 self._transport.close(timeout_seconds)
             finally:  # interrupted once more: threads that still wait would keep this process for ever
                 self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
+        self._closed = True
 
     def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
         with self._lock:
@@ -134,6 +142,8 @@ class TransportDriver:
             while not self._closing.is_set():
                 self._deliver(self._transport.wait(_POLL_SECONDS))
         except Exception as error:  # noqa: BLE001 - it is handed on to everyone who waits
+            if self._closing.is_set():
+                return  # it was closed under this, and whoever waits is told that
             self._broken = error
             self._closing.set()
             self._fail_all(error)
@@ -147,10 +157,11 @@ class TransportDriver:
 
     def _fail_all(self, error: Exception) -> None:
         with self._lock:
-            futures = list(self._futures.values())
-            self._futures.clear()
-        for future in futures:
-            future.set_exception(error)
+            waiting = dict(self._futures)
+        for directory, future in waiting.items():
+            with suppress(InvalidStateError):  # it has just been delivered
+                future.set_exception(error)
+            self._futures.pop(directory, None)
 
 
 def settle(

@@ -72,6 +72,10 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
         """Have every execution stopped; their task runs then finish with outcomes that say so."""
         self._driver.cancel_all()
 
+    def close(self) -> None:
+        """Close the transport; does nothing where that has been done, and finishes what was interrupted."""
+        self._driver.close(_CLOSE_SECONDS)
+
     def __enter__(self) -> Self:
         super().__enter__()
         self._threads.__enter__()
@@ -79,7 +83,7 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         # The pool first: threads that wait for it would otherwise be waited for.
-        self._driver.close(_CLOSE_SECONDS)
+        self.close()
         self._threads.__exit__(exc_type, exc_value, traceback)
         super().__exit__(exc_type, exc_value, traceback)
 

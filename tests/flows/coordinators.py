@@ -12,7 +12,9 @@ from pathlib import Path
 from tests.flows.sites import PROVIDER, Site, environment
 from tests.processes import Process, left_behind, started_here, wait_until
 
-COMMAND = ("-c", "from climate_ref_prefect.flows.command import main; main()")
+_HEEDS_SIGHUP = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+"""Also where the tests themselves are run with `nohup`."""
+COMMAND = ("-c", f"{_HEEDS_SIGHUP}; from climate_ref_prefect.flows.command import main; main()")
 _END_SECONDS = 30.0
 _GONE_SECONDS = 10.0
 _COMMAND_SECONDS = 400.0

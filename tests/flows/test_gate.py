@@ -68,6 +68,22 @@ def test_what_ends_on_the_way_out_of_an_interrupt_can_be_interrupted_once_more()
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_shut_gate_holds_back_also_who_signals_twice() -> None:
+    done: list[str] = []
+
+    def signal_while_shut() -> None:
+        with gate.shut():
+            signal.raise_signal(signal.SIGINT)
+            done.append("went on")
+
+    with SignalGate() as gate:
+        with gate.open(), pytest.raises(ToldError):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(ToldError):
+            signal_while_shut()
+    assert done == ["went on"]
+
+
 def test_the_end_of_a_session_is_taken_for_a_request_to_terminate() -> None:
     with pytest.raises(ToldError, match="SIGTERM"):
         signal_closed_then_open(signal.SIGHUP, [])

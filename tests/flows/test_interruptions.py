@@ -12,12 +12,14 @@ import pytest
 from prefect.client.schemas.objects import StateType
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.transports.task_runner import TransportTaskRunner
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.flows.coordinators import command, coordinator, run_command
 from tests.flows.sites import Site
 from tests.prefect_server import cancel_flow_run, state_of
-from tests.processes import wait_until
+from tests.processes import left_behind, started_here, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -140,6 +142,25 @@ def test_twice_interrupted_by_an_impatient_user(site: Site, pause_seconds: float
         os.killpg(started.pid, signal.SIGINT)
         time.sleep(pause_seconds)
         started.interrupt(signal.SIGINT)
+    assert_goes_on(site, "waits-for-go")
+
+
+def test_twice_before_the_transport_began_to_close(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = started_here()
+    hear = Lifecycle._hear_news
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupt_once_it_runs(lifecycle: Lifecycle) -> None:
+        return interrupt() if (site.notes / "started-ModelA").exists() else hear(lifecycle)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Lifecycle, "_hear_news", interrupt_once_it_runs)
+        patched.setattr(TransportTaskRunner, "__exit__", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            site.solve("waits-for-go")
+    wait_until(lambda: not left_behind(before))
     assert_goes_on(site, "waits-for-go")
 
 

@@ -45,6 +45,7 @@ class Scripted:
         self.cancelled: list[Path] = []
         self.closed = 0
         self.on_submit: Callable[[], object] = lambda: None
+        self.on_close: Callable[[], object] = lambda: None
         self._news: queue.SimpleQueue[Ended | Exception] = queue.SimpleQueue()
 
     def check(self, resources: ResourceHint) -> ResourceHint:
@@ -86,6 +87,7 @@ class Scripted:
         return None
 
     def close(self, timeout_seconds: float) -> None:
+        self.on_close()
         self.closed += 1
 
 
@@ -320,6 +322,22 @@ class TestStopping:
         rig.driver.close(1.0)
         for future in futures:
             assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+        assert rig.transport.closed == 1
+
+    def test_a_close_that_was_interrupted_can_be_finished(self, rig: Rig, prepare: Prepare) -> None:
+        (future,) = rig.start_some(prepare, 1)
+        breaks_in = iter([KeyboardInterrupt])
+
+        def break_in() -> None:
+            for error in breaks_in:
+                raise error
+
+        rig.transport.on_close = break_in
+        with pytest.raises(KeyboardInterrupt):
+            rig.driver.close(1.0)
+        assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+        for _ in range(2):
+            rig.driver.close(1.0)
         assert rig.transport.closed == 1
 
     def test_a_closed_driver_takes_nothing(self, rig: Rig, prepare: Prepare) -> None:

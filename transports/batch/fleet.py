@@ -278,7 +278,7 @@ class Fleet:
             self._consider_pending(job, record)
 
     def _bury(self, job: Job) -> None:
-        never_came = job.stage in (Stage.SUBMITTING, Stage.QUEUED) and not job.cancelled
+        never_came = job.is_to_start
         job.stage = Stage.OVER
         self._crew.look_after(job)
         if never_came:

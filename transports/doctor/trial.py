@@ -1,6 +1,6 @@
 """A job for trial: submitted as those of executions are, watched, asked, and gone at the end."""
 
-import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -56,7 +56,7 @@ class Trial:
         self._unknown = 0
         self._over = False
         self._scheduler = transport.commands()
-        self._news: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._news = threading.Event()
         self._errands = Errands(self._scheduler, self._take)
         self._pilots = transport.listen(self, keys)
 
@@ -97,7 +97,8 @@ class Trial:
         script = self.transport.write_script(self.address, _NAME, self.size, self._keys)
         self._errands.submit(script, self._hear_of_submission)
         while not self._is_settled() and (left := give_up_at - time.monotonic()) > 0:
-            self._hear(min(left, self.transport.rules.poll_seconds))
+            self._news.wait(min(left, self.transport.rules.poll_seconds))
+            self._news.clear()
             if not self._is_settled():
                 self.look()
         self._awaited = False
@@ -152,7 +153,7 @@ class Trial:
 
     def worker_came(self, name: str, address: str, age_seconds: float) -> None:
         """Hear from Dask that the pilot has connected."""
-        self._news.put(lambda: self._welcome(address))
+        self._take(lambda: self._welcome(address))
 
     def worker_went(self, name: str) -> None:
         """Hear from Dask that the connection to the pilot is gone."""
@@ -162,15 +163,9 @@ class Trial:
         never = self.record is not None and self.record.never
         return bool(self.pilot) or self.refusal is not None or self._over or never
 
-    def _hear(self, seconds: float) -> None:
-        try:
-            self._news.get(timeout=seconds)()
-        except queue.Empty:
-            return
-
     def _take(self, answer: Callable[[], None]) -> None:
-        answer()  # at once: a signal may come between taking it from the queue and heeding it, and a job be forgotten
-        self._news.put(lambda: None)
+        answer()  # in the thread that brings it: a signal could break in on the main one, and a job be forgotten
+        self._news.set()
 
     def _welcome(self, address: str) -> None:
         if self._awaited:  # one that comes later has come too late

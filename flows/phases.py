@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import VocabularyMismatchError
+from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.outcome import Telemetry
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
@@ -162,6 +163,7 @@ def tidy(attempt: Attempt, workspace: Workspace) -> None:
     failed = attempt.verdict is None or not attempt.verdict.succeeded
     if keep == "all" or (keep == "failed" and failed):
         return
-    shutil.rmtree(attempt.files.output, ignore_errors=True)
-    if attempt.published:
-        attempt.files.log.unlink(missing_ok=True)
+    with write_point("removal from scratch"):
+        shutil.rmtree(attempt.files.output, ignore_errors=True)
+        if attempt.published:
+            attempt.files.log.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, ResultValidationError
+from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.outcome import FileRecord
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
@@ -55,8 +56,10 @@ def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], targe
     target.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
     temporary = target.parent / f".incoming-{target.name}-{uuid.uuid4().hex[:8]}"
     try:
-        _copy(execution, wanted, temporary)
-        temporary.rename(target)
+        with write_point("copy of results"):
+            _copy(execution, wanted, temporary)
+        with write_point("name of results"):
+            temporary.rename(target)
         sync_directory(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -11,6 +11,7 @@ from typing import Self
 from sqlalchemy import Connection, Engine
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.resources import ResourceHint
@@ -234,7 +235,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with explained(self.name), self._turn, self._writer.begin() as connection:
+        with explained(self.name), self._turn, write_point("transaction"), self._writer.begin() as connection:
             yield connection
 
     @contextmanager

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import ResultValidationError
+from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.model import Document
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
@@ -166,7 +167,8 @@ def _create(path: Path, text: str) -> bool:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         temporary.write_text(text)
-        os.link(temporary, path)
+        with write_point(path.name):
+            os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
@@ -182,7 +184,8 @@ def _replace(path: Path, text: str, *, durable: bool = False) -> None:
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        temporary.replace(path)
+        with write_point(path.name):
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

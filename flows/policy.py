@@ -54,6 +54,8 @@ RULES: Final[Mapping[FailureKind, _Rule]] = {
     FailureKind.TIMEOUT: _Rule(decision=Decision.RETRY, grows="wall clock"),
     FailureKind.WORKER_LOST: _LOST,
     FailureKind.ALREADY_CLAIMED: _LOST,
+    FailureKind.SCRATCH_FULL: _LOST,
+    FailureKind.INPUT_CHANGED: _LATER,
     FailureKind.COORDINATOR_LOST: _LATER,
     FailureKind.PUBLISH_FAILED: _LATER,
     FailureKind.UNAVAILABLE: _LATER,

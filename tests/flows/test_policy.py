@@ -43,6 +43,8 @@ TABLE = {
     FailureKind.TIMEOUT: Row(Decision.RETRY, grows="wall_clock"),
     FailureKind.WORKER_LOST: LOST,
     FailureKind.ALREADY_CLAIMED: LOST,
+    FailureKind.SCRATCH_FULL: LOST,
+    FailureKind.INPUT_CHANGED: LATER,
     FailureKind.COORDINATOR_LOST: LATER,
     FailureKind.PUBLISH_FAILED: LATER,
     FailureKind.UNAVAILABLE: LATER,

@@ -35,11 +35,11 @@ def python_of(name: str, requirements: Path) -> Path:
     directory = _ALL / name
     python = directory / "bin" / "python"
     stamp = directory / "requirements"
-    wanted = requirements.read_text()
-    if not stamp.exists() or stamp.read_text() != wanted:
+    wanted = requirements.read_text(encoding="utf-8")
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(directory, ignore_errors=True)
         subprocess.run([find_python(), "-m", "venv", str(directory)], check=True)
         install = ["-m", "pip", "install", "--quiet", "--no-deps", "-r", str(requirements)]
         subprocess.run([str(python), *install], check=True)
-        stamp.write_text(wanted)
+        stamp.write_text(wanted, encoding="utf-8")
     return python

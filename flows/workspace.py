@@ -97,7 +97,7 @@ def lock_holder(settings: Settings) -> Holder | None:
     path = _lock_path(settings.home_directory)
     if not path.exists():
         return None
-    with path.open("r") as file:
+    with path.open("r", encoding="utf-8") as file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -112,7 +112,7 @@ def lock_holder(settings: Settings) -> Holder | None:
 
 @contextmanager
 def _coordinator_lock(home: Path, flow_run_id: str | None) -> Iterator[None]:
-    with _lock_path(home).open("a+") as file:
+    with _lock_path(home).open("a+", encoding="utf-8") as file:
         if not _lock(file):
             file.seek(0)
             raise CoordinatorBusyError(str(home), _who(file.read()))

@@ -130,6 +130,6 @@ def _unescape(field: str) -> str:
 def read_mounts() -> str:
     """Return what is mounted; nothing where there is no `/proc`, as on macOS."""
     try:
-        return Path("/proc/mounts").read_text(errors="surrogateescape")
+        return Path("/proc/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""

@@ -30,7 +30,7 @@ def usable_memory_mb() -> int:
 def _cpu_quota(cpu_max: Path = _CPU_MAX) -> float:
     """Return the processors' worth of time that the cgroup allows (cgroup v2, `cpu.max`)."""
     try:
-        quota, period = cpu_max.read_text().split()
+        quota, period = cpu_max.read_text(encoding="utf-8").split()
     except (OSError, ValueError):
         return math.inf
     return math.inf if quota == "max" else int(quota) / int(period)

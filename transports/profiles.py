@@ -64,7 +64,7 @@ def read_profile(path: Path) -> Transport:
         If the file cannot be read, or says what no transport of its kind understands.
     """
     try:
-        content: object = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe one
+        content: object = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInputError(f"The site profile {path} cannot be read: {error}") from error
     if not isinstance(content, Mapping) or "kind" not in content:

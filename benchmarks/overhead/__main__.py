@@ -30,7 +30,7 @@ Measured = dict[str, Any]
 
 def run(command: Sequence[str]) -> Measured:
     """Run one measurement and return the JSON that it printed last."""
-    ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=HERE.parents[1])
+    ended = subprocess.run(command, check=False, stdout=subprocess.PIPE, encoding="utf-8", cwd=HERE.parents[1])
     if ended.returncode:
         raise SystemExit(f"{' '.join(command)} ended with code {ended.returncode}.")
     measured: Measured = json.loads(ended.stdout.strip().splitlines()[-1])

@@ -50,11 +50,11 @@ def command(side: str) -> list[str]:
 def measure(side: str, tasks: Sequence[Task]) -> Measured:
     """Run tasks by one side and return what it printed last; ends the program where not all of them succeed."""
     load = os.getloadavg()[0]
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".json") as file:
         json.dump([task.model_dump() for task in tasks], file)
         file.flush()
         words = [*command(side), file.name]
-        ended = subprocess.run(words, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        ended = subprocess.run(words, check=False, stdout=subprocess.PIPE, encoding="utf-8", cwd=ROOT)
     measured: Measured = json.loads(ended.stdout.strip().splitlines()[-1]) if ended.returncode == 0 else {}
     if measured.get("succeeded") != len(tasks):
         raise SystemExit(f"{' '.join(words)} ended with code {ended.returncode}: {measured or 'it did not finish'}")

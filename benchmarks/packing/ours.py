@@ -46,7 +46,7 @@ def make_tree(root: Path, tasks: Sequence[Task]) -> Path:
     for task in tasks:
         directory = root / _DRS.format(name=task.name)
         directory.mkdir(parents=True)
-        (directory / _FILE.format(name=task.name)).write_text(task.model_dump_json())
+        (directory / _FILE.format(name=task.name)).write_text(task.model_dump_json(), encoding="utf-8")
     return root
 
 

@@ -87,7 +87,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, required=True)
     options = parser.parse_args()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    print(json.dumps(measure(json.loads(options.tasks.read_text()), options)))
+    print(json.dumps(measure(json.loads(options.tasks.read_text(encoding="utf-8")), options)))
 
 
 if __name__ == "__main__":

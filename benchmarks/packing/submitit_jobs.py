@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("tasks", type=Path, help="JSON file")
     parser.add_argument("--partition", default="normal")
     options = parser.parse_args()
-    print(json.dumps(measure(json.loads(options.tasks.read_text()), options.partition)))
+    print(json.dumps(measure(json.loads(options.tasks.read_text(encoding="utf-8")), options.partition)))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Rules that every file of the checkout keeps."""
 
+import ast
 import re
 import subprocess
 import sysconfig
@@ -36,6 +37,62 @@ def test_modules_are_short() -> None:
     assert modules != []
     lengths = {name: len((ROOT / name).read_text().splitlines()) for name in modules}
     assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def test_text_files_are_utf8_whatever_the_locale() -> None:
+    """Whoever opens a file or a pipe as text says how it is encoded: else the locale of the day would."""
+    modules = [name for name in tracked(*FOLDERS) if name.endswith(".py")]
+    assert [f"{name}:{line}" for name in modules for line in texts_without_encoding((ROOT / name).read_bytes())] == []
+
+
+def test_what_opens_a_text_without_its_encoding_is_found() -> None:
+    found = [
+        "open(path)",
+        "path.open('w')",
+        "path.read_text(errors='replace')",
+        "path.write_text(text)",
+        "os.fdopen(3, mode='w')",
+        "tempfile.NamedTemporaryFile('w')",
+        "subprocess.run(command, text=True)",
+        "io.TextIOWrapper(raw)",
+    ]
+    passed = [
+        "path.open('rb')",
+        "path.open('w', encoding='utf-8')",
+        "tempfile.TemporaryFile()",
+        "subprocess.run(command)",
+        "os.open(path, os.O_RDONLY)",
+        "gate.open()",
+    ]
+    assert [line for line in found if not texts_without_encoding(line.encode())] == []
+    assert [line for line in passed if texts_without_encoding(line.encode())] == []
+
+
+def texts_without_encoding(source: bytes) -> list[int]:
+    """Return the lines of the calls that open something as text without `encoding`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if is_text(call) and "encoding" not in {word.arg for word in call.keywords}]
+
+
+def is_text(call: ast.Call) -> bool:
+    name = ast.unparse(call.func).rpartition(".")[2]
+    if name in {"read_text", "write_text", "TextIOWrapper", "FileHandler"}:
+        return True
+    words = {word.arg: ast.unparse(word.value) for word in call.keywords}
+    if name in {"run", "Popen", "check_output"}:
+        return {words.get("text"), words.get("universal_newlines")} != {None}
+    modes = [ast.literal_eval(each) for each in [*call.args, *(w.value for w in call.keywords)] if is_mode(each)]
+    if name in {"NamedTemporaryFile", "TemporaryFile", "SpooledTemporaryFile"}:
+        return any("b" not in mode for mode in modes)
+    if name == "open" and isinstance(call.func, ast.Attribute):
+        return any("b" not in mode for mode in modes)  # without a mode it may be anything's that can be opened
+    return name in {"open", "fdopen"} and not any("b" in mode for mode in modes)
+
+
+def is_mode(node: ast.expr) -> bool:
+    return (
+        isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(re.fullmatch("[rwaxbt+]+", node.value))
+    )
 
 
 def test_folders_stand_on_top_and_are_linked_into_the_package() -> None:

@@ -39,7 +39,7 @@ def _packaged_settings() -> Any:
     found = importlib.util.find_spec("dask_jobqueue")
     assert found is not None  # noqa: S101 - it has been imported
     assert found.origin is not None  # noqa: S101 - the same
-    return yaml.safe_load(Path(found.origin).with_name("jobqueue.yaml").read_text())["jobqueue"]
+    return yaml.safe_load(Path(found.origin).with_name("jobqueue.yaml").read_text(encoding="utf-8"))["jobqueue"]
 
 
 _PACKAGED: Final = _packaged_settings()

@@ -31,14 +31,14 @@ class CommsKeys:
         remove_abandoned(shared)
         self.directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=shared))
         """Readable by the user alone."""
-        (self.directory / _OWNER).write_text(Claim.of_this_process().to_json())
+        (self.directory / _OWNER).write_text(Claim.of_this_process().to_json(), encoding="utf-8")
         made = Security.temporary()
         for role in ("scheduler", "client"):  # the coordinator keeps its own in memory
             assert getattr(made, f"tls_{role}_key")  # noqa: S101 - a temporary one has all of them
         for attribute, name in _NAMES.items():
             path = self.directory / name
             path.touch(mode=0o600)
-            path.write_text(getattr(made, attribute))
+            path.write_text(getattr(made, attribute), encoding="utf-8")
         self.security = Security(
             **{
                 attribute: str(self.directory / _NAMES[_as_of_worker(attribute)])
@@ -71,6 +71,6 @@ def remove_abandoned(shared: Path) -> None:
     """Remove the keys of coordinators of this host that were killed."""
     for owner in shared.glob(f"{_PREFIX}*/{_OWNER}"):
         with suppress(OSError, ValueError):  # another coordinator removes it at the same time
-            claim = Claim.from_json(owner.read_text())
+            claim = Claim.from_json(owner.read_text(encoding="utf-8"))
             if claim.is_of_this_host() and not claim.is_alive_here():
                 shutil.rmtree(owner.parent)

@@ -130,7 +130,7 @@ def run_command(*command: str, stdin: str | None = None) -> subprocess.Completed
             command,
             input=stdin,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="backslashreplace",
             timeout=COMMAND_SECONDS,
             check=False,

@@ -124,7 +124,9 @@ class SlurmCommands:
 
     def _doubt(self, script: Path) -> None:
         """Take note of a job that may have been heard of all the same, and be there later."""
-        self._doubtful |= {line.partition(MARK)[2] for line in script.read_text().splitlines() if MARK in line}
+        self._doubtful |= {
+            line.partition(MARK)[2] for line in script.read_text(encoding="utf-8").splitlines() if MARK in line
+        }
 
     def _cancel_doubtful(self) -> None:
         """End jobs that were submitted without an answer: another was submitted in place of each."""

@@ -252,7 +252,9 @@ class BatchTransport(TransportModel):
         for directory in (self.shared, self.log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         script = self._job(self.contact(address), name, size, keys).job_script()
-        with tempfile.NamedTemporaryFile("w", prefix=f"{self.job_name}-", suffix=".sh", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix=f"{self.job_name}-", suffix=".sh", delete=False
+        ) as file:
             file.write(script)
         return Path(file.name)
 

@@ -37,7 +37,7 @@ class Place:
         self.above = above
         self.token = uuid.uuid4().hex
         self.path = Path(tempfile.mkdtemp(prefix="doctor-", dir=above))
-        (self.path / COORDINATORS_TOKEN).write_text(self.token)
+        (self.path / COORDINATORS_TOKEN).write_text(self.token, encoding="utf-8")
 
 
 def make_place(name: str, above: Path, stack: ExitStack) -> Generator[Finding, None, Place | None]:

@@ -198,5 +198,8 @@ def open_trial(transport: BatchTransport, size: JobSize) -> Iterator[Trial]:
 
 
 def _last_lines(log: Path) -> list[str]:
-    lines = ("".join(filter(str.isprintable, line)) for line in log.read_text(errors="replace").splitlines())
+    lines = (
+        "".join(filter(str.isprintable, line))
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
     return [line for line in lines if line.strip()][-_LINES:]

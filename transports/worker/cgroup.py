@@ -13,7 +13,7 @@ def oom_kills(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT
     """Return how many processes the kernel has killed in this cgroup for lack of memory; 0 where it does not tell."""
     for events in _event_files(membership, mount):
         try:
-            lines = events.read_text().splitlines()
+            lines = events.read_text(encoding="utf-8").splitlines()
         except OSError:
             continue
         for line in lines:
@@ -37,7 +37,7 @@ def memory_limit_mb(membership: Path = Path("/proc/self/cgroup"), mount: Path = 
 
 def _limit_mb(path: Path) -> float | None:
     try:
-        text = path.read_text().strip()
+        text = path.read_text(encoding="utf-8").strip()
     except OSError:
         return None
     unlimited_v1 = 1 << 60
@@ -48,7 +48,7 @@ def _folders(membership: Path, mount: Path) -> tuple[Path | None, Path | None]:
     """Return the folders of this process in the unified and in the old memory hierarchy."""
     unified = memory = None
     try:
-        lines = membership.read_text().splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None, None
     for line in lines:

@@ -85,7 +85,7 @@ def exchange_tokens(directory: str, patience_seconds: float) -> str:
     try:
         found = await_token(path / COORDINATORS_TOKEN, patience_seconds)
         if found:
-            (path / NODES_TOKEN).write_text(token)
+            (path / NODES_TOKEN).write_text(token, encoding="utf-8")
     except OSError as error:
         return Exchange(error=str(error)).model_dump_json()
     return Exchange(found=found, left=token if found else "").model_dump_json()
@@ -123,7 +123,7 @@ def await_token(path: Path, patience_seconds: float) -> str:
     give_up_at = time.monotonic() + patience_seconds
     while True:
         try:
-            if text := path.read_text():
+            if text := path.read_text(encoding="utf-8"):
                 return text
         except FileNotFoundError:
             pass

@@ -107,7 +107,7 @@ def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
             stream.flush()
         except OSError:  # a full disk has cut the log short; the verdict still counts
             continue
-    with os.fdopen(report, "w") as pipe:
+    with os.fdopen(report, "w", encoding="utf-8") as pipe:
         pipe.write(verdict + "\n")
     os._exit(0)
 

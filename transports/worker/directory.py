@@ -166,7 +166,7 @@ def _create(path: Path, text: str) -> bool:
     """Create a file with its whole content, or find that it is there: link(2) is atomic on NFS, too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         with write_point(path.name):
             os.link(temporary, path)
     except FileExistsError:
@@ -179,7 +179,7 @@ def _create(path: Path, text: str) -> bool:
 def _replace(path: Path, text: str, *, durable: bool = False) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             if durable:
                 file.flush()

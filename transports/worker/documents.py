@@ -61,13 +61,13 @@ class Closed(Document):
 
 def boot_id() -> str:
     """Return what identifies the current boot of this host, or nothing where the system does not say."""
-    return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
+    return _BOOT_ID.read_text(encoding="utf-8").strip() if _BOOT_ID.exists() else ""
 
 
 def process_start(pid: int) -> str | None:
     """Return when a process started, as an opaque text; none if there is no such process or only a zombie."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return _start_without_procfs(pid)
     return None if status[0] in "ZX" else status[19]

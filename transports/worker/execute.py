@@ -159,7 +159,7 @@ def _fail_import(
         refused = claim_or_refuse(directory, envelope)
         if refused is not None:
             return refused
-        directory.log.write_text(f"{error.failure.message}\n{error.failure.details}\n")
+        directory.log.write_text(f"{error.failure.message}\n{error.failure.details}\n", encoding="utf-8")
         directory.write_outcome(outcome)
     return outcome
 

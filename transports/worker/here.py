@@ -27,7 +27,9 @@ def _execute(directory: ExecutionDirectory) -> ExecutionOutcome:
     refused = claim_or_refuse(directory, envelope)
     if refused is not None:
         return refused
-    directory.log.write_text("Ran in the coordinator's own process: what it printed went to its output.\n")
+    directory.log.write_text(
+        "Ran in the coordinator's own process: what it printed went to its output.\n", encoding="utf-8"
+    )
     meter = Meter()
     failure, files = _run(directory, envelope)
     outcome = ExecutionOutcome(

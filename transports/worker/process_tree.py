@@ -49,7 +49,7 @@ def children(pid: int) -> list[int]:
     found: list[int] = []
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            found.extend(int(child) for child in (thread / "children").read_text().split())
+            found.extend(int(child) for child in (thread / "children").read_text(encoding="utf-8").split())
     except OSError:  # it ended while being looked at
         return found
     return found
@@ -99,7 +99,7 @@ def resident_mb(pid: int) -> float:
     """Return the resident memory of one process in MiB; 0 once it has ended."""
     if _LINUX:
         try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
         except OSError:
             return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / _KIB_PER_MIB**2
@@ -116,7 +116,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     ticks = 0
     for pid in pids:
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
         ticks += sum(int(field) for field in fields[11:15])

@@ -61,4 +61,4 @@ def check_files(outputs: OutputBundle, output: Path) -> None:
 
 def _write(path: Path, document: Any) -> None:
     # Same bytes for the same values, whatever process wrote them.
-    path.write_text(json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    path.write_text(json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")

@@ -14,10 +14,11 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
@@ -31,14 +32,43 @@ _SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max
 """Nothing has to survive a power cut here."""
 
 
-@dataclass(frozen=True)
 class PostgresServer:
-    """A running server."""
+    """
+    A running server.
 
-    port: int
-    password: str
-    directory: Path
-    """Its data and its socket."""
+    Parameters
+    ----------
+    directory
+        Its data and its socket; there already.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = _free_port()
+        self.password = secrets.token_hex(16)
+        self._programs = _find_programs()
+        self._prefix, owner = _as_ordinary_user()
+        if owner is not None:
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+        _initialise(self._programs, self._prefix, self)
+        self.start()
+
+    def start(self) -> None:
+        """Start it, on the same port as before, and wait until it answers."""
+        self._process = _start(self._programs, self._prefix, self)
+        try:
+            _wait_until_ready(self._process, self)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End every connection and the server; its data stay."""
+        _stop(self._process)
+
+    def kill(self) -> None:
+        """End the server as a power cut does; the next start recovers its data."""
+        _kill(self._process)
 
     def url(self, database: str) -> str:
         """Return the URL of a database, with the password."""
@@ -64,25 +94,25 @@ class PostgresServer:
         return URL.create("postgresql+psycopg", _SUPERUSER, self.password, "127.0.0.1", self.port, database)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """Start a server of its own, as another user where the tests run as root."""
-    programs = _find_programs()
-    prefix, owner = _as_ordinary_user()
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Run a server of one's own, as another user where this process is root's; nothing of it remains."""
     directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))  # pytest's own directories are closed to that user
     try:
-        if owner is not None:
-            os.chown(directory, owner.pw_uid, owner.pw_gid)
-        server = PostgresServer(port=_free_port(), password=secrets.token_hex(16), directory=directory)
-        _initialise(programs, prefix, server)
-        process = _start(programs, prefix, server)
+        server = PostgresServer(directory)
         try:
-            _wait_until_ready(process, server)
             yield server
         finally:
-            _stop(process)
+            server.stop()
     finally:
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a server of the whole session; a test that stops it must start it again."""
+    with running_postgres() as server:
+        yield server
 
 
 def _find_programs() -> Path:
@@ -170,3 +200,11 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    # Its backends notice within moments; a new server starts only once they have let go of the shared memory.
+    psutil.wait_procs(children, timeout=_STOP_SECONDS)

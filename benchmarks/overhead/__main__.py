@@ -3,6 +3,7 @@ What an execution costs beside the diagnostic itself: this project and climate-r
 
     .venv/bin/python -m benchmarks.overhead            # everything, about 15 minutes
     .venv/bin/python -m benchmarks.overhead --quick    # no-ops, fewer of them, without the run of 2,000
+    .venv/bin/python -m benchmarks.overhead --against COMMIT    # this project alone, against an earlier commit
 
 What is quick is measured three times in turns, and the median counts: a shared machine is not equally fast from one
 minute to the next.
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environments import python_of
+from benchmarks.overhead.against import compare
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 3
@@ -97,7 +99,14 @@ def main() -> None:
     """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description="Compare the cost per execution.")
     parser.add_argument("--quick", action="store_true", help="fewer no-ops, and nothing else")
+    parser.add_argument("--against", metavar="COMMIT", help="compare with an earlier commit of this project instead")
+    parser.add_argument("--alternations", type=int, default=10, help="with --against: how often each is measured")
+    parser.add_argument("--count", type=int, default=200, help="with --against: no-ops of each measurement")
+    parser.add_argument("--same-packages", action="store_true", help="with --against: both on the packages of today")
     options = parser.parse_args()
+    if options.against:
+        compare(options.against, options.alternations, options.count, same_packages=options.same_packages)
+        return
     rows = []
     for measured in measurements(quick=options.quick):
         print(json.dumps(measured), flush=True)

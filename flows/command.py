@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.tables import console_table
 from climate_ref_prefect.store.store import open_store
 from climate_ref_prefect.store.values import ExecutionRow
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.flows.retry_rules import RetryRule
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +39,9 @@ Diagnostics = Annotated[list[str] | None, typer.Option("--diagnostic", help="Slu
 TransportName = Annotated[str, typer.Option(help="Where executions run: inline, local, or a site profile.")]
 Cpu = Annotated[int | None, typer.Option(min=1, help="Processors that `local` may use; all if left out.")]
 MemoryMb = Annotated[int | None, typer.Option(min=1, help="MiB that `local` may use; all if left out.")]
+RetryRulesFile = Annotated[
+    Path | None, typer.Option("--retry-rules", help="YAML file with retry rules; they come before those of the site.")
+]
 RerunOption = Annotated[Literal["none", "failed", "all"], typer.Option(help="What to run although it is settled.")]
 
 
@@ -48,15 +54,17 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     cpu: Cpu = None,
     memory_mb: MemoryMb = None,
     rerun: RerunOption = "none",
+    retry_rules: RetryRulesFile = None,
 ) -> None:
     """Run whatever is not up to date."""
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
     from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
 
     flows.check_request(data, providers)
+    rules = _rules_in(retry_rules)
     place = transport_named(transport, cpu, memory_mb)
     with cancellation_told(), _some_server(), silence_told():
-        report = flows.solve(data, list(providers), diagnostics, place, rerun)
+        report = flows.solve(data, list(providers), diagnostics, place, rerun, retry_rules=rules)
     console.print(report)
     if not report.ok:
         raise typer.Exit(FAILED)
@@ -71,6 +79,7 @@ def plan(  # noqa: PLR0917 - they are options, given by name
     cpu: Cpu = None,
     memory_mb: MemoryMb = None,
     rerun: RerunOption = "none",
+    retry_rules: RetryRulesFile = None,
     *,
     keys: Annotated[bool, typer.Option("--keys", help="List each execution with the key of its group.")] = False,
 ) -> None:
@@ -78,7 +87,8 @@ def plan(  # noqa: PLR0917 - they are options, given by name
     from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
     from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
 
-    planned = flows.plan_only(data, list(providers), diagnostics, transport_named(transport, cpu, memory_mb), rerun)
+    place = transport_named(transport, cpu, memory_mb)
+    planned = flows.plan_only(data, list(providers), diagnostics, place, rerun, retry_rules=_rules_in(retry_rules))
     if keys:
         for item in planned.executions:
             console.print(f"{item.definition.provider} {item.definition.diagnostic} {item.definition.key}")
@@ -228,6 +238,12 @@ def _some_server() -> Iterator[None]:
         return
     with local_server(Settings().home_directory):
         yield
+
+
+def _rules_in(file: Path | None) -> "list[RetryRule]":
+    from climate_ref_prefect.flows.retry_rules import read_retry_rules  # noqa: PLC0415 - only for what plans
+
+    return list(read_retry_rules(file)) if file else []
 
 
 def _existing() -> Settings:

@@ -59,7 +59,6 @@ class Lifecycle:
         self._ledger = ledger
         self._watch = watch
         self._gate = SignalGate()
-        self._policy = RetryPolicy.from_settings(workspace.settings)
         self._runner = TransportTaskRunner(transport)
         self._publishers: ThreadPoolTaskRunner[None] = ThreadPoolTaskRunner(workspace.settings.publish_threads)
         self._waiting = Turns()
@@ -135,12 +134,20 @@ class Lifecycle:
 
     def _classify(self, attempt: Attempt) -> None:
         self._call(
-            phases.classify, label=attempt.label, attempt=attempt, policy=self._policy, transport=self._transport
+            phases.classify,
+            label=attempt.label,
+            attempt=attempt,
+            policy=self._policy_of(attempt),
+            transport=self._transport,
         )
         if attempt.verdict is not None and attempt.verdict.succeeded:
             self._follow(self._publishers, phases.publish, attempt, {"attempt": attempt}, self._after_publish)
         else:
             self._finalise(attempt)
+
+    def _policy_of(self, attempt: Attempt) -> RetryPolicy:
+        definition = attempt.allocated.definition
+        return self._workspace.policies.of(definition.provider, definition.diagnostic)
 
     def _after_publish(self, attempt: Attempt, error: BaseException | None) -> None:
         if error is None:
@@ -216,7 +223,7 @@ class Lifecycle:
             with suppress(OSError):
                 attempt.files.close(str(error) or type(error).__name__)
             attempt.fail(kind, f"Stopped before its end: {type(error).__name__} {error}".rstrip())
-            attempt.verdict = self._policy.classify(attempt.outcome, attempt.resources, attempt.standing)
+            attempt.verdict = self._policy_of(attempt).classify(attempt.outcome, attempt.resources, attempt.standing)
             self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
         self._active.clear()
         self._waiting.clear()

@@ -7,11 +7,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.flows.policy import DEFAULT_RULE, Standing
 from climate_ref_prefect.flows.providers import BrokenProvider
 from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
 
-_COLUMNS = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue")
+_COLUMNS = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue", "retry rule")
 
 
 class PlannedExecution(FrozenModel):
@@ -28,6 +28,9 @@ class PlannedExecution(FrozenModel):
     standing: Standing = Standing()
     replaces: int | None = None
     """The execution that this attempt follows."""
+
+    retry_rule: str = DEFAULT_RULE
+    """The retry rule that decides about it after a failure; `default` for what the settings say."""
 
 
 class Plan(FrozenModel):
@@ -86,7 +89,7 @@ class Plan(FrozenModel):
             by_size.setdefault((name, item.granted), []).append(item)
         for (name, granted), items in by_size.items():
             size = (str(granted.cpu), str(granted.memory_mb), str(granted.wall_clock), granted.queue or "")
-            yield (name, str(len(items)), *size)
+            yield (name, str(len(items)), *size, items[0].retry_rule)
 
     def _remarks(self) -> Iterator[str]:
         for provider in self.broken:

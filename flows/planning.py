@@ -9,8 +9,9 @@ from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
-from climate_ref_prefect.flows.policy import RetryPolicy, Standing
+from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure
+from climate_ref_prefect.flows.retry_rules import RetryPolicies
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import GroupHistory, address_of
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
@@ -27,7 +28,7 @@ def make_plan(
     store: Store,
     transport: Transport,
     *,
-    policy: RetryPolicy,
+    policies: RetryPolicies,
     diagnostics: Sequence[str] | None = None,
     key: str | None = None,
     rerun: Rerun = "none",
@@ -45,8 +46,8 @@ def make_plan(
         Knows what has been tried.
     transport
         Says what each execution would be given.
-    policy
-        Says what grows after a failure.
+    policies
+        Say what grows after a failure.
     diagnostics
         Slugs; none for all.
     key
@@ -71,12 +72,18 @@ def make_plan(
             failed.append(BrokenProvider(name=provider.description.slug, failure=code_failure(error)))
             continue
         candidates += [
-            PlannedExecution(definition=definition, provider=provider.reference, resources=hint, granted=hint)
+            PlannedExecution(
+                definition=definition,
+                provider=provider.reference,
+                resources=hint,
+                granted=hint,
+                retry_rule=policies.of(definition.provider, definition.diagnostic).rule,
+            )
             for definition, hint in zip(definitions, hints, strict=True)
         ]
     if not candidates and len(failed) == len(broken) < len(loaded) + len(broken):
         raise BadInputError(_nothing_to_run(catalogue, key))
-    return _select(candidates, failed, store, transport, policy=policy, rerun=rerun)
+    return _select(candidates, failed, store, transport, policies=policies, rerun=rerun)
 
 
 def _definitions(
@@ -117,7 +124,7 @@ def _select(
     store: Store,
     transport: Transport,
     *,
-    policy: RetryPolicy,
+    policies: RetryPolicies,
     rerun: Rerun,
 ) -> Plan:
     histories = store.histories([item.definition for item in candidates])
@@ -129,7 +136,7 @@ def _select(
         elif _was_given_up(history) and rerun == "none":
             given_up += 1
         else:
-            chosen.append(_granted(_continued(item, history, policy, transport), transport))
+            chosen.append(_granted(_continued(item, history, policies, transport), transport))
     return Plan(
         executions=tuple(sorted(chosen, key=_size, reverse=True)),
         up_to_date=up_to_date,
@@ -144,7 +151,7 @@ def _was_given_up(history: GroupHistory) -> bool:
 
 
 def _continued(
-    item: PlannedExecution, history: GroupHistory, policy: RetryPolicy, transport: Transport
+    item: PlannedExecution, history: GroupHistory, policies: RetryPolicies, transport: Transport
 ) -> PlannedExecution:
     """Take up where an earlier solve left off, with what has grown; what is run again on request begins anew."""
     if history.last_execution_id is None:
@@ -155,6 +162,7 @@ def _continued(
     resources = item.resources
     if history.last_asked is not None:
         failure = history.last_failure if history.last_retryable else None
+        policy = policies.of(item.definition.provider, item.definition.diagnostic)
         grown = policy.after(failure, history.last_asked, transport.check)
         resources = resources.model_copy(
             update={

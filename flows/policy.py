@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final, Literal, TypeVar
 
+from pydantic import Field
+
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
@@ -29,39 +31,70 @@ class Decision(StrEnum):
     GIVE_UP = "give up"
 
 
-class _Rule(FrozenModel):
+class Fault(StrEnum):
+    """Whose fault a failure is: what becomes of the execution follows from it."""
+
+    DIAGNOSTIC = "the diagnostic"
+    SIZE = "its size"
+    UNKNOWN = "unknown"
+    PLACE = "the place"
+    REFUSED = "the place, for good"
+    INPUTS = "its inputs"
+    """They are not what was planned: only another plan helps."""
+    HOUSE = "the house"
+    USER = "the user"
+
+
+class KindRule(FrozenModel):
+    """What a kind of failure leads to."""
+
+    fault: Fault
     decision: Decision
     grows: Resource | None = None
     counts: bool = True
+    """Whether such an attempt counts towards the limit of attempts."""
+
+    @property
+    def may_be_changed(self) -> bool:
+        """Whether a retry rule may decide otherwise: it may not for what says nothing about the execution."""
+        return self.fault in (Fault.DIAGNOSTIC, Fault.SIZE, Fault.UNKNOWN, Fault.PLACE)
 
 
-_GIVE_UP: Final = _Rule(decision=Decision.GIVE_UP)
-_RETRY: Final = _Rule(decision=Decision.RETRY)
-_LOST: Final = _Rule(decision=Decision.RETRY, counts=False)
-_LATER: Final = _Rule(decision=Decision.RETRY_LATER, counts=False)
+_GIVE_UP: Final = KindRule(fault=Fault.DIAGNOSTIC, decision=Decision.GIVE_UP)
+_REFUSED: Final = KindRule(fault=Fault.REFUSED, decision=Decision.GIVE_UP)
+_RETRY: Final = KindRule(fault=Fault.UNKNOWN, decision=Decision.RETRY)
+_LOST: Final = KindRule(fault=Fault.PLACE, decision=Decision.RETRY, counts=False)
+_NO_PLACE: Final = KindRule(fault=Fault.PLACE, decision=Decision.RETRY_LATER, counts=False)
+_HOUSE: Final = KindRule(fault=Fault.HOUSE, decision=Decision.RETRY_LATER, counts=False)
+_USER: Final = KindRule(fault=Fault.USER, decision=Decision.RETRY_LATER, counts=False)
 
-RULES: Final[Mapping[FailureKind, _Rule]] = {
+RULES: Final[Mapping[FailureKind, KindRule]] = {
     FailureKind.DIAGNOSTIC_ERROR: _GIVE_UP,
     FailureKind.INVALID_RESULT: _GIVE_UP,
     FailureKind.VOCABULARY_MISMATCH: _GIVE_UP,
     FailureKind.PROVIDER_IMPORT: _GIVE_UP,
-    FailureKind.SCHEMA_MISMATCH: _GIVE_UP,
-    FailureKind.SUBMISSION_REFUSED: _GIVE_UP,
+    FailureKind.SCHEMA_MISMATCH: KindRule(fault=Fault.HOUSE, decision=Decision.GIVE_UP),
+    FailureKind.SUBMISSION_REFUSED: _REFUSED,
     FailureKind.SYSTEM_ERROR: _RETRY,
     FailureKind.CRASHED: _RETRY,
     FailureKind.KILLED: _RETRY,
-    FailureKind.OUT_OF_MEMORY: _Rule(decision=Decision.RETRY, grows="memory"),
-    FailureKind.TIMEOUT: _Rule(decision=Decision.RETRY, grows="wall clock"),
+    FailureKind.OUT_OF_MEMORY: KindRule(fault=Fault.SIZE, decision=Decision.RETRY, grows="memory"),
+    FailureKind.TIMEOUT: KindRule(fault=Fault.SIZE, decision=Decision.RETRY, grows="wall clock"),
     FailureKind.WORKER_LOST: _LOST,
     FailureKind.ALREADY_CLAIMED: _LOST,
-    FailureKind.SCRATCH_FULL: _LOST,
-    FailureKind.INPUT_CHANGED: _LATER,
-    FailureKind.COORDINATOR_LOST: _LATER,
-    FailureKind.PUBLISH_FAILED: _LATER,
-    FailureKind.UNAVAILABLE: _LATER,
-    FailureKind.CANCELLED: _LATER,
+    FailureKind.SCRATCH_FULL: KindRule(fault=Fault.HOUSE, decision=Decision.RETRY, counts=False),
+    FailureKind.INPUT_CHANGED: KindRule(fault=Fault.INPUTS, decision=Decision.RETRY_LATER, counts=False),
+    FailureKind.COORDINATOR_LOST: _HOUSE,
+    FailureKind.PUBLISH_FAILED: _HOUSE,
+    FailureKind.UNAVAILABLE: _NO_PLACE,
+    FailureKind.CANCELLED: _USER,
 }
 """What each kind of failure leads to; docs/explanation/failures.md says why."""
+
+_IN_WORDS: Final = {Decision.GIVE_UP: "given up", Decision.RETRY_LATER: "left to the next solve"}
+
+DEFAULT_RULE: Final = "default"
+"""What the settings alone decide by, where no retry rule applies."""
 
 
 class Standing(FrozenModel):
@@ -107,22 +140,27 @@ class Verdict(FrozenModel):
 
 
 class RetryPolicy(FrozenModel):
-    """
-    Decides once what an outcome means.
+    """Decides once what an outcome means; its limits are those of `Settings` by the same names."""
 
-    Parameters are those of `Settings` by the same names.
-    """
+    rule: str = DEFAULT_RULE
+    """The retry rule that it comes from, for people."""
 
     max_attempts: int = 3
     max_lost: int = 5
     growth_factor: float = 2.0
     max_memory_mb: int | None = None
     max_wall_clock: timedelta | None = None
+    changed: Mapping[FailureKind, KindRule] = Field(default_factory=dict)
+    """What a retry rule decides otherwise than `RULES` does."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RetryPolicy":
         """Return the policy that a site has set."""
-        return cls(**{name: getattr(settings, name) for name in cls.model_fields})
+        return cls(**{name: getattr(settings, name) for name in cls.model_fields if name in Settings.model_fields})
+
+    def rule_of(self, kind: FailureKind) -> KindRule:
+        """Return what a kind of failure leads to."""
+        return self.changed.get(kind, RULES[kind])
 
     def classify(
         self, outcome: ExecutionOutcome, resources: ResourceHint, standing: Standing, fit: Fit = lambda asked: asked
@@ -143,17 +181,24 @@ class RetryPolicy(FrozenModel):
         """
         if outcome.failure is None:
             return Verdict(decision=Decision.SUCCESS, counts=True, reason="", resources=resources)
-        rule = RULES[outcome.failure.kind]
-        verdict = Verdict(decision=rule.decision, counts=rule.counts, reason="", resources=resources)
-        if rule.decision is not Decision.RETRY:
+        kind = outcome.failure.kind
+        rule = self.rule_of(kind)
+        verdict = Verdict(
+            decision=rule.decision, counts=rule.counts, reason=self._changed_by_rule(kind), resources=resources
+        )
+        usual = RULES[kind].decision
+        if rule.decision is Decision.GIVE_UP or rule.decision is usual is Decision.RETRY_LATER:
             return verdict
         if limit := self._limit_reached(rule, standing):
-            return verdict.model_copy(update={"decision": Decision.GIVE_UP, "reason": limit})
-        return self._grown(verdict, rule.grows, fit) if rule.grows else verdict
+            # What the table itself leaves to the next solve is never given up for being tried too often.
+            decision = usual if usual is Decision.RETRY_LATER else Decision.GIVE_UP
+            return verdict.model_copy(update={"decision": decision, "reason": limit})
+        grows = rule.grows if rule.decision is Decision.RETRY else None  # the next solve asks `after`
+        return self._grown(verdict, grows, fit) if grows else verdict
 
     def after(self, kind: FailureKind | None, given: ResourceHint, fit: Fit = lambda asked: asked) -> ResourceHint:
-        """Return what to ask for after a failure whose next attempt a coordinator died too soon to allocate."""
-        grows = RULES[kind].grows if kind else None
+        """Return what to ask for after a failure whose next attempt is another solve's to allocate."""
+        grows = self.rule_of(kind).grows if kind else None
         if grows is None:
             return given
         larger = self._larger(given, grows)
@@ -163,12 +208,21 @@ class RetryPolicy(FrozenModel):
             return given
         return larger
 
-    def _limit_reached(self, rule: _Rule, standing: Standing) -> str:
+    def _limit_reached(self, rule: KindRule, standing: Standing) -> str:
         if rule.counts and standing.counted + 1 >= self.max_attempts:
-            return f"given up after {_times(standing.counted + 1, 'attempt')}"
+            return f"given up after {_times(standing.counted + 1, 'attempt')}{self._by_rule()}"
         if not rule.counts and standing.lost >= self.max_lost:
-            return f"given up after it was lost {_times(standing.lost + 1, 'time')}"
+            return f"given up after it was lost {_times(standing.lost + 1, 'time')}{self._by_rule()}"
         return ""
+
+    def _by_rule(self) -> str:
+        return "" if self.rule == DEFAULT_RULE else f", by the retry rule {self.rule!r}"
+
+    def _changed_by_rule(self, kind: FailureKind) -> str:
+        decision = self.rule_of(kind).decision
+        if decision in (RULES[kind].decision, Decision.RETRY):
+            return ""
+        return f"{_IN_WORDS[decision]} by the retry rule {self.rule!r}"
 
     def _grown(self, verdict: Verdict, grows: Resource, fit: Fit) -> Verdict:
         given = verdict.resources

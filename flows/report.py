@@ -1,12 +1,13 @@
 """What a solve did, for people: a table in a shell, in a notebook, and in Prefect's UI."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.plan import Plan
+from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.record.ledger import Recorded
 from climate_ref_prefect.flows.recovery import Leftovers
 from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
@@ -27,6 +28,8 @@ class DiagnosticSummary(FrozenModel):
     """The most that any of them asked for, in MiB."""
     used_memory_mb: float | None
     """The most that any of them used, in MiB."""
+    retry_rule: str = DEFAULT_RULE
+    """The retry rule that decided about them after a failure."""
 
 
 class SolveReport(FrozenModel):
@@ -66,7 +69,14 @@ class SolveReport(FrozenModel):
 
     def summary(self) -> tuple[DiagnosticSummary, ...]:
         """Return one line per diagnostic."""
-        return summarise(self.executions)
+        return summarise(self.executions, self.retry_rules)
+
+    @property
+    def retry_rules(self) -> Mapping[str, str]:
+        """The retry rule of each diagnostic that was run, by provider and diagnostic."""
+        return {
+            f"{item.definition.provider}/{item.definition.diagnostic}": item.retry_rule for item in self.plan.executions
+        }
 
     def headline(self) -> str:
         """Return the outcome in one sentence."""
@@ -123,7 +133,7 @@ class SolveReport(FrozenModel):
             )
 
 
-SUMMARY_COLUMNS = ("diagnostic", "succeeded", "failed", "retried", "median s", "asked MiB", "used MiB")
+SUMMARY_COLUMNS = ("diagnostic", "succeeded", "failed", "retried", "median s", "asked MiB", "used MiB", "retry rule")
 
 
 def summary_cells(lines: Sequence[DiagnosticSummary]) -> list[tuple[str, ...]]:
@@ -137,20 +147,23 @@ def summary_cells(lines: Sequence[DiagnosticSummary]) -> list[tuple[str, ...]]:
             "" if line.median_seconds is None else f"{line.median_seconds:.2f}",
             str(line.asked_memory_mb),
             "" if line.used_memory_mb is None else f"{line.used_memory_mb:.0f}",
+            line.retry_rule,
         )
         for line in lines
     ]
 
 
-def summarise(rows: Sequence[ExecutionRow]) -> tuple[DiagnosticSummary, ...]:
+def summarise(rows: Sequence[ExecutionRow], retry_rules: Mapping[str, str]) -> tuple[DiagnosticSummary, ...]:
     """Sum executions up by diagnostic, in the order of their names."""
     by_diagnostic: dict[str, list[ExecutionRow]] = {}
     for row in rows:
         by_diagnostic.setdefault(f"{row.provider}/{row.diagnostic}", []).append(row)
-    return tuple(_summary(name, by_diagnostic[name]) for name in sorted(by_diagnostic))
+    return tuple(
+        _summary(name, by_diagnostic[name], retry_rules.get(name, DEFAULT_RULE)) for name in sorted(by_diagnostic)
+    )
 
 
-def _summary(name: str, rows: Sequence[ExecutionRow]) -> DiagnosticSummary:
+def _summary(name: str, rows: Sequence[ExecutionRow], retry_rule: str) -> DiagnosticSummary:
     durations = sorted(row.duration_seconds for row in rows if row.duration_seconds is not None)
     last = {row.label: row for row in rows}
     return DiagnosticSummary(
@@ -161,6 +174,7 @@ def _summary(name: str, rows: Sequence[ExecutionRow]) -> DiagnosticSummary:
         median_seconds=durations[len(durations) // 2] if durations else None,
         asked_memory_mb=max(row.asked.memory_mb for row in rows),
         used_memory_mb=max((row.peak_rss_mb for row in rows if row.peak_rss_mb is not None), default=None),
+        retry_rule=retry_rule,
     )
 
 

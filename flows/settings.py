@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     max_wall_clock: timedelta | None = None
     """The longest time limit that an attempt may grow to; none for what the transport allows."""
 
+    retry_rules: Path | None = None
+    """Retry rules in YAML; none for `retry.yaml` in the state directory, where it is there."""
+
     publish_threads: int = Field(default=2, ge=1)
     """Results copied at once: one large copy must not hold up the others."""
 
@@ -80,6 +83,14 @@ class Settings(BaseSettings):
     def sites_directory(self) -> Path:
         """Where site profiles lie, absolute."""
         return (self.sites or self.home_directory / "sites").expanduser().absolute()
+
+    @property
+    def retry_rules_path(self) -> Path | None:
+        """Where the retry rules lie, absolute; none where there are none."""
+        if self.retry_rules is not None:
+            return self.retry_rules.expanduser().absolute()
+        usual = self.home_directory / "retry.yaml"
+        return usual if usual.exists() else None
 
     @property
     def store_url(self) -> str:

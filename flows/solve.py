@@ -22,7 +22,6 @@ from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
-from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
 from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.record.artifacts import Progress, leave_artifacts, leave_plan
@@ -30,6 +29,7 @@ from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.record.unanswered import at_best, promptly
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
+from climate_ref_prefect.flows.retry_rules import RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
@@ -48,6 +48,8 @@ def solve(
     diagnostics: list[str] | None = None,
     transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
     rerun: Rerun = "none",
+    *,
+    retry_rules: list[RetryRule] = [],  # noqa: B006 - as for providers
 ) -> SolveReport:
     """
     Run whatever is not up to date: providers x data -> plan -> lifecycle.
@@ -58,8 +60,10 @@ def solve(
         diagnostics: Slugs of the diagnostics to run; none for all.
         transport: Where executions run.
         rerun: What to run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
+        retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
+            the rules of the site's file, and the first that matches a diagnostic is the one.
     """
-    return _solve(data, providers, diagnostics, transport, rerun=rerun)
+    return _solve(data, providers, diagnostics, transport, rerun=rerun, retry_rules=retry_rules)
 
 
 @flow(name="run-diagnostic", validate_parameters=True)
@@ -71,6 +75,7 @@ def run_diagnostic(
     transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
     *,
     rerun: Rerun = "all",
+    retry_rules: list[RetryRule] = [],  # noqa: B006 - as for solve
 ) -> SolveReport:
     """
     Run one diagnostic on one group of data sets.
@@ -83,8 +88,10 @@ def run_diagnostic(
         transport: Where the execution runs.
         rerun: Whether to run it although it is settled on the same inputs: `none` for no, `failed` if it was given up,
             or `all` for yes.
+        retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
+            the rules of the site's file, and the first that matches a diagnostic is the one.
     """
-    return _solve(data, [provider], [diagnostic], transport, rerun=rerun, key=key)
+    return _solve(data, [provider], [diagnostic], transport, rerun=rerun, retry_rules=retry_rules, key=key)
 
 
 @flow(name="plan", validate_parameters=True)
@@ -94,6 +101,8 @@ def plan(
     diagnostics: list[str] | None = None,
     transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
     rerun: Rerun = "none",
+    *,
+    retry_rules: list[RetryRule] = [],  # noqa: B006 - as for solve
 ) -> Plan:
     """
     Say what `solve` with the same parameters would run, and how much of what; submits nothing.
@@ -104,23 +113,32 @@ def plan(
         diagnostics: Slugs of the diagnostics to run; none for all.
         transport: Where executions would run.
         rerun: What would run although it is settled on the same inputs: `none`, `failed` (what was given up) or `all`.
+        retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
+            the rules of the site's file, and the first that matches a diagnostic is the one.
     """
-    planned = plan_only(data, providers, diagnostics, transport, rerun)
+    planned = plan_only(data, providers, diagnostics, transport, rerun, retry_rules=retry_rules)
     leave_plan(planned)
     return planned
 
 
 def plan_only(
-    data: str, providers: Sequence[str], diagnostics: Sequence[str] | None, transport: Transport | Site, rerun: Rerun
+    data: str,
+    providers: Sequence[str],
+    diagnostics: Sequence[str] | None,
+    transport: Transport | Site,
+    rerun: Rerun,
+    *,
+    retry_rules: Sequence[RetryRule] = (),
 ) -> Plan:
     """Return what `solve` with the same parameters would run, without Prefect."""
-    with open_workspace(Settings(), coordinating=False) as workspace:
+    with open_workspace(Settings(), coordinating=False, retry_rules=retry_rules) as workspace:
         return _plan(workspace, data, providers, diagnostics, transport_of(transport), rerun=rerun)
 
 
 def check_request(data: str, providers: Sequence[str]) -> None:
     """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
     make_writable(Settings().home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
+    retry_policies(Settings())
     for name in providers:
         find_provider(name)
     scan(data_directory(data))
@@ -133,10 +151,12 @@ def _solve(
     transport: Transport | Site,
     *,
     rerun: Rerun,
+    retry_rules: Sequence[RetryRule],
     key: str | None = None,
 ) -> SolveReport:
+    place = transport_of(transport)
     try:
-        return _solve_to_the_end(data, providers, diagnostics, transport_of(transport), rerun=rerun, key=key)
+        return _solve_to_the_end(data, providers, diagnostics, place, rerun=rerun, retry_rules=retry_rules, key=key)
     except CancelledRun as cancelled:
         # A flow that raises this is Cancelling for ever. The state that it returns is final, and raises it for callers.
         return Cancelled(message=str(cancelled))  # type: ignore[return-value]
@@ -149,12 +169,13 @@ def _solve_to_the_end(
     transport: Transport,
     *,
     rerun: Rerun,
+    retry_rules: Sequence[RetryRule],
     key: str | None,
 ) -> SolveReport:
     began = time.monotonic()
     with (
         promptly(),
-        open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id) as workspace,
+        open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id, retry_rules=retry_rules) as workspace,
         closing(ServerPool()) as servers,
     ):
         remove_leftovers(workspace.results)
@@ -207,7 +228,7 @@ def _plan(
             catalogue,
             workspace.store,
             transport,
-            policy=RetryPolicy.from_settings(workspace.settings),
+            policies=workspace.policies,
             diagnostics=diagnostics,
             key=key,
             rerun=rerun,

@@ -13,7 +13,7 @@ from climate_ref_prefect.diagnostics.errors import (
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.policy import RetryPolicy, Standing
+from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import StoreError
@@ -68,7 +68,8 @@ def take_in(attempt: Attempt, workspace: Workspace, transport: Transport, ledger
         finally:
             ledger.count()
 
-    policy = RetryPolicy.from_settings(workspace.settings)
+    definition = attempt.allocated.definition
+    policy = workspace.policies.of(definition.provider, definition.diagnostic)
     call(phases.classify, policy=policy, transport=transport)
     if attempt.verdict is not None and attempt.verdict.succeeded:
         try:

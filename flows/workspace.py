@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -13,6 +13,7 @@ from typing import IO, Final
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.store import Store, open_store
@@ -34,8 +35,9 @@ class Holder(FrozenModel):
 class Workspace:
     """The places and the store of one coordinator; made by `open_workspace`."""
 
-    def __init__(self, settings: Settings, store: Store, vocabulary: Vocabulary) -> None:
+    def __init__(self, settings: Settings, store: Store, vocabulary: Vocabulary, policies: RetryPolicies) -> None:
         self.settings = settings
+        self.policies = policies
         self.store = store
         self.vocabulary = vocabulary
         self.scratch = settings.scratch_directory
@@ -43,7 +45,9 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(settings: Settings, *, coordinating: bool, flow_run_id: str | None = None) -> Iterator[Workspace]:
+def open_workspace(
+    settings: Settings, *, coordinating: bool, flow_run_id: str | None = None, retry_rules: Sequence[RetryRule] = ()
+) -> Iterator[Workspace]:
     """
     Open the directories and the store, checking all of them before anything starts.
 
@@ -55,19 +59,22 @@ def open_workspace(settings: Settings, *, coordinating: bool, flow_run_id: str |
         Whether executions will be run: then nobody else may at the same time.
     flow_run_id
         Told to whoever finds the workspace taken.
+    retry_rules
+        Come before those of the site.
 
     Raises
     ------
     BadInputError
-        If a directory cannot be made or written, or the vocabulary or database is no good.
+        If a directory cannot be made or written, or the vocabulary, retry rules or database are no good.
     CoordinatorBusyError
         If another coordinator has the workspace.
     """
     vocabulary = Vocabulary.from_yaml(settings.vocabulary) if settings.vocabulary else default_vocabulary()
+    policies = retry_policies(settings, retry_rules)
     make_writable(settings.home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
     if not coordinating:
         with open_store(settings.store_url) as store:
-            yield Workspace(settings, store, vocabulary)
+            yield Workspace(settings, store, vocabulary, policies)
         return
     make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
     make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
@@ -76,7 +83,7 @@ def open_workspace(settings: Settings, *, coordinating: bool, flow_run_id: str |
         open_store(settings.store_url) as store,
         store.exclusive(),
     ):
-        yield Workspace(settings, store, vocabulary)
+        yield Workspace(settings, store, vocabulary, policies)
 
 
 def make_writable(directory: Path, what: str, variable: str, mode: int = 0o700) -> None:

@@ -11,23 +11,9 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.transports.base import TransportModel
 from climate_ref_prefect.transports.complaint import complaint
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.strict_yaml import load_strictly
 
 KINDS: Final = ("inline", "local", "slurm", "pbs")
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML would forget the first."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for name, _ in node.value:
-            if isinstance(name, yaml.ScalarNode) and name.value in seen:
-                raise yaml.composer.ComposerError(
-                    problem=f"`{name.value}` is there twice", problem_mark=name.start_mark
-                )
-            seen.add(str(name.value))
-        return node
 
 
 def _transport_class(kind: str) -> type[TransportModel]:
@@ -64,7 +50,7 @@ def read_profile(path: Path) -> Transport:
         If the file cannot be read, or says what no transport of its kind understands.
     """
     try:
-        content: object = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
+        content: object = load_strictly(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInputError(f"The site profile {path} cannot be read: {error}") from error
     if not isinstance(content, Mapping) or "kind" not in content:

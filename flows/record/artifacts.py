@@ -16,6 +16,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from climate_ref_prefect.flows.plan import Plan
+from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.report import SUMMARY_COLUMNS, SolveReport, summary_cells
 
 _PLOTS: Final = 6
@@ -68,6 +69,7 @@ def leave_plan(plan: Plan) -> None:
                 "memory MiB": item.granted.memory_mb,
                 "wall clock": str(item.granted.wall_clock),
                 "queue": item.granted.queue or "",
+                "retry rule": item.retry_rule,
             }
             for item in plan.executions
         ],
@@ -92,12 +94,14 @@ def _results_page(report: SolveReport) -> str:
 
 
 def _execution_cells(report: SolveReport) -> list[dict[str, str]]:
+    retry_rules = report.retry_rules
     return [
         {
             "execution": f"{row.label} #{row.execution_id}",
             "attempt": str(row.attempt),
             "outcome": "success" if row.successful else str(row.failure_kind),
             "seconds": "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
+            "retry rule": retry_rules.get(f"{row.provider}/{row.diagnostic}", DEFAULT_RULE),
             "message": row.failure_message or "",
         }
         for row in report.executions

@@ -10,6 +10,7 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
+from climate_ref_prefect.flows.retry_rules import RetryRule
 from climate_ref_prefect.flows.server import SERVER_SETTINGS
 from climate_ref_prefect.flows.solve import plan, run_diagnostic, solve
 from climate_ref_prefect.transports.local import LocalTransport
@@ -17,6 +18,7 @@ from climate_ref_prefect.transports.local import LocalTransport
 ROOT = Path(__file__).resolve().parents[2]
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
 RERUN = {"type": "string", "enum": ["none", "failed", "all"]}
+RULES = {"type": "array", "items": {"$ref": "#/definitions/RetryRule"}}
 CHOICES = {"local": "LocalTransport", "inline": "InlineTransport", "site": "Site"}
 """By `kind`. There is none with lines that a shell runs: those are in site profiles."""
 TRANSPORT = {
@@ -33,8 +35,17 @@ MANY = {
     "diagnostics": {"anyOf": [TEXTS, {"type": "null"}]},
     "transport": TRANSPORT,
     "rerun": RERUN,
+    "retry_rules": RULES,
 }
-ONE = {"diagnostic": TEXT, "key": TEXT, "provider": TEXT, "data": TEXT, "transport": TRANSPORT, "rerun": RERUN}
+ONE = {
+    "diagnostic": TEXT,
+    "key": TEXT,
+    "provider": TEXT,
+    "data": TEXT,
+    "transport": TRANSPORT,
+    "rerun": RERUN,
+    "retry_rules": RULES,
+}
 FLOWS = [pytest.param(solve, MANY, id="solve"), pytest.param(plan, MANY, id="plan")]
 FLOWS.append(pytest.param(run_diagnostic, ONE, id="run-diagnostic"))
 
@@ -69,6 +80,12 @@ def test_each_parameter_says_what_it_is(flow: Flow[..., Any], expected: dict[str
 def test_each_field_of_a_transport_says_what_it_is(transport: str) -> None:
     fields = schema(solve)["definitions"][transport]["properties"]
     assert [name for name, field in fields.items() if name != "kind" and not field.get("description")] == []
+
+
+def test_each_field_of_a_retry_rule_says_what_it_is() -> None:
+    fields = schema(solve)["definitions"]["RetryRule"]["properties"]
+    assert fields.keys() == RetryRule.model_fields.keys()
+    assert [name for name, field in fields.items() if not field.get("description")] == []
 
 
 @pytest.mark.parametrize("flow", [solve, plan, run_diagnostic])

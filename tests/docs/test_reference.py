@@ -56,7 +56,8 @@ def test_choose_data_names_every_field_of_a_requirement() -> None:
 @pytest.mark.parametrize("kind", FailureKind)
 def test_failure_kinds_has_the_rule_of_every_kind(kind: FailureKind) -> None:
     rule = RULES[kind]
-    _, decision, grows, counts = rows("failure-kinds.md")[kind]
+    _, fault, decision, grows, counts = rows("failure-kinds.md")[kind]
+    assert fault == rule.fault
     assert decision == _WORDS[rule.decision]
     assert grows == (rule.grows or "")
     assert counts == ("yes" if rule.counts else "no")

@@ -99,6 +99,20 @@ class TestPlan:
         lines = run("plan", *options(site, "good"), "--keys").output.splitlines()
         assert lines[:2] == ["flows good ModelA", "flows good ModelB"]
 
+    def test_retry_rules_are_shown_and_those_of_the_option_come_first(
+        self, site: Site, run: Run, tmp_path: Path
+    ) -> None:
+        site.add_models("ModelA")
+        site.home.mkdir()
+        (site.home / "retry.yaml").write_text("- {match: flows/good, name: of the site}")
+        given = tmp_path / "mine.yaml"
+        given.write_text("- {match: '*/good', name: my own}")
+        assert "of the site" in run("plan", *options(site, "good")).output
+        assert "my own" in run("plan", *options(site, "good"), "--retry-rules", given).output
+        given.write_text("- {match: '*/good', tries: 3}")
+        for command in ("plan", "solve"):
+            assert_refused(run(command, *options(site, "good"), "--retry-rules", given), "no field `tries`")
+
     def test_what_is_settled_is_left_out(self, solved: Site, run: Run) -> None:
         output = run("plan", *options(solved, "good", "own-error", "other"), "--keys").output
         assert [line for line in output.splitlines() if line.endswith(" ModelA")] == ["flows other ModelA"]

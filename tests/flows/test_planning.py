@@ -14,8 +14,9 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKin
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.planning import Rerun, make_plan
-from climate_ref_prefect.flows.policy import RetryPolicy, Standing
+from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import LoadedProvider, check_diagnostics, load_providers
+from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule
 from climate_ref_prefect.store.location import sqlite_url
 from climate_ref_prefect.store.store import Store, open_store
 from climate_ref_prefect.store.values import Allocation, Finalisation
@@ -51,6 +52,7 @@ class Desk:
         transport: LocalTransport = LARGE,
         rerun: Rerun = "none",
         key: str | None = None,
+        policies: RetryPolicies | None = None,
     ) -> Plan:
         """Plan on what is there now."""
         return make_plan(
@@ -59,7 +61,7 @@ class Desk:
             scan(self.data),
             self.store,
             transport,
-            policy=RetryPolicy(),
+            policies=policies or RetryPolicies(),
             diagnostics=diagnostics,
             rerun=rerun,
             key=key,
@@ -218,6 +220,21 @@ class TestSelection:
         desk.record(FailureKind.COORDINATOR_LOST, retryable=True, counted=False)
         assert desk.plan_one().resources == SMALL.model_copy(update=more)
 
+    def test_each_shows_its_retry_rule_and_grows_by_it(self, desk: Desk) -> None:
+        rule = RetryRule(
+            match="flows/g*", name="patient", growth_factor=5, failures={FailureKind.TIMEOUT: "next solve"}
+        )
+        policies = RetryPolicies(rules=[rule])
+        desk.record(FailureKind.TIMEOUT, retryable=True)
+        planned = {
+            item.definition.diagnostic: item for item in desk.plan(("good", "late"), policies=policies).executions
+        }
+        assert {name: item.retry_rule for name, item in planned.items()} == {"good": "patient", "late": "default"}
+        assert planned["good"].resources.wall_clock == 5 * SMALL.wall_clock
+        shown = desk.plan(("good", "late"), policies=policies)._repr_html_()
+        assert "<th>retry rule</th>" in shown
+        assert "<td>patient</td>" in shown
+
     def test_a_hint_that_was_cut_to_a_small_machine_is_whole_again_on_a_large_one(self, desk: Desk) -> None:
         desk.record(FailureKind.OUT_OF_MEMORY, retryable=True, memory_mb=50)
         assert desk.plan_one().resources == SMALL
@@ -369,8 +386,10 @@ class TestBrokenProviders:
         self, desk: Desk, both: list[LoadedProvider], attribute: str, words: str
     ) -> None:
         with load_providers([f"tests.flows.providers:{attribute}"], DEADLINE_SECONDS) as ((loaded,), _):
-            catalogue, policy = scan(desk.data), RetryPolicy()
-            plan = make_plan([loaded, both[0]], [], catalogue, desk.store, LARGE, policy=policy, diagnostics=["good"])
+            catalogue, policies = scan(desk.data), RetryPolicies()
+            plan = make_plan(
+                [loaded, both[0]], [], catalogue, desk.store, LARGE, policies=policies, diagnostics=["good"]
+            )
         assert [item.definition.label for item in plan.executions] == ["flows/good/ModelA"]
         (broken,) = plan.broken
         assert broken.name == attribute

@@ -1,5 +1,6 @@
 """`slurm`: executions in jobs of SLURM."""
 
+import re
 import uuid
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +11,8 @@ from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
 from climate_ref_prefect.transports.batch.transport import BatchTransport
+
+_CLUSTERS = re.compile(r"(?:--clusters?(?:=|\s+)|-M\s*)[\"']?([\w.,-]+)[\"']?")
 
 
 class SlurmTransport(BatchTransport):
@@ -39,7 +42,8 @@ class SlurmTransport(BatchTransport):
 
     def commands(self, *, patient: bool = True) -> BatchScheduler:
         """Return SLURM's commands; impatient ones do not wait for its accounts."""
-        return SlurmCommands() if patient else SlurmCommands(accounts_seconds=0)
+        clusters = _clusters(self.directives)
+        return SlurmCommands(clusters=clusters) if patient else SlurmCommands(0, clusters)
 
     def sized(self, size: JobSize) -> dict[str, Any]:
         """Return what dask-jobqueue makes directives of."""
@@ -60,3 +64,9 @@ class SlurmTransport(BatchTransport):
         if self.qos:
             options.append(f"--qos={self.qos}")
         return [*options, *self.directives]
+
+
+def _clusters(directives: tuple[str, ...]) -> str:
+    """Return the clusters to which directives send jobs; the other commands are to ask there, too."""
+    found = [match[1] for line in directives if (match := _CLUSTERS.match(line.strip()))]
+    return found[-1] if found else ""

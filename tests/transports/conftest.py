@@ -5,6 +5,7 @@ Opens the transport that a test module gives as its `backend`, and sets up the p
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,10 +14,19 @@ from climate_ref_prefect.transports.port import Transport
 from tests.executions import Prepare
 from tests.processes import left_behind, started_here, wait_until
 from tests.transports.driving import Allowances, Backend, Driving, bare
+from tests.transports.programs import Program, program_writer
 
 # A shared machine of two cores says nothing by being slow for once.
 settings.register_profile("shared", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Write programs that alone are on PATH, but for the shell's."""
+    directory = tmp_path / "programs"
+    monkeypatch.setenv("PATH", str(directory))
+    return program_writer(directory)
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     JobState,
     SchedulerSilentError,
     SubmissionLimitError,
+    UnreadAnswerError,
 )
 from tests.pbs.recording import Recording, recorded, write_program
 
@@ -96,7 +97,13 @@ def test_telemetry_of_a_recorded_job(answering: Answering) -> None:
 
 ENDINGS = [
     ({"Exit_status": 0, "comment": "Job run and finished"}, None),
-    ({"Exit_status": 137, "comment": "Job run and failed"}, None),
+    ({"Exit_status": 1, "comment": "Job run and failed"}, None),
+    ({"Exit_status": 128, "comment": "Job run and failed"}, None),
+    ({"Exit_status": 255, "comment": "Job run and failed"}, None),
+    ({"Exit_status": 137, "comment": "Job run and failed"}, FailureKind.KILLED),
+    ({"Exit_status": 139, "comment": "Job run and failed"}, FailureKind.KILLED),
+    ({"Exit_status": 143, "comment": "Job run and failed"}, FailureKind.KILLED),
+    ({"Exit_status": 143, "comment": "Job run and terminated by user@host"}, LOST),
     ({"Exit_status": 265, "comment": "Job run and failed"}, FailureKind.KILLED),
     ({"Exit_status": 271, "comment": "Job run and terminated by user@host"}, LOST),
     ({"Exit_status": 0, "comment": "Job run and terminated by user@host"}, LOST),
@@ -201,8 +208,9 @@ def test_an_answer_without_a_word_is_none(answering: Answering) -> None:
 REFUSALS = [
     (170, "qsub: Unknown queue", JobRefusedError),
     (188, "qsub: Job violates queue and/or server resource limits", JobRefusedError),
-    (32, "qsub: no project was given", JobRefusedError),
-    (160, "qsub: Bad host", JobRefusedError),
+    (32, "qsub: the hook of the site wants a project", SchedulerSilentError),
+    (160, "qsub: Access from host not allowed, or unknown host", SchedulerSilentError),
+    (173, "qsub: Queue is not enabled", SchedulerSilentError),
     (160, "Unknown Host.\nqsub: cannot connect to server server (errno=15008)", SchedulerSilentError),
     (171, "qsub: Invalid credential", SchedulerSilentError),
     (111, "Connection refused", SchedulerSilentError),
@@ -236,12 +244,80 @@ def test_recorded_refusals_are_final(answering: Answering, command: str, code: i
         PbsCommands().submit(Path("job.sh"))
 
 
-def test_the_job_id_is_found_behind_what_a_site_prints(answering: Answering) -> None:
-    answering("qsub", Recording("qsub", 0, "Your project has 12 hours left.\n27.server", ""))
-    assert PbsCommands().submit(Path("job.sh")) == "27.server"
-    answering("qsub", Recording("qsub", 0, "submitted", ""))
-    with pytest.raises(JobRefusedError, match="no job id"):
+PRINTED = [
+    ("27.server", "27.server"),
+    ("Your project has 12 hours left.\n27.server", "27.server"),
+    ("27.server\nEstimated cost: 12 SU", "27.server"),
+    ("27.server\n12", "27.server"),
+    ("12.5\n27.server\n", "27.server"),
+    ("\x1b[1;32m--> all checks passed\x1b[0m\r\n\x1b[1m27.server.site.org\x1b[0m\r\n", "27.server.site.org"),
+    ("Project 12345 has 500 hours left\n27", "27"),
+]
+
+
+@pytest.mark.parametrize(("printed", "job_id"), PRINTED)
+def test_the_job_id_is_found_among_what_a_site_prints(answering: Answering, printed: str, job_id: str) -> None:
+    answering("qsub", Recording("qsub", 0, printed, ""))
+    assert PbsCommands().submit(Path("job.sh")) == job_id
+
+
+@pytest.mark.parametrize("printed", ["submitted", "", "Project 12345 has 500 hours left"])
+def test_an_answer_without_a_job_id_is_shown(answering: Answering, printed: str) -> None:
+    answering("qsub", Recording("qsub", 0, printed, "have a nice day"))
+    with pytest.raises(UnreadAnswerError, match=f"no job id in it: .*{printed}.*have a nice day"):
         PbsCommands().submit(Path("job.sh"))
+
+
+WAITING = [
+    ("Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 2 T: 2)", True),
+    ("Can Never Run: Not enough total nodes available", True),
+    ("Not Running: Insufficient amount of resource: ncpus (R: 9 A: 4 T: 12)", False),
+    ("Not Running: Insufficient amount of resource: ncpus (R: 12 A: 0 T: 12)", False),
+    ("Not Running: Insufficient amount of resource: ncpus (R: 16 A: 4 T: 12)", True),
+    ("Not Running: Insufficient amount of resource: ncpus (R: 9 A: 4 T:\n\t 8)", True),
+    ("Not Running: Insufficient amount of resource: mem (R: 300gb A: 4194304kb T: 200gb)", True),
+    ("Not Running: Insufficient amount of resource: mem (R: 300gb A: 4194304kb T: 1tb)", False),
+    ("Not Running: Insufficient amount of resource: mem (R: 2097152kb A: 0kb T: 1024mb)", True),
+    ("Not Running: Insufficient amount of resource: mem (R: 1048576kb A: 0kb T: 1gb)", False),
+    ("Not Running: Insufficient amount of server resource: lic (R: 3 A: 0 T: 2)", True),
+    ("Not Running: Insufficient amount of queue resource: lic (R: 2 A: 0 T: 2)", False),
+    ("Not Running: Insufficient amount of resource: switch (R: blue A: red T: red)", False),
+    ("Not Running: Insufficient amount of resource: ncpus", False),
+    ("Not Running: Not enough free nodes available", False),
+    ("Not Running: Queue not started.", False),
+    ("Job held by user on Sat Nov 28 16:05:26 2026", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("comment", "never"), WAITING)
+def test_more_than_there_is_in_all_is_never_had_and_more_than_is_free_is_waited_for(
+    answering: Answering, comment: str, *, never: bool
+) -> None:
+    answering("qstat", answer({"job_state": "Q", "comment": comment}))
+    assert look("1.server").never is never
+
+
+UNREADABLE: list[dict[str, object]] = [
+    {"Exit_status": "unknown", "Resource_List": "none", "resources_used": "none"},
+    {"Exit_status": None, "resources_used": {"mem": "much", "cput": "N/A", "walltime": "-1"}},
+    {"Exit_status": [], "stime": "yesterday", "qtime": 12, "eligible_time": "long", "exec_host": 7, "comment": None},
+]
+
+
+@pytest.mark.parametrize("attributes", UNREADABLE)
+def test_values_that_cannot_be_read_are_left_out(answering: Answering, attributes: dict[str, object]) -> None:
+    answering("qstat", answer({"job_state": "F", **attributes}))
+    record = look("1.server")
+    assert (record.state, record.kind, dict(record.meta)) == (JobState.ENDED, LOST, {})
+
+
+def test_a_job_that_cannot_be_read_spoils_no_other(answering: Answering) -> None:
+    torn = '{\n\t"Jobs":\t{\n\t\t"1.server":\t{\n\t\t\t"job_state":\t"R",\n\t\t\tsomething else\n\t\t},\n'
+    whole = '\t\t"2.server":\t{\n\t\t\t"job_state":\t"Q",\n\t\t\t"comment":\t"x"\n\t\t}\n\t}\n}\nthe end\n'
+    answering("qstat", Recording("qstat", 0, torn + whole, ""))
+    records = PbsCommands().look(["1.server", "2.server"])
+    assert {job_id: record.state for job_id, record in records.items()} == {"2.server": JobState.PENDING}
 
 
 def test_a_command_that_is_not_there_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

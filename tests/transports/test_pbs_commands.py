@@ -146,9 +146,11 @@ def test_refusals_of_the_emulator(starting: Starting) -> None:
     queues = (QueueSettings("workq", max_queued=1, max_memory_mb=100), QueueSettings("closed", enabled=False))
     cluster = starting(replace(QUICK, queues=queues))
     commands = PbsCommands()
-    for directive in ("-q nosuch", "-q closed", "-l select=1:mem=1gb", "-l select=1:ncpus=x", "-l jobfs=1gb"):
+    for directive in ("-q nosuch", "-l select=1:mem=1gb", "-l select=1:ncpus=x", "-l jobfs=1gb"):
         with pytest.raises(JobRefusedError, match="qsub: "):
             commands.submit(script(cluster, f"#PBS {directive}\nsleep 60"))
+    with pytest.raises(SchedulerSilentError, match="not enabled"):
+        commands.submit(script(cluster, "#PBS -q closed\nsleep 60"))
     path = script(cluster, "sleep 60")
     commands.submit(path)
     with pytest.raises(SubmissionLimitError, match="per-user limit"):

@@ -1,6 +1,5 @@
 """What is made of answers that a healthy SLURM does not give: programs in its place give them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,27 +8,10 @@ from climate_ref_prefect.transports.batch import scheduler
 from climate_ref_prefect.transports.batch.scheduler import JobState, SchedulerSilentError
 from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
 from tests.processes import wait_until
+from tests.transports.programs import Program
 
-Program = Callable[[str, str], None]
 FORGOTTEN = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
 ROW = "COMPLETED|0:0|4K|00:01|9|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"
-
-
-@pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
-    """Write programs that alone are on PATH, but for the shell's."""
-    directory = tmp_path / "programs"
-    directory.mkdir()
-    for name in ("cat", "sleep"):
-        (directory / name).symlink_to(Path("/usr/bin") / name)
-    monkeypatch.setenv("PATH", str(directory))
-
-    def write(name: str, body: str) -> None:
-        path = directory / name
-        path.write_text(f"#!/bin/sh\n{body}\n")
-        path.chmod(0o755)
-
-    return write
 
 
 def test_without_sacct_the_queue_tells_of_the_end(program: Program) -> None:

@@ -14,7 +14,7 @@ from climate_ref_prefect.transports.batch.jobs import Crew, Job, Stage, count_by
 from climate_ref_prefect.transports.batch.offers import Offers
 from climate_ref_prefect.transports.batch.pilots import Pilots
 from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobRefusedError, JobState, SubmissionLimitError
+from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobRefusedError, JobState
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.port import Death
 
@@ -227,10 +227,7 @@ class Fleet:
         offers = self._offers[job.size]
         if not offers.failing:
             logger.warning("%s takes no job now: %s It is tried again.", self._scheduler, error)
-        if isinstance(error, SubmissionLimitError):
-            offers.fail_at_limit(has_jobs=bool(self._jobs))
-        else:
-            offers.fail_silently()
+        offers.fail(error, has_jobs=bool(self._jobs))
         if offers.hopeless:
             del self._offers[job.size]
             message = f"{self._scheduler} takes no job: {error}"
@@ -283,7 +280,8 @@ class Fleet:
         self._crew.look_after(job)
         if never_came:
             words = job.record.words if job.record else ""
-            log = f"Its output is in the transport's directory `logs`, in the file with {job.job_id} in its name."
+            number = job.job_id.partition(";")[0]
+            log = f"Its output is in the transport's directory `logs`, in the file with {number} in its name."
             self.count_failed_start(job, f"it ended before its worker had connected: {words}. {log}")
 
     def _consider_pending(self, job: Job, record: JobRecord) -> None:

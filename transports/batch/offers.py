@@ -4,10 +4,13 @@ import time
 from datetime import timedelta
 from typing import Final
 
+from climate_ref_prefect.transports.batch.scheduler import SubmissionLimitError, UnreadAnswerError
+
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _DOUBLINGS: Final = 6
 _TRIES_AT_A_LIMIT: Final = 6
+_ANSWERS_UNREAD: Final = 3
 
 
 class Offers:
@@ -26,6 +29,7 @@ class Offers:
         self._next = 0.0
         self._silent_since: float | None = None
         self._tries_at_a_limit = 0
+        self._unread = 0
 
     @property
     def due(self) -> bool:
@@ -41,7 +45,16 @@ class Offers:
     def hopeless(self) -> bool:
         """Whether to give up what waits."""
         silent = self._silent_since is not None and time.monotonic() - self._silent_since > self._patience_seconds
-        return silent or self._tries_at_a_limit >= _TRIES_AT_A_LIMIT
+        return silent or self._tries_at_a_limit >= _TRIES_AT_A_LIMIT or self._unread >= _ANSWERS_UNREAD
+
+    def fail(self, error: Exception, *, has_jobs: bool) -> None:
+        """Take note of an offer that was not taken, and why."""
+        if isinstance(error, UnreadAnswerError):
+            self.fail_unread()
+        elif isinstance(error, SubmissionLimitError):
+            self.fail_at_limit(has_jobs=has_jobs)
+        else:
+            self.fail_silently()
 
     def fail_at_limit(self, *, has_jobs: bool) -> None:
         """Take note of a limit on jobs; there is hope while the pool has any: when they end there is room."""
@@ -54,6 +67,11 @@ class Offers:
         if self._silent_since is None:
             self._silent_since = time.monotonic()
         self._tries_at_a_limit = 0
+        self._pause()
+
+    def fail_unread(self) -> None:
+        """Take note of an answer without the number of the job: each try leaves a job that has to be found."""
+        self._unread += 1
         self._pause()
 
     def _pause(self) -> None:

@@ -7,32 +7,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from climate_ref_prefect.transports.batch.pbs_records import read_json, read_record
+from climate_ref_prefect.transports.batch.printed import lines_of
+from climate_ref_prefect.transports.batch.refusals import error_of, of_qsub
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
-    JobRefusedError,
     JobState,
     SchedulerSilentError,
-    SubmissionLimitError,
+    UnreadAnswerError,
     run_command,
 )
 
-_PASSING: Final = frozenset(
-    {
-        255,  # no connection
-        *(110, 111, 113),  # the same in versions that exit with the system's number: timed out, refused, no route
-        *(158, 162, 163, 171, 183, 185),  # the server's own trouble, credentials, protocol, too many connections
-        *(13, 56, 57, 104, 196, 212, 251),  # connections full, not saved, try again, shutting down
-    }
-)
-"""Exit codes of `qsub` (PBS's error number in eight bits) after which the same job may be taken later."""
-_AT_LIMIT: Final = frozenset({38, 39, 198})
-"""The same, where a user's jobs are too many, or ask for too much together."""
-_NO_CONNECTION: Final = re.compile(r"(cannot|couldn't) connect", re.IGNORECASE)
 _NO_HISTORY: Final = "not configured to maintain job history"
 _NEEDS_HISTORY: Final = "Job has finished"
 _UNKNOWN: Final = re.compile(r"Unknown Job Id\s+(\d+)")
 _OVER: Final = re.compile(r"Unknown Job Id|Job has finished|Request invalid for state of job")
-_JOB_ID: Final = re.compile(r"^\d+(?:\.\S+)?$", re.MULTILINE)
+_JOB_ID: Final = re.compile(r"\d+(?:\[\])?(?:\.[\w.-]+)?")
+_JOB_ID_OF_SERVER: Final = re.compile(r"\d+(?:\[\])?\.[A-Za-z][\w.-]*")
 
 
 class PbsCommands:
@@ -48,20 +38,25 @@ class PbsCommands:
         """Submit a job script with `qsub` and return the id of the job, for example `27.host`."""
         ended = run_command("qsub", str(script))
         if ended.returncode:
-            raise _refusal(ended)
-        job_ids: list[str] = _JOB_ID.findall(ended.stdout)
-        if not job_ids:
-            raise JobRefusedError(
-                f"qsub has printed no job id but {ended.stdout!r}; `qstat` tells whether there is a job."
+            words = _words(ended)
+            raise error_of(of_qsub(ended.returncode, words), words)
+        lines = lines_of(ended.stdout)
+        named = [line for line in lines if _JOB_ID_OF_SERVER.fullmatch(line)]
+        numbers = named or [line for line in lines if _JOB_ID.fullmatch(line)]
+        if not numbers:
+            told = " / ".join(lines_of(f"{ended.stdout}\n{ended.stderr}")) or "nothing"
+            raise UnreadAnswerError(
+                f"`qsub` has ended well, but what it printed has no job id in it: {told}. `qstat` tells whether there "
+                "is a job."
             )
-        return job_ids[-1]
+        return numbers[-1]
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Ask `qstat`; what is over is unknown where no history is kept, and what it is silent on is left out."""
         if not job_ids:
             return {}
         ended, jobs = self._ask(job_ids)
-        known = {_number(job_id): job for job_id, job in jobs.items()}
+        known = {_number(job_id): job for job_id, job in jobs.items() if isinstance(job, Mapping)}
         unknown = set(_UNKNOWN.findall(ended.stderr))
         records = {
             job_id: read_record(job_id, known[_number(job_id)]) for job_id in job_ids if _number(job_id) in known
@@ -101,15 +96,8 @@ class PbsCommands:
 
     def _qstat(self, job_ids: Iterable[str]) -> tuple[subprocess.CompletedProcess[str], Mapping[str, Any]]:
         ended = run_command("qstat", *(["-x"] if self._history else []), "-f", "-F", "json", *job_ids)
-        return ended, read_json(ended.stdout).get("Jobs", {})
-
-
-def _refusal(ended: subprocess.CompletedProcess[str]) -> Exception:
-    words = _words(ended)
-    if ended.returncode in _AT_LIMIT:
-        return SubmissionLimitError(words)
-    passing = ended.returncode in _PASSING or _NO_CONNECTION.search(words)
-    return SchedulerSilentError(words) if passing else JobRefusedError(words)
+        jobs = read_json(ended.stdout).get("Jobs")
+        return ended, jobs if isinstance(jobs, Mapping) else {}
 
 
 def _number(job_id: str) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from calendar import timegm
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
@@ -22,11 +22,18 @@ _LIMITS: Final = {
     -26: FailureKind.OUT_OF_MEMORY,  # virtual memory
 }
 """By `Exit_status`, where the job was ended at one of its limits."""
-_SIGNALLED: Final = 256
-"""What `Exit_status` has beside the number of a signal."""
+_SIGNALS: Final = (256, 128)
+"""What `Exit_status` has beside the number of a signal: PBS's own, and that of a login shell that started the job."""
+_LARGEST_SIGNAL: Final = 64
 _NEVER: Final = "Can Never Run"
+_INSUFFICIENT: Final = re.compile(
+    r"Insufficient amount of (?:\w+ )*resource: \S+ \(R: (?P<asked>\S+) A: \S+ T: (?P<total>[^\s)]+)"
+)
+"""`R` is what the job asks for, `A` what is free, `T` what there is in all."""
+_JOB: Final = re.compile(r'^(?P<indent>[ \t]*)"(?P<job_id>\d+[^"\s]*)":\s*(?P<job>\{$.*?^(?P=indent)\})', re.M | re.S)
 _MEMBER: Final = re.compile(r'(\s*"(?:[^"\\]|\\.)*":\s*)(.*?)(,?)\s*')
-_SIZE: Final = re.compile(r"(\d+)([kmgtp]?)b?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d+)([kmgtp]?)([bw]?)", re.IGNORECASE)
+_BYTES_OF_A_WORD: Final = 8
 _MEBIBYTES: Final = {"": 2.0**-20, "k": 2.0**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20, "p": 2.0**30}
 
 
@@ -48,6 +55,9 @@ def read_json(text: str) -> Mapping[str, Any]:
         except ValueError:
             continue
         return document if isinstance(document, dict) else {}
+    jobs = dict(_jobs_that_can_be_read(text[start:]))
+    if jobs:
+        return {"Jobs": jobs}
     raise SchedulerSilentError(f"qstat has printed JSON that cannot be read, beginning {text[:200]!r}.")
 
 
@@ -55,8 +65,7 @@ def read_record(job_id: str, job: Mapping[str, Any]) -> JobRecord:
     """Return what the attributes of a job say of it."""
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
     state = _STATES.get(letter, JobState.RUNNING)
-    status = job.get("Exit_status")
-    exit_status = int(status) if status is not None else None
+    exit_status = _integer(job.get("Exit_status"))
     words = f"{letter}: {comment}" if comment else letter
     if state is JobState.ENDED:
         words += f" (Exit_status {exit_status})" if exit_status is not None else " (no Exit_status)"
@@ -67,10 +76,10 @@ def read_record(job_id: str, job: Mapping[str, Any]) -> JobRecord:
         words=words,
         # Without control groups, what has left the job's session lives on until its supervisor hears of the end.
         confirmed=exit_status == 0,
-        never=state is JobState.PENDING and comment.startswith(_NEVER),
+        never=state is JobState.PENDING and _never_starts(comment),
         node=",".join(dict.fromkeys(part.partition("/")[0] for part in str(job.get("exec_host", "")).split("+"))),
         queue_wait_seconds=_queue_wait(job),
-        meta=_measured(job.get("resources_used", {})),
+        meta=_measured(_group(job, "resources_used")),
     )
 
 
@@ -79,12 +88,55 @@ def _cause(exit_status: int | None, comment: str, job: Mapping[str, Any]) -> Fai
         return _LIMITS[exit_status]
     if exit_status is None or exit_status < 0 or "and terminated" in comment:
         return FailureKind.WORKER_LOST  # deleted, or lost with its node, or PBS could not start it
-    if exit_status < _SIGNALLED:
+    if not any(base < exit_status <= base + _LARGEST_SIGNAL for base in _SIGNALS):
         return None
-    asked = _seconds(job.get("Resource_List", {}).get("walltime"))
-    used = _seconds(job.get("resources_used", {}).get("walltime"))
+    asked = _seconds(_group(job, "Resource_List").get("walltime"))
+    used = _seconds(_group(job, "resources_used").get("walltime"))
     # A site's own way to enforce the walltime tells PBS of a signal alone.
     return FailureKind.TIMEOUT if asked and used and used >= asked else FailureKind.KILLED
+
+
+def _never_starts(comment: str) -> bool:
+    """Whether a job waits for what will not come: more than the site has in all, not more than is free now."""
+    if comment.startswith(_NEVER):
+        return True
+    lacking = _INSUFFICIENT.search(" ".join(comment.split()))
+    if lacking is None:
+        return False
+    asked, total = _amount(lacking["asked"]), _amount(lacking["total"])
+    return asked is not None and total is not None and total < asked
+
+
+def _amount(text: str) -> float | None:
+    """Return a number, a size in bytes or a time in seconds."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        return _seconds(text)
+    mebibytes = _mebibytes(text)
+    return None if mebibytes is None else mebibytes / _MEBIBYTES[""]
+
+
+def _group(job: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    group = job.get(name)
+    return group if isinstance(group, Mapping) else {}
+
+
+def _integer(value: object) -> int | None:
+    try:
+        return int(str(value))
+    except ValueError:
+        return None
+
+
+def _jobs_that_can_be_read(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Read each job by itself: one that is no JSON spoils no other."""
+    for found in _JOB.finditer(text):
+        try:
+            job = json.loads("\n".join(map(_mended, found["job"].split("\n"))), strict=False)
+        except ValueError:
+            continue
+        if isinstance(job, dict):
+            yield found["job_id"], job
 
 
 def _queue_wait(job: Mapping[str, Any]) -> float | None:
@@ -112,14 +164,17 @@ def _moment(text: object) -> float | None:
 
 def _seconds(text: object) -> float | None:
     parts = str(text).split(":")
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdigit() for part in parts):
         return None
     return float(sum(int(part) * 60**power for power, part in enumerate(reversed(parts))))
 
 
 def _mebibytes(text: object) -> float | None:
     match = _SIZE.fullmatch(str(text))
-    return None if match is None else int(match[1]) * _MEBIBYTES[match[2].lower()]
+    if match is None:
+        return None
+    words = _BYTES_OF_A_WORD if match[3].lower() == "w" else 1
+    return int(match[1]) * _MEBIBYTES[match[2].lower()] * words
 
 
 def _mended(line: str) -> str:

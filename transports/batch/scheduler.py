@@ -26,6 +26,10 @@ class SubmissionLimitError(SchedulerSilentError):
     """The scheduler takes no more jobs of this user for now, in its own words; it will when some have ended."""
 
 
+class UnreadAnswerError(SchedulerSilentError):
+    """The scheduler has taken a job, and what it printed has no number of it; the message shows what that was."""
+
+
 class JobRefusedError(ClimateRefPrefectError):
     """The scheduler will not take this job, now or later; the message has its own words."""
 
@@ -99,7 +103,9 @@ class BatchScheduler(Protocol):
         SubmissionLimitError
             If the user has as many jobs as are allowed.
         SchedulerSilentError
-            If it does not answer, or is not able to take any job now.
+            If it does not answer, is not able to take any job now, or says what is not known to be final.
+        UnreadAnswerError
+            If there is a job, and its number could not be found in what was printed.
         """
         ...
 

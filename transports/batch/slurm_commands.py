@@ -1,76 +1,61 @@
-"""SLURM's commands: `sbatch`, `squeue`, `sacct`, `scancel`, and what their answers mean."""
+"""SLURM's commands: `sbatch`, `squeue`, `sacct`, `scancel`."""
 
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.printed import lines_of, slurm_job_numbers
+from climate_ref_prefect.transports.batch.refusals import Refusal, error_of, of_sbatch
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
-    JobRefusedError,
     JobState,
     SchedulerSilentError,
-    SubmissionLimitError,
+    UnreadAnswerError,
     run_command,
 )
+from climate_ref_prefect.transports.batch.slurm_records import SACCT, SQUEUE, read_accounts, read_queue
 
-_PENDING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
-_ENDED: Final[Mapping[str, FailureKind | None]] = {
-    "COMPLETED": None,
-    "FAILED": None,
-    "TIMEOUT": FailureKind.TIMEOUT,
-    "DEADLINE": FailureKind.TIMEOUT,
-    "OUT_OF_MEMORY": FailureKind.OUT_OF_MEMORY,
-    "CANCELLED": FailureKind.WORKER_LOST,
-    "NODE_FAIL": FailureKind.WORKER_LOST,
-    "BOOT_FAIL": FailureKind.WORKER_LOST,
-    "PREEMPTED": FailureKind.WORKER_LOST,
-    "REVOKED": FailureKind.WORKER_LOST,
-}
-_NEVER: Final = (
-    *("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit", "BadConstraints", "AccountNotAllowed"),
-    *("InvalidAccount", "InvalidQOS", "QOSNotAllowed", "DependencyNeverSatisfied"),
-)
-"""Reasons to wait for what will not come (`man squeue`, JOB REASON CODES)."""
-_UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
 _ACCOUNTS_SECONDS: Final = 5.0
 MARK: Final = "--comment=climate-ref-prefect-"
 """Beginning of the directive that tells a job script from all others."""
 _COMMENT: Final = MARK.partition("=")[2]
-_LIMIT: Final = re.compile(r"violates accounting/QOS policy|job submit limit|MaxSubmitJob|MaxJobsPerUser", re.I)
-_LATER: Final = re.compile(
-    r"unable to contact|timed out|timeout|temporarily|try again|connection (refused|reset)|"
-    r"zero bytes|communication|invalid credential|munge|job submission is disabled",
-    re.I,
-)
+_MARK_IN_SCRIPT: Final = re.compile(re.escape(MARK) + r"(\w+)")
+_DOUBT_SECONDS: Final = 900.0
+"""How long a job is looked for whose submission was in doubt: a request that is older is refused by SLURM (munge)."""
 _NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|slurmdbd|persistent connection|not running", re.I)
-_SQUEUE: Final = "%i|%T|%r|%N|%V|%S"
-_SACCT: Final = "JobID,State,ExitCode,MaxRSS,TotalCPU,ElapsedRaw,NodeList,Submit,Start"
-_FACTORS_MB: Final = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+_OVER: Final = re.compile(r"Invalid job id|already completing or completed", re.I)
+_CLUSTER: Final = re.compile(r"CLUSTER: (\S+)")
 
 
 class SlurmCommands:
     """
     The commands of the SLURM on this machine's PATH.
 
+    A job on a cluster that `sbatch` has named is known as `4711;cm2`, and asked for there.
+
     Parameters
     ----------
     accounts_seconds
         How long `sacct` may take to show the end of a job.
+    clusters
+        Where jobs are looked for that have no cluster with their number: names as `--clusters` takes them; none for
+        the cluster of this machine, or what `SLURM_CLUSTERS` says.
     """
 
     name = "SLURM"
     programs = ("sbatch", "squeue", "scancel", "scontrol")
 
-    def __init__(self, accounts_seconds: float = _ACCOUNTS_SECONDS) -> None:
+    def __init__(self, accounts_seconds: float = _ACCOUNTS_SECONDS, clusters: str = "") -> None:
         self._accounts_seconds = accounts_seconds
+        self._clusters = clusters
         self._accounts = True
         self._ends: dict[str, float] = {}
-        self._doubtful: set[str] = set()
+        self._doubtful: dict[str, float] = {}
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
@@ -79,22 +64,23 @@ class SlurmCommands:
         except SchedulerSilentError:
             self._doubt(script)
             raise
-        if done.returncode == 0:
-            return done.stdout.strip().partition(";")[0]
-        words = _words(done.stderr)
-        if _LIMIT.search(words):
-            raise SubmissionLimitError(words)
-        if not _LATER.search(words):
-            raise JobRefusedError(words)
-        self._doubt(script)
-        raise SchedulerSilentError(words)
+        if done.returncode:
+            words = _words(done.stderr or done.stdout)
+            refusal = of_sbatch(words)
+            if refusal is Refusal.IN_DOUBT:
+                self._doubt(script)
+            raise error_of(refusal, words)
+        numbers = slurm_job_numbers(done.stdout)
+        if len(numbers) == 1:
+            return numbers[0]
+        return self._number_by_mark(script, numbers, f"{done.stdout}\n{done.stderr}")
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts."""
         self._cancel_doubtful()
-        queued = self._queue(job_ids)
+        queued = self._by_cluster(job_ids, self._queue)
         over = [job_id for job_id in job_ids if job_id not in queued or queued[job_id].over]
-        accounts = self._account(over) if over else {}
+        accounts = self._by_cluster(over, self._account)
         records = {}
         for job_id in job_ids:
             account, record = accounts.get(job_id), queued.get(job_id)
@@ -109,9 +95,9 @@ class SlurmCommands:
 
     def cancel(self, job_ids: Sequence[str]) -> None:
         """Cancel jobs with `scancel`; those that are over are no error."""
-        if job_ids:
-            done = run_command("scancel", *job_ids)
-            if done.returncode and "Invalid job id" not in done.stderr:
+        for cluster, chosen in self._grouped(job_ids).items():
+            done = run_command("scancel", *cluster, *map(_number, chosen))
+            if done.returncode and not _OVER.search(done.stderr):
                 raise SchedulerSilentError(_words(done.stderr))
         self._cancel_doubtful()
 
@@ -120,26 +106,54 @@ class SlurmCommands:
         version, answer = run_command("sbatch", "--version"), run_command("scontrol", "ping")
         if version.returncode or answer.returncode or "UP" not in answer.stdout:
             raise SchedulerSilentError(_words(version.stderr or answer.stderr or answer.stdout))
-        return f"{version.stdout.strip()}; {answer.stdout.strip().splitlines()[0]}"
+        up = next(line for line in lines_of(answer.stdout) if "UP" in line)
+        return f"{' '.join(lines_of(version.stdout))}; {up}"
+
+    def _number_by_mark(self, script: Path, numbers: Sequence[str], printed: str) -> str:
+        """Return the number of a job that was taken, where `sbatch` has printed several that it may be, or none."""
+        marks = _marks_in(script)
+        if numbers:
+            found: list[str] = []
+            with suppress(SchedulerSilentError):
+                found = [_number(job_id) for job_id, mark in self._marked_jobs().items() if mark in marks]
+            return next((number for number in numbers if _number(number) in found), numbers[-1])
+        self._doubt(script)
+        told = " / ".join(lines_of(printed)) or "nothing"
+        raise UnreadAnswerError(f"`sbatch` has ended well, but what it printed has no number of a job in it: {told}")
 
     def _doubt(self, script: Path) -> None:
         """Take note of a job that may have been heard of all the same, and be there later."""
-        self._doubtful |= {
-            line.partition(MARK)[2] for line in script.read_text(encoding="utf-8").splitlines() if MARK in line
-        }
+        self._doubtful |= dict.fromkeys(_marks_in(script), time.monotonic())
 
     def _cancel_doubtful(self) -> None:
         """End jobs that were submitted without an answer: another was submitted in place of each."""
         if not self._doubtful:
             return
-        done = run_command("squeue", "--noheader", "--me", "--format=%i|%k")
-        if done.returncode:
+        asked = time.monotonic()
+        try:
+            found = self._marked_jobs()
+        except SchedulerSilentError:
             return
-        found = [line.partition("|") for line in done.stdout.splitlines()]
-        marks = {job_id: comment.removeprefix(_COMMENT) for job_id, _, comment in found if comment.startswith(_COMMENT)}
-        unwanted = {job_id: mark for job_id, mark in marks.items() if mark in self._doubtful}
-        if unwanted and run_command("scancel", *unwanted).returncode == 0:
-            self._doubtful -= set(unwanted.values())
+        unwanted = {job_id: mark for job_id, mark in found.items() if mark in self._doubtful}
+        for cluster, chosen in self._grouped(list(unwanted)).items():
+            if run_command("scancel", *cluster, *map(_number, chosen)).returncode == 0:
+                for job_id in chosen:
+                    self._doubtful.pop(unwanted[job_id], None)
+        self._doubtful = {mark: since for mark, since in self._doubtful.items() if asked - since < _DOUBT_SECONDS}
+
+    def _marked_jobs(self) -> dict[str, str]:
+        """Return the mark of each job of this user that has one of ours."""
+        done = run_command("squeue", *_option(self._clusters), "--noheader", "--me", "--format=%i|%k")
+        if done.returncode:
+            raise SchedulerSilentError(_words(done.stderr))
+        marks, cluster = {}, ""
+        for line in lines_of(done.stdout):
+            named = _CLUSTER.fullmatch(line)
+            cluster = f";{named[1]}" if named else cluster
+            number, _, comment = line.partition("|")
+            if comment.startswith(_COMMENT):
+                marks[f"{number}{cluster}"] = comment.removeprefix(_COMMENT)
+        return marks
 
     def _of_forgotten(self, job_id: str, account: JobRecord | None) -> JobRecord:
         """Return what the accounts say of a job that SLURM has forgotten; if that it runs, they have missed its end."""
@@ -153,95 +167,59 @@ class SlurmCommands:
         ended = self._ends.setdefault(job_id, time.monotonic())
         return self._accounts and time.monotonic() - ended < self._accounts_seconds
 
-    def _queue(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+    def _by_cluster(
+        self, job_ids: Sequence[str], ask: Callable[[list[str], list[str]], dict[str, JobRecord]]
+    ) -> dict[str, JobRecord]:
+        """Ask each cluster about its own jobs: two clusters may give the same number."""
+        records = {}
+        for cluster, chosen in self._grouped(job_ids).items():
+            told = ask(list(cluster), [_number(job_id) for job_id in chosen])
+            for job_id in chosen:
+                if _number(job_id) in told:
+                    records[job_id] = told[_number(job_id)].model_copy(update={"job_id": job_id})
+        return records
+
+    def _grouped(self, job_ids: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
+        groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for job_id in job_ids:
+            groups[tuple(_option(job_id.partition(";")[2] or self._clusters))].append(job_id)
+        return groups
+
+    def _queue(self, cluster: list[str], numbers: list[str]) -> dict[str, JobRecord]:
         # Of several ids those that are unknown are left out; a single one would be an error.
-        done = run_command("squeue", "--noheader", "--states=all", f"--format={_SQUEUE}", f"--jobs={','.join(job_ids)}")
+        options = ("--noheader", "--states=all", f"--format={SQUEUE}", f"--jobs={','.join(numbers)}")
+        done = run_command("squeue", *cluster, *options)
         if done.returncode:
             if "Invalid job id" in done.stderr:
                 return {}
             raise SchedulerSilentError(_words(done.stderr))
-        records = (_of_queue(line.split("|")) for line in done.stdout.splitlines() if line)
-        return {record.job_id: record for record in records}
+        return read_queue(done.stdout)
 
-    def _account(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
+    def _account(self, cluster: list[str], numbers: list[str]) -> dict[str, JobRecord]:
         self._accounts = self._accounts and shutil.which("sacct") is not None
         if not self._accounts:
             return {}
-        done = run_command("sacct", "--noheader", "--parsable2", f"--format={_SACCT}", f"--jobs={','.join(job_ids)}")
+        options = ("--noheader", "--parsable2", f"--format={SACCT}", f"--jobs={','.join(numbers)}")
+        done = run_command("sacct", *cluster, *options)
         if done.returncode:
             self._accounts = _NO_ACCOUNTING.search(done.stderr) is None
             return {}
-        rows: dict[str, list[list[str]]] = {}
-        for line in done.stdout.splitlines():
-            fields = line.split("|")
-            rows.setdefault(fields[0].partition(".")[0], []).append(fields)
-        return {job_id: _of_account(job_id, lines) for job_id, lines in rows.items()}
+        return read_accounts(done.stdout)
 
 
-def _of_queue(fields: Sequence[str]) -> JobRecord:
-    job_id, state, reason, node, submitted, started = fields
-    record = _record(job_id, state, node, submitted, started)
-    never = record.state is JobState.PENDING and reason.startswith(_NEVER)
-    words = state if reason in ("None", "") else f"{state} ({reason})"
-    return record.model_copy(update={"words": words, "never": never})
+def _number(job_id: str) -> str:
+    return job_id.partition(";")[0]
 
 
-def _of_account(job_id: str, rows: Sequence[Sequence[str]]) -> JobRecord:
-    _, state, exit_code, _, cpu, elapsed, node, submitted, started = rows[0]
-    record = _record(job_id, state, node, submitted, started)
-    peaks = [_megabytes(row[3]) for row in rows if row[3]]
-    meta: dict[str, float | str] = {"job_state": state, "job_cpu_seconds": _seconds(cpu)}
-    if elapsed.isdigit():
-        meta["job_wall_seconds"] = int(elapsed)
-    if peaks:
-        meta["job_peak_rss_mb"] = max(peaks)
-    return record.model_copy(update={"words": f"{state}, exit code {exit_code}", "meta": meta})
+def _option(clusters: str) -> list[str]:
+    return [f"--clusters={clusters}"] if clusters else []
 
 
-def _record(job_id: str, state: str, node: str, submitted: str, started: str) -> JobRecord:
-    first = state.split(maxsplit=1)[0] if state else ""
-    if first in _ENDED:
-        where, kind = JobState.ENDED, _ENDED[first]
-    else:
-        where, kind = JobState.PENDING if first in _PENDING else JobState.RUNNING, None
-    wait = _wait_seconds(submitted, started) if where is not JobState.PENDING else None
-    node = "" if node.startswith("None") else node
-    return JobRecord(
-        job_id=job_id,
-        state=where,
-        kind=kind,
-        words=state,
-        node=node,
-        queue_wait_seconds=wait,
-        confirmed=first not in _UNCONFIRMED,
-    )
+def _marks_in(script: Path) -> set[str]:
+    return set(_MARK_IN_SCRIPT.findall(script.read_text(encoding="utf-8", errors="surrogateescape")))
 
 
-def _wait_seconds(submitted: str, started: str) -> float | None:
-    try:
-        # Both are local times of the cluster.
-        wait = datetime.fromisoformat(started) - datetime.fromisoformat(submitted)
-    except ValueError:  # `N/A`, `Unknown`: it never started
-        return None
-    return max(0.0, wait.total_seconds())
-
-
-def _megabytes(text: str) -> float:
-    """Read a size as `sacct` writes it: `1234K`, `1.5G`."""
-    unit = text[-1] if text[-1] in _FACTORS_MB else ""
-    return round(float(text.removesuffix(unit)) * _FACTORS_MB[unit], 2)
-
-
-def _seconds(text: str) -> float:
-    """Read a time as `sacct` writes it: `1-02:03:04`, `02:03.456`."""
-    days, _, rest = text.rpartition("-")
-    seconds = 0.0
-    for part in rest.split(":"):
-        seconds = 60 * seconds + float(part or 0)
-    return seconds + 86400 * int(days or 0)
-
-
-def _words(stderr: str) -> str:
+def _words(text: str) -> str:
     """Return what a command said, without the names of programs before it."""
-    lines = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in stderr.splitlines()]
+    lines = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in lines_of(text)]
     return " ".join(line for line in lines if line) or "nothing was said"

@@ -191,7 +191,8 @@ class BatchTransport(TransportModel):
             keys, self._keys = self._keys, None
         try:
             if pool is not None:
-                self._ended.update(pool.close(timeout_seconds))
+                # A claim has the number of its job alone, without the cluster that SLURM may name with it.
+                self._ended.update(job_id.partition(";")[0] for job_id in pool.close(timeout_seconds))
         finally:
             if keys is not None:
                 keys.close()

@@ -1,0 +1,199 @@
+"""What the words mean in which a scheduler refuses a job: not now, never, or perhaps taken all the same."""
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+from climate_ref_prefect.transports.batch.scheduler import (
+    JobRefusedError,
+    SchedulerSilentError,
+    SubmissionLimitError,
+)
+
+
+class Refusal(StrEnum):
+    """What is to be made of a submission that failed."""
+
+    NEVER = "never"
+    """Known to be final: the same job is refused every time."""
+    AT_LIMIT = "at limit"
+    """Not now: a limit on the jobs of a user or group is reached; it passes when some have ended."""
+    NOT_NOW = "not now"
+    """Not now, and the scheduler has said itself that there is no job."""
+    IN_DOUBT = "in doubt"
+    """Not now; the job may be ours already, because the answer was lost or nobody knows what the words mean."""
+
+
+# Sources: `slurm_errtab` of src/common/slurm_errno.c, SLURM 22.05 to 25.05, beside what `sbatch` itself says of its
+# options (src/sbatch/opt.c, src/common/slurm_opt.c). Each names the job or the profile, and not the state of the site.
+_SLURM_NEVER: Final = (
+    "invalid partition name specified",
+    "invalid partition specified",
+    "no partition specified or system default partition",
+    "user's group not permitted to use this partition",
+    "requested nodes not in this partition",
+    "multiple partition job request not supported",
+    "invalid account or account/partition combination specified",
+    "invalid bank account specified",
+    "invalid or unknown association",
+    "invalid qos specification",
+    "invalid wckey specification",
+    "more processors requested than permitted",
+    "requested node configuration is not available",
+    "memory required by task is not available",
+    "requested time limit is invalid",
+    "time limit specification required, but not provided",
+    "invalid time specified",
+    "invalid time-min specification",
+    "node count specification invalid",
+    "cpu count specification invalid",
+    "task count specification invalid",
+    "task distribution specification invalid",
+    "job size specification needs to be provided",
+    "pathname of a file, directory or other parameter too long",
+    "invalid node name specified",
+    "invalid feature specification",
+    "invalid preferred feature specification",
+    "invalid generic resource (gres) specification",
+    "invalid gres specification",
+    "duplicate generic resource (gres) specification",
+    "requested gres option unsupported",
+    "invalid trackable resource (tres) specification",
+    "invalid license specification",
+    "burst buffer request invalid",
+    "invalid mcs_label specified",
+    "invalid --nice value",
+    "invalid job array specification",
+    "circular job dependency",
+    "job dependency problem",
+    "access denied to requested reservation",
+    "invalid cluster name",
+    "no cluster '",  # `No cluster 'x' known by database.`
+    "invalid directive found in batch script",
+    "unrecognized option",
+    "invalid option",
+    "requires an argument",
+    "doesn't allow an argument",
+    "is ambiguous",
+    "invalid numeric value",
+    "invalid --",
+    "this does not look like a batch script",
+    "batch script contains dos line breaks",
+)
+_SLURM_AT_LIMIT: Final = (
+    "job violates accounting/qos policy",
+    "job submit limit",
+    "maxsubmitjob",
+    "maxjobsper",
+    "requested account has breached requested qos usage threshold",
+)
+_SLURM_NOT_NOW: Final = (
+    "submission disabled",
+    "submissions disabled",
+    "submission is disabled",
+    "slurm backup controller in standby mode",
+    "controller is in standby mode",
+    "requested partition configuration not available now",
+    "required partition not available",
+    "partition in down state",
+    "required node not available",
+    "requested nodes are busy",
+    "requested reservation not usable now",
+    "licenses not available",
+    "licenses currently unavailable",
+    "maxjobcount",
+    "i/o error writing script/environment to file",
+    "rate limit exceeded",
+    "invalid authentication credential",
+    "authentication credential expired",
+    "protocol authentication error",
+    "job can not start due to maintenance reservation",
+    "unable to connect to database",
+)
+_OF_SBATCH: Final = re.compile(r"submission failed: (.+)", re.IGNORECASE)
+
+_PER_JOB: Final = re.compile(
+    r"(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?\b|QOSMin[A-Z]\w*|MaxMemPerLimit\b|PartitionConfig\b|PartitionNodeLimit\b|"
+    r"PartitionTimeLimit\b|BadConstraints\b|AccountNotAllowed\b|InvalidAccount\b|InvalidQOS\b|QOSNotAllowed\b|"
+    r"DependencyNeverSatisfied\b"
+)
+"""
+Reasons to wait for what will not come (`man squeue`, JOB REASON CODES; `job_reason_string` of SLURM).
+
+What is limited per job, or per node of a job, is so for ever; per user, per account and for groups (`PerUser`,
+`PerAccount`, `Grp`) it passes when other jobs have ended.
+"""
+
+# PBS's error number in eight bits (src/include/pbs_error.h of OpenPBS 23.06; recorded: 159, 166, 170, 174, 187, 188,
+# 197), each about the job, its owner or the profile.
+_PBS_NEVER: Final = frozenset(
+    {
+        *(154, 155, 166, 178, 184),  # attributes: undefined, read-only, illegal value, wrong type, bad list
+        *(159, 174, 197, 201),  # not authorised, no access to the queue, bad group, bad account
+        *(170, 189),  # unknown queue, no default queue
+        *(187, 188),  # unknown resource, the job violates limits of queue or server
+        *(4, 5, 6, 7, 12, 40),  # resource in select or job or place, twice in a chunk; value out of range
+        *(69, 71),  # the job's name or script is too long
+    }
+)
+_PBS_AT_LIMIT: Final = frozenset({38, 39, 198})
+"""A user's jobs are too many, or ask for too much together (recorded: 38, 39)."""
+_PBS_NOT_NOW: Final = frozenset({173, 191, 196, 212})
+"""Queue not enabled, no destination of a routing queue takes it, resource unavailable, server shuts down."""
+_PBS_EXISTS: Final = 161
+_OF_SHELLS: Final = 128
+_PBS_USAGE: Final = re.compile(
+    r"^usage: qsub|qsub: illegal -|cannot be used with|use of -l select is not permitted", re.IGNORECASE | re.MULTILINE
+)
+"""What `qsub` says of its options and directives before it asks the server (recorded: codes 2 and 5)."""
+_NO_CONNECTION: Final = re.compile(r"(cannot|couldn't) connect|connection (refused|reset|timed out)", re.IGNORECASE)
+
+
+def of_sbatch(words: str) -> Refusal:
+    """
+    Return what it means that `sbatch` has failed with these words.
+
+    What is not known to be final is not final: a controller that restarts says many things.
+    """
+    reason = _OF_SBATCH.search(words)
+    told = (reason[1] if reason else words).lower()
+    if _says(told, _SLURM_NOT_NOW):
+        return Refusal.NOT_NOW
+    if _PER_JOB.search(words):  # on a line of its own, before what it has in common with limits that pass
+        return Refusal.NEVER
+    if _says(told, _SLURM_AT_LIMIT):
+        return Refusal.AT_LIMIT
+    return Refusal.NEVER if _says(told, _SLURM_NEVER) else Refusal.IN_DOUBT
+
+
+def of_qsub(code: int, words: str) -> Refusal:
+    """Return what it means that `qsub` has failed with this exit code and these words."""
+    if code == _PBS_EXISTS or _NO_CONNECTION.search(words):
+        return Refusal.IN_DOUBT
+    if code in _PBS_AT_LIMIT:
+        return Refusal.AT_LIMIT
+    if (code in _PBS_NEVER and _is_of_server(code, words)) or _PBS_USAGE.search(words):
+        return Refusal.NEVER
+    return Refusal.NOT_NOW if code in _PBS_NOT_NOW else Refusal.IN_DOUBT
+
+
+def error_of(refusal: Refusal, words: str) -> Exception:
+    """Return the exception that tells of a refusal."""
+    if refusal is Refusal.NEVER:
+        return JobRefusedError(words)
+    return SubmissionLimitError(words) if refusal is Refusal.AT_LIMIT else SchedulerSilentError(words)
+
+
+def never_starts_in_slurm(reason: str) -> bool:
+    """Whether a job of SLURM that waits for this reason waits for what will not come."""
+    return _PER_JOB.match(reason.strip()) is not None
+
+
+def _is_of_server(code: int, words: str) -> bool:
+    """Whether an exit code is the server's: small ones may be those of a shell or of a site's own wrapper."""
+    return code > _OF_SHELLS or "qsub: " in words
+
+
+def _says(told: str, signs: Iterable[str]) -> bool:
+    return any(sign in told for sign in signs)

@@ -1,0 +1,130 @@
+"""What `squeue` and `sacct` print, as records: lines that are no rows, and values that cannot be read, are left out."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.printed import lines_of
+from climate_ref_prefect.transports.batch.refusals import never_starts_in_slurm
+from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState
+
+SQUEUE: Final = "%i|%T|%r|%N|%V|%S"
+"""Format of the rows of `squeue`."""
+SACCT: Final = "JobID,State,ExitCode,MaxRSS,TotalCPU,ElapsedRaw,NodeList,Submit,Start"
+"""Format of the rows of `sacct`."""
+_PENDING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
+_ENDED: Final[Mapping[str, FailureKind | None]] = {
+    "COMPLETED": None,
+    "FAILED": None,
+    "TIMEOUT": FailureKind.TIMEOUT,
+    "DEADLINE": FailureKind.TIMEOUT,
+    "OUT_OF_MEMORY": FailureKind.OUT_OF_MEMORY,
+    "CANCELLED": FailureKind.WORKER_LOST,
+    "NODE_FAIL": FailureKind.WORKER_LOST,
+    "BOOT_FAIL": FailureKind.WORKER_LOST,
+    "PREEMPTED": FailureKind.WORKER_LOST,
+    "REVOKED": FailureKind.WORKER_LOST,
+}
+_UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
+_NUMBER: Final = re.compile(r"\d+(?:_\d+|\+\d+)?")
+_STATE: Final = re.compile(r"[A-Z][A-Z_]+\b")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d*)?)([KMGTP]?)[nc]?")
+_FACTORS_MB: Final = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
+_TIME: Final = re.compile(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+_FEWEST_OF_QUEUE: Final = 6
+_FIELDS_OF_ACCOUNT: Final = 9
+
+
+def read_queue(printed: str) -> dict[str, JobRecord]:
+    """Return what `squeue` says of each job, by its number."""
+    records = (_of_queue(line.split("|")) for line in lines_of(printed))
+    return {record.job_id: record for record in records if record is not None}
+
+
+def read_accounts(printed: str) -> dict[str, JobRecord]:
+    """Return what `sacct` says of each job, by its number; what its steps have used is counted as its own."""
+    rows: dict[str, list[list[str]]] = {}
+    for line in lines_of(printed):
+        fields = line.split("|")
+        if _is_row_of_account(fields):
+            rows.setdefault(fields[0].partition(".")[0], []).append(fields)
+    return {job_id: _of_account(job_id, lines) for job_id, lines in rows.items()}
+
+
+def _of_queue(fields: Sequence[str]) -> JobRecord | None:
+    if len(fields) < _FEWEST_OF_QUEUE or not (_NUMBER.fullmatch(fields[0].strip()) and _STATE.match(fields[1].strip())):
+        return None
+    job_id, state, *words, node, submitted, started = (field.strip() for field in fields)
+    reason = "|".join(words)  # the only field in which a site may have the separator
+    record = _record(job_id, state, node, submitted, started)
+    never = record.state is JobState.PENDING and never_starts_in_slurm(reason)
+    told = state if reason in ("None", "") else f"{state} ({reason})"
+    return record.model_copy(update={"words": told, "never": never})
+
+
+def _is_row_of_account(fields: Sequence[str]) -> bool:
+    if len(fields) != _FIELDS_OF_ACCOUNT:
+        return False
+    number, _, step = fields[0].partition(".")
+    return bool(_NUMBER.fullmatch(number) and (step or _STATE.match(fields[1])))
+
+
+def _of_account(job_id: str, rows: Sequence[Sequence[str]]) -> JobRecord:
+    whole = next((row for row in rows if "." not in row[0]), None)
+    if whole is None:  # steps alone tell neither how the job stands nor how it has ended
+        return JobRecord(job_id=job_id, state=JobState.UNKNOWN, confirmed=False)
+    _, state, exit_code, _, cpu, elapsed, node, submitted, started = whole
+    measured = {
+        "job_cpu_seconds": _seconds(cpu),
+        "job_wall_seconds": int(elapsed) if elapsed.isdecimal() else None,
+        "job_peak_rss_mb": max(filter(None, (_megabytes(row[3]) for row in rows)), default=None),
+    }
+    meta = {"job_state": state, **{name: value for name, value in measured.items() if value is not None}}
+    record = _record(job_id, state, node, submitted, started)
+    return record.model_copy(update={"words": f"{state}, exit code {exit_code}", "meta": meta})
+
+
+def _record(job_id: str, state: str, node: str, submitted: str, started: str) -> JobRecord:
+    first = state.split(maxsplit=1)[0] if state else ""
+    if first in _ENDED:
+        where, kind = JobState.ENDED, _ENDED[first]
+    else:
+        where, kind = JobState.PENDING if first in _PENDING else JobState.RUNNING, None
+    wait = _wait_seconds(submitted, started) if where is not JobState.PENDING else None
+    return JobRecord(
+        job_id=job_id,
+        state=where,
+        kind=kind,
+        words=state,
+        node="" if node.startswith(("None", "(null)", "Unknown")) else node,
+        queue_wait_seconds=wait,
+        confirmed=first not in _UNCONFIRMED,
+    )
+
+
+def _wait_seconds(submitted: str, started: str) -> float | None:
+    try:
+        # Both are local times of the cluster.
+        wait = datetime.fromisoformat(started) - datetime.fromisoformat(submitted)
+    except (ValueError, TypeError):  # `N/A`, `Unknown`: it never started; or one has a time zone
+        return None
+    return max(0.0, wait.total_seconds())
+
+
+def _megabytes(text: str) -> float | None:
+    """Read a size as `sacct` writes it: `1234K`, `1.5G`, `4Gn`."""
+    match = _SIZE.fullmatch(text.strip())
+    return None if match is None else round(float(match[1]) * _FACTORS_MB[match[2]], 2)
+
+
+def _seconds(text: str) -> float | None:
+    """Read a time as `sacct` writes it: `1-02:03:04`, `02:03.456`."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return total if math.isfinite(total) else None

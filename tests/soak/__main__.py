@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="campaigns to run")
     parser.add_argument("--first-seed", type=int, default=1, help="seed of the first; the others follow")
     parser.add_argument("--executions", type=int, default=60, help="groups to bring home in each")
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long disks are full and databases away")
+    parser.add_argument("--seconds", type=float, default=20.0, help="how long scratch is full")
     options = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("the soak mounts small file systems: run it as root")

@@ -131,16 +131,16 @@ def disturb_local(
     executions
         About how many groups there are to bring home.
     seconds
-        How long disks are full and databases away.
+        How long scratch is full; other faults that pass by themselves last a quarter of it.
     """
     url = None if seed % 2 else postgres.create_database()
     place = Place.make(root, max(1, executions // len(DIAGNOSTICS)), DIAGNOSTICS, url)
     campaign = Campaign(place, command, seed)
     with small_disk(place.scratch) as scratch, small_disk(place.results) as results:
         database = (
-            PostgresFaults(postgres, seconds)
+            PostgresFaults(postgres, seconds / 4)
             if url
-            else SqliteFaults(Path(str(parse_location(place.database_url).database)), seconds)
+            else SqliteFaults(Path(str(parse_location(place.database_url).database)), seconds / 4)
         )
         return campaign.run(
             {

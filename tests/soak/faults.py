@@ -90,7 +90,7 @@ class DiskFaults:
     scratch, results
         Small file systems.
     seconds
-        How long a fault lasts.
+        How long scratch is full; results have their faults for a quarter of it.
     """
 
     def __init__(self, scratch: Disk, results: Disk, seconds: float) -> None:
@@ -101,21 +101,12 @@ class DiskFaults:
     def all(self) -> Mapping[str, Fault]:
         """Return the faults by name."""
         return {
-            "scratch full": lambda: self._while_broken(self._scratch.fill, self._scratch.free),
-            "results full": lambda: self._while_broken(self._results.fill, self._results.free),
-            "results read-only": lambda: self._while_broken(self._results.make_read_only, self._results.make_writable),
+            "scratch full": lambda: _while_broken(self._scratch.fill, self._scratch.free, self._seconds),
+            "results full": lambda: _while_broken(self._results.fill, self._results.free, self._seconds / 4),
+            "results read-only": lambda: _while_broken(
+                self._results.make_read_only, self._results.make_writable, self._seconds / 4
+            ),
         }
-
-    def _while_broken(self, break_it: Callable[[], None], mend: Callable[[], None]) -> bool:
-        try:
-            break_it()
-        except CalledProcessError:  # a file is open for writing on it
-            return False
-        try:
-            time.sleep(self._seconds)
-        finally:
-            mend()
-        return True
 
 
 class SqliteFaults:
@@ -185,6 +176,18 @@ class PostgresFaults:
     def _cut(self) -> bool:
         self._server.administer(_BACKENDS)
         return True
+
+
+def _while_broken(break_it: Callable[[], None], mend: Callable[[], None], seconds: float) -> bool:
+    try:
+        break_it()
+    except CalledProcessError:  # a file is open for writing on it
+        return False
+    try:
+        time.sleep(seconds)
+    finally:
+        mend()
+    return True
 
 
 def send(process: Process, number: signal.Signals) -> bool:

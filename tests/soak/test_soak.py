@@ -10,7 +10,7 @@ from tests.soak.campaign import disturb_local
 from tests.soak.preloaded import PreloadedCommand, preloaded_command
 
 EXECUTIONS = 60
-FAULT_SECONDS = 5.0
+FAULT_SECONDS = 8.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.usefixtures("prefect_server")]
 

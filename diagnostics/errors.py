@@ -7,7 +7,8 @@ What can go wrong on the ground floor.
     ├── BadInputError               refused before anything starts
     │   ├── UnknownNameError        a name that nothing answers to; lists the valid ones
     │   └── ProviderReferenceError  an import reference that leads to no provider
-    ├── SchemaMismatchError         a file written by another version
+    ├── UnreadableDocumentError     a file of an execution that is empty, torn or no such document
+    │   └── SchemaMismatchError     a file written by another version
     ├── DiagnosticError             raised by a diagnostic: it can never succeed as it stands
     │   └── CommandFailedError      an external command ended with an error
     ├── CommandKilledError          an external command was killed by a signal
@@ -16,6 +17,7 @@ What can go wrong on the ground floor.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class ClimateRefPrefectError(Exception):
@@ -40,15 +42,33 @@ class ProviderReferenceError(BadInputError):
     """An import reference does not lead to a `DiagnosticProvider`."""
 
 
-class SchemaMismatchError(ClimateRefPrefectError):
+class UnreadableDocumentError(ClimateRefPrefectError):
+    """
+    A file through which coordinator and worker know of each other cannot be read.
+
+    Parameters
+    ----------
+    message
+        One sentence for people.
+    path
+        The file, which lies in the directory of its execution; none for text that came from no file.
+    """
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+class SchemaMismatchError(UnreadableDocumentError):
     """A document was written in another version of the file protocol."""
 
-    def __init__(self, document: str, *, found: object, expected: int) -> None:
+    def __init__(self, document: str, *, found: object, expected: int, path: Path | None = None) -> None:
         self.found = found
         self.expected = expected
         super().__init__(
-            f"{document} has schema version {found!r}, this version of climate-ref-prefect reads {expected}. "
-            "Use the same version on the coordinator and on the nodes."
+            f"{path or document} has schema version {found!r}, this version of climate-ref-prefect reads {expected}. "
+            "Use the same version on the coordinator and on the nodes.",
+            path,
         )
 
 

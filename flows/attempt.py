@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.policy import Standing, Verdict
@@ -61,7 +61,7 @@ class Attempt:
         """Whether it has run and left a result, taken in or not."""
         outcome = self.outcome
         if outcome is None:
-            with suppress(OSError, ValueError, ClimateRefPrefectError):  # what cannot be read is run again
+            with suppress(OSError, UnreadableDocumentError):  # what cannot be read is run again
                 outcome = self.files.read_outcome()
         return outcome is not None and outcome.succeeded
 

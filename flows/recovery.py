@@ -1,15 +1,17 @@
 """What a coordinator that died has left behind: found, confirmed dead, and given its last word."""
 
-import os
-import signal
 import time
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Final
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from prefect.logging import get_run_logger
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.flows.gate import SignalGate
+from climate_ref_prefect.flows.liveness import Liveness
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
@@ -18,8 +20,6 @@ from climate_ref_prefect.store.values import Finalisation, UnfinishedExecution
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
-_PATIENCE_SECONDS: Final = 15.0
-"""How long a supervisor may take to notice that its coordinator is gone and to end its tree."""
 _POLL_SECONDS: Final = 0.1
 _ENDING_WITH_THEIR_COORDINATOR: Final = ("inline", "local")
 """Transports whose executions are processes of the coordinator's own host, or of the batch job that it runs in."""
@@ -39,111 +39,153 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     """
     Give every execution its last word that has none: by its outcome if it left one, else once it is dead.
 
-    Must be called by the one coordinator of the workspace, before it starts anything.
+    Must be called by the one coordinator of the workspace, before it starts anything. Waits for those of which nobody
+    can tell yet whether they have ended, all at once: some heartbeats.
+
+    Parameters
+    ----------
+    workspace
+        Whose executions.
+    transport
+        Is asked about those that it started; what other transports have started is judged by its files.
+    ledger
+        Counts the task runs.
     """
     settled, elsewhere = 0, []
     unfinished = workspace.store.unfinished()
     with frugal_task_runs() if unfinished else nullcontext():
-        for execution in unfinished:
-            if _settle(workspace, execution, transport, ledger):
-                settled += 1
-            else:
-                elsewhere.append(execution.label)
+        undecided = [_Leftover(workspace, execution, transport, ledger) for execution in unfinished]
+        while undecided:
+            decisions = [(leftover, leftover.settle()) for leftover in undecided]
+            settled += sum(decision is True for _, decision in decisions)
+            elsewhere += [leftover.label for leftover, decision in decisions if decision is False]
+            _say_once(undecided, still := [leftover for leftover, decision in decisions if decision is None])
+            undecided = still
     return Leftovers(settled=settled, elsewhere=tuple(elsewhere))
 
 
-def _settle(workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger) -> bool:
-    """Give an execution its last word; false if it may still run."""
-    directory = ExecutionDirectory(workspace.scratch / execution.fragment)
-    if _take_in_outcome(workspace, execution, transport, ledger):
-        return True
-    if not _is_dead(execution, transport, directory):
-        return False
-    if not _take_in_outcome(workspace, execution, transport, ledger, _delay_seconds(transport, directory)):
-        directory.close("its coordinator had ended")
-        workspace.store.finalise(execution.execution_id, _lost(execution, directory))
-    return True
+def _say_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -> None:
+    """Say what is waited for when that becomes known, and pause."""
+    if not undecided:
+        return
+    if not any(leftover.told for leftover in undecided):
+        longest_seconds = max(leftover.longest_wait_seconds for leftover in undecided)
+        get_run_logger().info(
+            "%d executions of an earlier coordinator may still run: waiting until it is known whether they have ended "
+            "(%.0f s at most).",
+            len(undecided),
+            longest_seconds,
+        )
+        for leftover in before:
+            leftover.told = True
+    time.sleep(_POLL_SECONDS)
 
 
-def _take_in_outcome(
-    workspace: Workspace,
-    execution: UnfinishedExecution,
-    transport: Transport,
-    ledger: Ledger,
-    patience_seconds: float = 0.0,
-) -> bool:
-    attempt = attempt_with_outcome(workspace, execution, patience_seconds)
-    if attempt is None:
-        return False
-    with SignalGate():
-        take_in(attempt, workspace, transport, ledger)
-    return True
+class _Leftover:
+    """One execution without a last word, until it has one or is known to run."""
 
+    def __init__(
+        self, workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger
+    ) -> None:
+        self.label = execution.label
+        self.told = False
+        """Whether people have been told that it is waited for."""
+        self._workspace = workspace
+        self._execution = execution
+        self._transport = transport
+        self._ledger = ledger
+        self._directory = ExecutionDirectory(workspace.scratch / execution.fragment)
+        self._liveness: Liveness | None = None
 
-def _delay_seconds(transport: Transport, directory: ExecutionDirectory) -> float:
-    """Return for how long the outcome of an execution that is over may still take to show: it has just ended."""
-    if directory.read_claim() is None:
-        return 0.0
-    return max(0.0, transport.outcome_patience_seconds - directory.silence_seconds())
+    @property
+    def longest_wait_seconds(self) -> float:
+        """The longest time until it is settled, or known to run."""
+        return self._liveness.longest_wait_seconds if self._liveness else 0.0
 
+    def settle(self) -> bool | None:
+        """Give it its last word; false if it runs elsewhere, none while nobody knows. To be called again and again."""
+        if self._liveness is None and self._take_in_outcome():
+            return True
+        ended = self._has_ended()
+        if ended and not self._take_in_outcome(self._delay_seconds()):
+            self._directory.close("its coordinator had ended")
+            self._workspace.store.finalise(self._execution.execution_id, self._lost())
+        return ended
 
-def _is_dead(execution: UnfinishedExecution, transport: Transport, directory: ExecutionDirectory) -> bool:
-    """Whether an execution has ended that may be a batch job's, or a process of this host's."""
-    over = _as_the_scheduler_says(transport, directory) if execution.transport == transport.name else None
-    if over is not None:
-        return over
-    claim = directory.read_claim()
-    if claim is not None and claim.job_id and execution.transport not in _ENDING_WITH_THEIR_COORDINATOR:
-        return claim.is_of_this_host() and not claim.is_alive_here()
-    directory.close("its coordinator had ended")
-    return confirm_dead(directory)
+    def _has_ended(self) -> bool | None:
+        """Return whether an execution has ended that may be a batch job's, or a process of this host's."""
+        if self._liveness is None:
+            ended = self._has_job_ended()
+            if ended is not None:
+                return ended
+            self._liveness = Liveness(self._directory, self._transport.outcome_patience_seconds)
+        return self._liveness.has_ended()
 
+    def _has_job_ended(self) -> bool | None:
+        """Return whether the job of an execution has ended; none if nobody can tell, or it has none: then it is closed.
 
-def _as_the_scheduler_says(transport: Transport, directory: ExecutionDirectory) -> bool | None:
-    try:
-        return transport.is_over(directory.path)
-    except (OSError, ValueError, ClimateRefPrefectError):  # it does not answer, or a file is torn: nobody can tell
+        What a job may still run is not closed, for that would stop it, though nobody can read who claimed it.
+        """
+        over = self._as_the_scheduler_says()
+        if over is not None:
+            return over
+        may_outlive = self._execution.transport not in _ENDING_WITH_THEIR_COORDINATOR
+        try:
+            claim = self._directory.read_claim()
+        except UnreadableDocumentError:
+            if may_outlive:
+                return None
+        else:
+            if claim is not None and claim.job_id and may_outlive:
+                return claim.is_visible_here() and not claim.is_alive_here()
+        self._directory.close("its coordinator had ended")
         return None
 
+    def _as_the_scheduler_says(self) -> bool | None:
+        if self._execution.transport != self._transport.name:
+            return None
+        try:
+            return self._transport.is_over(self._directory.path)
+        except (OSError, ValueError, ClimateRefPrefectError):  # it does not answer, or a file is torn: nobody can tell
+            return None
 
-def _last_telemetry(directory: ExecutionDirectory) -> Telemetry:
-    with suppress(OSError, ValueError, ClimateRefPrefectError):  # a torn file tells nothing
-        return directory.read_telemetry() or Telemetry()
-    return Telemetry()
-
-
-def confirm_dead(directory: ExecutionDirectory, patience_seconds: float = _PATIENCE_SECONDS) -> bool:
-    """
-    Return whether the worker of a closed execution has ended, ending it if it takes too long.
-
-    A worker looks for the closing after it has claimed, so without a claim none will run. False where the claim
-    is another host's.
-    """
-    claim = directory.read_claim()
-    if claim is None:
+    def _take_in_outcome(self, patience_seconds: float = 0.0) -> bool:
+        attempt = attempt_with_outcome(self._workspace, self._execution, patience_seconds)
+        if attempt is None:
+            return False
+        with SignalGate():
+            take_in(attempt, self._workspace, self._transport, self._ledger)
         return True
-    if not claim.is_of_this_host():
-        return False
-    give_up_at = time.monotonic() + patience_seconds
-    while claim.is_alive_here():
-        if time.monotonic() > give_up_at:
-            with suppress(ProcessLookupError):
-                os.kill(claim.pid, signal.SIGKILL)
-        time.sleep(_POLL_SECONDS)
-    return True
 
+    def _delay_seconds(self) -> float:
+        """Return for how long the outcome may still take to show, as it has just ended."""
+        silence_seconds = self._directory.silence_seconds()  # without a sign of life nothing is to be waited for
+        return max(0.0, self._transport.outcome_patience_seconds - silence_seconds)
 
-def _lost(execution: UnfinishedExecution, directory: ExecutionDirectory) -> Finalisation:
-    failure = ExecutionFailure(
-        kind=FailureKind.COORDINATOR_LOST,
-        message=f"The coordinator ended while it was {execution.status}; it will be run again.",
-    )
-    return Finalisation(
-        successful=False,
-        retryable=True,
-        counted=False,
-        failure=failure,
-        telemetry=_last_telemetry(directory),
-        clears_dirty=False,
-        results_path=None,
-    )
+    def _lost(self) -> Finalisation:
+        failure = ExecutionFailure(
+            kind=FailureKind.COORDINATOR_LOST,
+            message=f"The coordinator ended while it was {self._execution.status}; it will be run again."
+            f"{self._unreadable()}",
+        )
+        return Finalisation(
+            successful=False,
+            retryable=True,
+            counted=False,
+            failure=failure,
+            telemetry=self._directory.last_telemetry(),
+            clears_dirty=False,
+            results_path=None,
+        )
+
+    def _unreadable(self) -> str:
+        """Return in words which of its files could not be read."""
+        words = ""
+        for read in (self._directory.read_envelope, self._directory.read_claim, self._directory.read_outcome):
+            try:
+                read()
+            except UnreadableDocumentError as error:
+                words += f" {error}"
+            except FileNotFoundError:
+                continue
+        return words

@@ -1,13 +1,12 @@
 """Takes in what an execution left behind whose coordinator had died: from its outcome to the last word."""
 
-from contextlib import suppress
 from typing import Final
 
 from prefect import Task
 
 from climate_ref_prefect.diagnostics.errors import (
-    ClimateRefPrefectError,
     ResultValidationError,
+    UnreadableDocumentError,
     VocabularyMismatchError,
 )
 from climate_ref_prefect.diagnostics.outcome import FailureKind
@@ -39,24 +38,25 @@ def attempt_with_outcome(
 ) -> Attempt | None:
     """Return an attempt that has left an outcome nobody has looked at; none if it has not, or was given up."""
     directory = ExecutionDirectory(workspace.scratch / execution.fragment)
-    with suppress(OSError, ValueError, ClimateRefPrefectError):  # what cannot be read is run again
+    try:
         outcome = directory.read_outcome(patience_seconds)
         if outcome is None or directory.is_closed():
             return None
         envelope = directory.read_envelope()
-        history = workspace.store.histories([envelope.definition])[address_of(envelope.definition)]
-        allocated = AllocatedExecution(
-            execution_id=execution.execution_id,
-            fragment=execution.fragment,
-            definition=envelope.definition,
-            resources=envelope.resources,
-            attempt=execution.attempt,
-        )
-        standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)
-        attempt = Attempt(allocated, envelope.provider, standing, workspace.scratch, workspace.results)
-        attempt.envelope, attempt.outcome = envelope, outcome
-        return attempt
-    return None
+    except (UnreadableDocumentError, FileNotFoundError):  # what cannot be read is run again
+        return None
+    history = workspace.store.histories([envelope.definition])[address_of(envelope.definition)]
+    allocated = AllocatedExecution(
+        execution_id=execution.execution_id,
+        fragment=execution.fragment,
+        definition=envelope.definition,
+        resources=envelope.resources,
+        attempt=execution.attempt,
+    )
+    standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)
+    attempt = Attempt(allocated, envelope.provider, standing, workspace.scratch, workspace.results)
+    attempt.envelope, attempt.outcome = envelope, outcome
+    return attempt
 
 
 def take_in(attempt: Attempt, workspace: Workspace, transport: Transport, ledger: Ledger) -> None:

@@ -7,12 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, SchemaMismatchError
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import (
     ExecutionFailure,
     ExecutionOutcome,
     FailureKind,
-    Telemetry,
 )
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Transport
@@ -181,9 +180,9 @@ def settle(
             return _with_meta(_explain(transport, execution, ended.submission), ended)
         if _ended_with_its_worker(outcome):
             outcome = _in_the_backends_words(outcome, transport.explain(ended.submission))
-    except (OSError, ValueError, SchemaMismatchError) as error:
+    except (OSError, UnreadableDocumentError) as error:
         outcome = refuse_unreadable(error)
-    with suppress(OSError, ValueError, SchemaMismatchError):  # where it cannot be read, the outcome says so
+    with suppress(OSError, UnreadableDocumentError):  # where it cannot be read, the outcome says so
         outcome = outcome.model_copy(update={"execution_id": execution.read_envelope().execution_id})
     return _with_meta(outcome, ended)
 
@@ -222,14 +221,10 @@ def _explain(transport: Transport, execution: ExecutionDirectory, submission: Su
 def _failed(
     execution: ExecutionDirectory, kind: FailureKind, message: str, meta: dict[str, object] | None = None
 ) -> ExecutionOutcome:
-    envelope = execution.read_envelope()
-    telemetry = Telemetry()
-    with suppress(OSError, ValueError, ClimateRefPrefectError):  # a torn file of a dead node tells nothing
-        telemetry = execution.read_telemetry() or telemetry
-    failure = judge_memory(
-        ExecutionFailure(kind=kind, message=message),
-        peak_rss_mb=telemetry.peak_rss_mb,
-        memory_mb=envelope.resources.memory_mb,
-    )
+    failure, telemetry, execution_id = ExecutionFailure(kind=kind, message=message), execution.last_telemetry(), 0
+    with suppress(OSError, UnreadableDocumentError):  # without its envelope it has ended all the same
+        envelope = execution.read_envelope()
+        execution_id = envelope.execution_id
+        failure = judge_memory(failure, peak_rss_mb=telemetry.peak_rss_mb, memory_mb=envelope.resources.memory_mb)
     telemetry = telemetry.model_copy(update={"transport_meta": {**telemetry.transport_meta, **(meta or {})}})
-    return ExecutionOutcome(execution_id=envelope.execution_id, failure=failure, telemetry=telemetry)
+    return ExecutionOutcome(execution_id=execution_id, failure=failure, telemetry=telemetry)

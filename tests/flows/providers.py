@@ -168,6 +168,19 @@ class Large(Noting):
         return result.model_copy(update={"outputs": OutputBundle(data=files)})
 
 
+def spoil_documents(_: ExecutionDefinition, output: Path) -> None:
+    """Damage what coordinator and worker know of each other by."""
+    for name in ("envelope.json", "claim.json"):
+        os.truncate(output.parent / name, 10)
+    (output.parent / "telemetry.json").unlink(missing_ok=True)
+    (output.parent / "telemetry.json").mkdir()
+
+
+def block_outcome(_: ExecutionDefinition, output: Path) -> None:
+    """Leave something in the place of the outcome that cannot be replaced."""
+    (output.parent / "outcome.json" / "in the way").mkdir(parents=True)
+
+
 def after(seconds: float) -> Act:
     return lambda *_: time.sleep(seconds)
 
@@ -188,6 +201,8 @@ DIAGNOSTICS = (
     Noting("fails-then-waits", fail_then_wait),
     Noting("fills-disk", spoil(disks.fill)),
     Noting("locks-disk", spoil(lambda path: disks.remount(path, "ro"))),
+    Noting("spoils-documents", spoil_documents),
+    Noting("blocks-outcome", block_outcome),
     Unlisted("unlisted"),
     Large("large", leave_much),
 )

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from distributed.security import Security
 
+from climate_ref_prefect.diagnostics.errors import SchemaMismatchError
 from climate_ref_prefect.transports.worker.documents import Claim
 
 _PREFIX: Final = "comms-"
@@ -70,7 +71,8 @@ def _as_of_worker(attribute: str) -> str:
 def remove_abandoned(shared: Path) -> None:
     """Remove the keys of coordinators of this host that were killed."""
     for owner in shared.glob(f"{_PREFIX}*/{_OWNER}"):
-        with suppress(OSError, ValueError):  # another coordinator removes it at the same time
+        # Another coordinator may remove it at the same time, or it is one of another version.
+        with suppress(OSError, ValueError, SchemaMismatchError):
             claim = Claim.from_json(owner.read_text(encoding="utf-8"))
             if claim.is_of_this_host() and not claim.is_alive_here():
                 shutil.rmtree(owner.parent)

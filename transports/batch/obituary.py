@@ -4,17 +4,15 @@ import math
 import time
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Final
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.transports.batch.jobs import Execution, Job
 from climate_ref_prefect.transports.port import Death
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-
-_HEARTBEATS: Final = 3
+from climate_ref_prefect.transports.worker.silence import quiet_seconds
 
 
 def kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
@@ -31,7 +29,7 @@ def outcome_left(execution: Execution) -> ExecutionOutcome | None:
     """Return the outcome that an execution has left in its directory, unless the scheduler knows better."""
     try:
         outcome = ExecutionDirectory(execution.directory).read_outcome()
-    except (OSError, ValueError, ClimateRefPrefectError):
+    except (OSError, UnreadableDocumentError):
         return None  # who settles it reads it again, and tells what is wrong
     return None if outcome is None or ended_with_its_job(outcome) else outcome
 
@@ -39,24 +37,17 @@ def outcome_left(execution: Execution) -> ExecutionOutcome | None:
 def is_quiet(execution: Execution, delay_seconds: float) -> bool:
     """Whether an execution has had its last word, or given no sign of life that would show by now."""
     directory, now = ExecutionDirectory(execution.directory), time.monotonic()
-    try:
-        if directory.read_outcome() is not None:
-            return True
-        telemetry, envelope = directory.read_telemetry(), directory.read_envelope()
-    except (OSError, ValueError, ClimateRefPrefectError):
-        return True  # nothing can be told from files that cannot be read
-    sequence = telemetry.sequence if telemetry else 0
+    if directory.has_outcome():
+        return True
+    sequence = directory.last_telemetry().sequence
     if sequence != execution.pulse:
         execution.pulse, execution.pulse_at = sequence, now
-    return now - execution.pulse_at > _HEARTBEATS * envelope.limits.heartbeat_seconds + delay_seconds
+    return now - execution.pulse_at > quiet_seconds(directory, delay_seconds)
 
 
 def is_silent(execution: ExecutionDirectory, delay_seconds: float) -> bool:
     """Whether an execution has had its last word, or its last sign of life is old, shown with this delay at most."""
-    if execution.read_outcome() is not None:
-        return True
-    heartbeats = _HEARTBEATS * execution.read_envelope().limits.heartbeat_seconds
-    return execution.silence_seconds() > heartbeats + delay_seconds
+    return execution.has_outcome() or execution.silence_seconds() > quiet_seconds(execution, delay_seconds)
 
 
 def death_of(job: Job, scheduler: str) -> Death:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
+from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -118,7 +119,10 @@ def main(directory_path: str, report_descriptor: str) -> NoReturn:
     os.set_inheritable(report, False)
     end_with_parent()
     directory = ExecutionDirectory(Path(directory_path))
-    envelope = directory.read_envelope()
+    try:
+        envelope = directory.read_envelope()
+    except (OSError, UnreadableDocumentError) as error:
+        report_verdict(report, judge_exception(error))
     provider = _import_or_report(envelope.provider, report)
     os.write(report, IMPORTED)
     _run_and_exit(directory, envelope, provider, report)

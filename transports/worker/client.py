@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, SchemaMismatchError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.provider import ProviderDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
@@ -86,7 +86,7 @@ class RunningExecution:
         while not self.receive():
             pass
         self.close()
-        if self._answer:
+        with suppress(ValueError, SchemaMismatchError):  # cut short, for the supervisor has died while it answered
             return ExecutionOutcome.from_json(self._answer)
         return self.directory.read_outcome()
 

@@ -1,23 +1,34 @@
 """The directory of one execution on scratch: the file protocol between coordinator and worker."""
 
+import errno
 import hashlib
 import math
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
-from climate_ref_prefect.diagnostics.errors import ResultValidationError
+from climate_ref_prefect.diagnostics.errors import (
+    ResultValidationError,
+    SchemaMismatchError,
+    UnreadableDocumentError,
+)
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.model import Document
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
+from climate_ref_prefect.transports.worker.regular_files import NotARegularFileError, open_regular
 
 _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 20
+_LARGEST_DOCUMENT_BYTES = 256 << 20
+"""More than an outcome has that lists a million files."""
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 
@@ -54,19 +65,29 @@ class ExecutionDirectory:
         ------
         FileNotFoundError
             If it has not appeared in `patience_seconds`.
-        SchemaMismatchError
-            If the coordinator speaks another version of the protocol.
+        UnreadableDocumentError
+            If it is none; `SchemaMismatchError` if the coordinator speaks another version of the protocol.
         """
         give_up_at = time.monotonic() + patience_seconds
         while not self._envelope.exists() and time.monotonic() < give_up_at:
             time.sleep(_POLL_SECONDS)
-        return ExecutionEnvelope.from_json(self._envelope.read_bytes())
+        envelope = _read(self._envelope, ExecutionEnvelope)
+        if envelope is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._envelope))
+        return envelope
 
     def claim(self, claim: Claim) -> bool:
-        """Claim the execution; false if another worker has it. Finding one's own claim counts as success."""
+        """
+        Claim the execution; false if another worker has it. Finding one's own claim counts as success.
+
+        A claim that cannot be read is that of another, of whom nothing is known.
+        """
         if _create(self._claim, claim.to_json()):
             return True
-        found = self.read_claim()
+        try:
+            found = self.read_claim()
+        except UnreadableDocumentError:
+            return False
         return found is not None and found.token == claim.token
 
     def read_claim(self) -> Claim | None:
@@ -81,13 +102,36 @@ class ExecutionDirectory:
         """Return the last sign of life, if there was any."""
         return _read(self._telemetry, Telemetry)
 
+    def last_telemetry(self) -> Telemetry:
+        """Return the last sign of life; an empty one where there is none or it cannot be read."""
+        try:
+            return self.read_telemetry() or Telemetry()
+        except (OSError, UnreadableDocumentError):  # after a power cut it may be torn, and says nothing
+            return Telemetry()
+
+    def has_outcome(self) -> bool:
+        """Whether an outcome has been left, though it may be one that cannot be read."""
+        return os.path.lexists(self._outcome)
+
+    def last_sign_of_life(self) -> tuple[int, int] | None:
+        """Return what changes whenever the execution gives a sign of life; none if it has given none."""
+        for path in (self._telemetry, self._claim):
+            with suppress(FileNotFoundError):
+                status = path.lstat()
+                return status.st_mtime_ns, status.st_ino
+        return None
+
     def silence_seconds(self) -> float:
-        """Return the time since the last sign of life, by the clock of the file system; infinite if there was none."""
+        """
+        Return the time since the last sign of life, by the clock of the file system; infinite if there was none.
+
+        A claim is a sign of life as well: what has just been claimed has no telemetry yet.
+        """
+        sign = self.last_sign_of_life()
+        if sign is None:
+            return math.inf
         with tempfile.TemporaryFile(dir=self.path) as now:
-            try:
-                return os.fstat(now.fileno()).st_mtime - self._telemetry.stat().st_mtime
-            except FileNotFoundError:
-                return math.inf
+            return (os.fstat(now.fileno()).st_mtime_ns - sign[0]) / 1e9
 
     def write_outcome(self, outcome: ExecutionOutcome) -> None:
         """Leave the last word, safely on disk before its name appears."""
@@ -114,7 +158,7 @@ class ExecutionDirectory:
 
     def is_closed(self) -> bool:
         """Whether the coordinator has given the attempt up."""
-        return self._closed.exists()
+        return os.path.lexists(self._closed)
 
 
 def manifest(output: Path) -> tuple[FileRecord, ...]:
@@ -155,18 +199,37 @@ def describe_file(path: Path, relative_path: str) -> FileRecord:
 
 
 def _read(path: Path, document: type[AnyDocument]) -> AnyDocument | None:
+    """Return a document; none if there is no such file. Whatever is wrong with it is told with its path."""
     try:
-        text = path.read_bytes()
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _LARGEST_DOCUMENT_BYTES:
+                raise UnreadableDocumentError(f"{path} is no {document.__name__}: it is too large.", path)
+            text = file.read()
     except FileNotFoundError:
         return None
-    return document.from_json(text)
+    except (NotARegularFileError, PermissionError) as error:
+        raise UnreadableDocumentError(f"{path} cannot be read: {error.strerror}.", path) from error
+    try:
+        return document.from_json(text)
+    except SchemaMismatchError as error:
+        if error.found is None:
+            raise UnreadableDocumentError(f"{path} is no {document.__name__}: it names no version.", path) from error
+        raise SchemaMismatchError(document.__name__, found=error.found, expected=error.expected, path=path) from error
+    except ValidationError as error:
+        reason = "it is empty" if not text.strip() else f"it is torn or something else. {_first_of(error)}"
+        raise UnreadableDocumentError(f"{path} is no {document.__name__}: {reason}.", path) from error
+
+
+def _first_of(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def _create(path: Path, text: str) -> bool:
-    """Create a file with its whole content, or find that it is there: link(2) is atomic on NFS, too."""
+    """Create a file with its whole content, on disk before its name is; or find that it is there: link(2) is atomic."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        _write(temporary, text, durable=True)
         with write_point(path.name):
             os.link(temporary, path)
     except FileExistsError:
@@ -179,11 +242,7 @@ def _create(path: Path, text: str) -> bool:
 def _replace(path: Path, text: str, *, durable: bool = False) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+        _write(temporary, text, durable=durable)
         with write_point(path.name):
             temporary.replace(path)
     except BaseException:
@@ -191,6 +250,14 @@ def _replace(path: Path, text: str, *, durable: bool = False) -> None:
         raise
     if durable:
         sync_directory(path.parent)
+
+
+def _write(path: Path, text: str, *, durable: bool) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def sync_directory(path: Path) -> None:

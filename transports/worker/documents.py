@@ -27,6 +27,8 @@ class Claim(Document):
     """Seconds since the epoch."""
     job_id: str = ""
     """The batch job that the process is part of; empty without one."""
+    pid_namespace: str = ""
+    """In which the pid is counted, for example a container's; empty where the system does not say."""
 
     @classmethod
     def of_this_process(cls) -> Self:
@@ -39,7 +41,18 @@ class Claim(Document):
             process_started=process_start(os.getpid()) or "",
             claimed_at=time.time(),
             job_id=batch_job().get("job_id", ""),
+            pid_namespace=pid_namespace(),
         )
+
+    def is_visible_here(self) -> bool:
+        """
+        Whether the claiming process could be seen from here if it lived.
+
+        The host may have another name by now. In another container of the same host its pid means another process.
+        """
+        if not self.boot_id:
+            return self.is_of_this_host()
+        return (self.boot_id, self.pid_namespace) == (boot_id(), pid_namespace())
 
     def is_of_this_host(self) -> bool:
         """Whether the claiming process ran on this host, since its last boot or before."""
@@ -62,6 +75,14 @@ class Closed(Document):
 def boot_id() -> str:
     """Return what identifies the current boot of this host, or nothing where the system does not say."""
     return _BOOT_ID.read_text(encoding="utf-8").strip() if _BOOT_ID.exists() else ""
+
+
+def pid_namespace() -> str:
+    """Return what identifies the processes that this one can see, or nothing where the system does not say."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def process_start(pid: int) -> str | None:

@@ -168,5 +168,4 @@ def _supervisor_died(directory: ExecutionDirectory) -> ExecutionOutcome:
     """Return the outcome of an execution whose supervisor was itself killed; its child died with it."""
     message = "The supervisor of the execution died without an outcome."
     outcome = refuse(directory.read_envelope(), FailureKind.WORKER_LOST, message)
-    telemetry = directory.read_telemetry() or outcome.telemetry
-    return outcome.model_copy(update={"telemetry": telemetry})
+    return outcome.model_copy(update={"telemetry": directory.last_telemetry()})

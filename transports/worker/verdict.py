@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from climate_ref_prefect.diagnostics.errors import CommandKilledError, ResultValidationError
+from climate_ref_prefect.diagnostics.errors import CommandKilledError, ResultValidationError, UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
@@ -19,7 +19,7 @@ _KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...],
     (MemoryError, FailureKind.OUT_OF_MEMORY),
     (CommandKilledError, FailureKind.KILLED),
     ((ResultValidationError, ValidationError), FailureKind.INVALID_RESULT),
-    ((OSError, SystemExit, KeyboardInterrupt), FailureKind.SYSTEM_ERROR),
+    ((OSError, SystemExit, KeyboardInterrupt, UnreadableDocumentError), FailureKind.SYSTEM_ERROR),
 )
 
 

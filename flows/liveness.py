@@ -1,0 +1,74 @@
+"""Whether what another coordinator has started has ended, told from the files and processes that can be seen here."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+from typing import Final
+
+from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.documents import Claim
+from climate_ref_prefect.transports.worker.silence import quiet_seconds
+
+END_SECONDS: Final = 15.0
+"""How long a supervisor may take to notice that its coordinator is gone and to end its tree."""
+_KILLED_SECONDS: Final = 5.0
+"""How long a supervisor may take to go that was killed; longer where it hangs in the kernel."""
+
+
+class Liveness:
+    """
+    Follows one closed execution whose coordinator is gone, until it is known whether it has ended.
+
+    A claiming process that can be seen from here tells by itself. Of one on another host or in another container, and
+    of one whose claim cannot be read, only its signs of life tell: without any for some heartbeats it has ended.
+
+    Parameters
+    ----------
+    directory
+        The execution's directory.
+    delay_seconds
+        How late a file of another host may show.
+    """
+
+    def __init__(self, directory: ExecutionDirectory, delay_seconds: float) -> None:
+        self._directory = directory
+        self._quiet_seconds = quiet_seconds(directory, delay_seconds)
+        self._began = time.monotonic()
+        self._sign = directory.last_sign_of_life()
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """The longest time until `has_ended` knows."""
+        return max(self._quiet_seconds, END_SECONDS + _KILLED_SECONDS)
+
+    def has_ended(self) -> bool | None:
+        """Return whether it has ended; none while nobody knows. To be called again and again, which may end it."""
+        if self._directory.has_outcome():
+            return True
+        try:
+            claim = self._directory.read_claim()
+        except UnreadableDocumentError:
+            return self._is_quiet()
+        if claim is None:  # a worker looks for the closing after it has claimed: none will run any more
+            return True
+        return self._has_process_ended(claim) if claim.is_visible_here() else self._is_quiet()
+
+    def _has_process_ended(self, claim: Claim) -> bool | None:
+        if not claim.is_alive_here():
+            return True
+        waited_seconds = time.monotonic() - self._began
+        if waited_seconds > END_SECONDS + _KILLED_SECONDS:
+            return False
+        if waited_seconds > END_SECONDS:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(claim.pid, signal.SIGKILL)
+        return None
+
+    def _is_quiet(self) -> bool | None:
+        if self._directory.last_sign_of_life() != self._sign:
+            return False
+        waited_seconds = time.monotonic() - self._began
+        silent_seconds = max(waited_seconds, self._directory.silence_seconds())
+        return True if silent_seconds > self._quiet_seconds else None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, Isolation, ProviderReference
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
@@ -28,9 +28,15 @@ class LoadedProvider:
     """A provider whose server runs: it can be asked what its executions need."""
 
     def __init__(self, reference: ProviderReference, description: ProviderDescription, server: ProviderServer) -> None:
-        self.reference = reference.model_copy(update={"isolation": description.isolation})
+        self._reference = reference
         self.description = description
         self._server = server
+
+    @property
+    def reference(self) -> ProviderReference:
+        """How its executions are run: as it declares, but `fresh` where its server has found that it may not fork."""
+        isolation: Isolation = "fresh" if self._server.obstacles else self.description.isolation
+        return self._reference.model_copy(update={"isolation": isolation})
 
     def choose(self, diagnostics: Sequence[str] | None) -> tuple[DiagnosticDescription, ...]:
         """Return the diagnostics of these slugs that this provider has; all for none."""

@@ -5,16 +5,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
+from climate_ref_prefect.transports.worker.descriptors import close_all, close_all_of_ours, close_ours, move_away
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.fork_safety import Inheritance
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.verdict import judge_exception
@@ -23,47 +26,70 @@ logger = logging.getLogger(__name__)
 IMPORTED = b"imported\n"
 """First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
 CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
-_REPORT = 3
-"""The descriptor of the report, next to the standard streams."""
 _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-def fork_child(
-    directory: ExecutionDirectory, envelope: ExecutionEnvelope, provider: DiagnosticProvider
-) -> tuple[int, int]:
-    """Fork a child that runs the diagnostic; return its pid and the descriptor that its report is read from."""
-    return _fork(directory, lambda: _run_and_exit(directory, envelope, provider, _REPORT))
+@dataclass(frozen=True)
+class ForkedStart:
+    """Has executions run in forks of the process that has imported their provider."""
+
+    provider: DiagnosticProvider
+    inheritance: Inheritance
+    """What the provider holds open, as of the fork."""
+
+    imports_provider: ClassVar[bool] = False
+
+    def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> tuple[int, int]:
+        """Start the child; return its pid and the descriptor that its report is read from."""
+        return _fork(directory, lambda report: self._live(directory, envelope, report))
+
+    def _live(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope, report: int) -> NoReturn:
+        self.inheritance.take_over()
+        _run_and_exit(directory, envelope, self.provider, report)
 
 
-def exec_child(directory: ExecutionDirectory) -> tuple[int, int]:
-    """Start a child in a new interpreter, which imports the provider itself."""
-    return _fork(directory, lambda: _exec(directory))
+@dataclass(frozen=True)
+class FreshStart:
+    """Has executions run in new interpreters, each of which imports the provider itself."""
+
+    environment: Mapping[str, str]
+
+    imports_provider: ClassVar[bool] = True
+
+    def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> tuple[int, int]:
+        """Start the child; return its pid and the descriptor that its report is read from."""
+        return _fork(directory, lambda report: self._exec(directory, report))
+
+    def _exec(self, directory: ExecutionDirectory, report: int) -> NoReturn:
+        close_all(keep={report})
+        os.set_inheritable(report, True)
+        command = [sys.executable, "-P", "-m", CHILD_MODULE, str(directory.path), str(report)]
+        os.execve(sys.executable, command, self.environment)  # noqa: S606 - our own module
 
 
-def _exec(directory: ExecutionDirectory) -> NoReturn:
-    os.set_inheritable(_REPORT, True)
-    os.execv(sys.executable, [sys.executable, "-P", "-m", CHILD_MODULE, str(directory.path), str(_REPORT)])  # noqa: S606
+Start = ForkedStart | FreshStart
+"""How the child of an execution is started."""
 
 
-def _fork(directory: ExecutionDirectory, live: Callable[[], NoReturn]) -> tuple[int, int]:
-    reading, writing = os.pipe()
+def _fork(directory: ExecutionDirectory, live: Callable[[int], NoReturn]) -> tuple[int, int]:
+    reading, writing = (move_away(end) for end in os.pipe())
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
-            os.dup2(writing, _REPORT, inheritable=False)
+            close_all_of_ours(keep=writing)
             _settle_in(directory, supervisor)
-            live()
+            live(writing)
         except BaseException as error:  # noqa: BLE001 - two of the supervisor would go on from here
-            report_verdict(_REPORT, judge_exception(error))
+            report_verdict(writing, judge_exception(error))
         finally:
             os._exit(1)
-    os.close(writing)
+    close_ours(writing)
     return pid, reading
 
 
 def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
-    """Leave the parent's session, streams, signals and descriptors behind, but for that of the report."""
+    """Leave the parent's session, streams and signals behind, and go where the diagnostic writes."""
     os.setsid()
     end_with_parent()
     if os.getppid() != supervisor:  # it died before the kernel was asked to tell
@@ -71,11 +97,13 @@ def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
     for number in _RESET_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    log = os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    # Away from the lowest numbers: where the provider has closed a standard stream they would be one themselves.
+    log = move_away(os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640))
+    nothing = move_away(os.open(os.devnull, os.O_RDONLY))
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
-    os.closerange(_REPORT + 1, os.sysconf("SC_OPEN_MAX"))
+    close_ours(log)
+    close_ours(nothing)
     directory.output.mkdir(mode=0o750, exist_ok=True)
     os.chdir(directory.output)
 

@@ -1,12 +1,13 @@
 """The caller's side of a warm server: start it, have executions run, ask what a provider declares."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
@@ -19,8 +20,9 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.supervisor import CANCEL, END
 from climate_ref_prefect.transports.worker.verdict import describe_exit
-from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, SIZES, read_line, read_to_end
+from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, SIZES, Ready, read_line, read_to_end
 
+logger = logging.getLogger(__name__)
 SERVER_MODULE: Final = "climate_ref_prefect.transports.worker.server"
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -110,6 +112,8 @@ class ProviderServer:
     def __init__(self, reference: ProviderReference, cpu: int = 1) -> None:
         self.ready = False
         """Whether the provider has been imported and warmed up."""
+        self.obstacles: tuple[str, ...] = ()
+        """Why executions start in new interpreters although they were to be forked; nothing where they are forked."""
         self._reference = reference
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._control, theirs = socket.socketpair()
@@ -194,10 +198,22 @@ class ProviderServer:
         if not line:
             code = self._process.wait()
             raise self._import_error(f"ended its process while it was imported: {describe_exit(code)}")
-        failure = json.loads(line)
-        if failure is not None:
-            raise ProviderImportError(ExecutionFailure.model_validate(failure))
+        ready = Ready.model_validate_json(line)
+        if ready.failure is not None:
+            raise ProviderImportError(ready.failure)
+        self._note(ready.obstacles)
         self.ready = True
+
+    def _note(self, obstacles: Sequence[str]) -> None:
+        if obstacles and not self.obstacles:
+            logger.warning(
+                "Each execution of provider %s starts a new interpreter, which takes longer: forked processes would "
+                "share what it holds open once it is imported, which is: %s. Open these in `run`, or declare "
+                'isolation="fresh".',
+                self._reference.target,
+                ", ".join(obstacles),
+            )
+        self.obstacles = tuple(obstacles)
 
     def _import_error(self, what: str) -> ProviderImportError:
         message = f"Provider {self._reference.target} {what}."
@@ -229,10 +245,11 @@ class ProviderServer:
         if not answered:
             raise ProviderCodeError(f"Provider {self._reference.target} crashed. {self._log_tail()}")
         answer = json.loads(answered)
-        if isinstance(answer, Mapping) and "failure" in answer:
+        self._note(answer["obstacles"])
+        if "failure" in answer:
             failure = ExecutionFailure.model_validate(answer["failure"])
             raise ProviderCodeError(f"Provider {self._reference.target} failed: {failure.message}\n{failure.details}")
-        return answer
+        return answer["value"]
 
 
 def _environment(cpu: int) -> dict[str, str]:

@@ -2,43 +2,48 @@
 The warm server of a provider: a process of its own that has imported it and forks supervisors.
 
 Started as `python -m climate_ref_prefect.transports.worker.server TARGET ISOLATION DESCRIPTOR`. It says on its
-control socket whether the import went well, then takes requests: one byte that names the request, and with it
-the descriptor of a socket for what the request says and for its answer. It ends with its control socket.
+control socket whether the import went well, and whether it may be forked; then it takes requests: one byte that names
+the request, and with it the descriptor of a socket for what the request says and for its answer. It ends with its
+control socket.
 """
 
 import fcntl
 import gc
 import json
 import os
-import select
 import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
-from climate_ref_prefect.transports.worker.child import import_failure
+from climate_ref_prefect.transports.worker.child import ForkedStart, FreshStart, Start, import_failure
+from climate_ref_prefect.transports.worker.descriptors import close_ours, move_away, our_socket, replace_providers
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.fork_safety import ForkSafety
 from climate_ref_prefect.transports.worker.process_tree import become_subreaper, children
 from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable, supervise
 from climate_ref_prefect.transports.worker.verdict import judge_exception
-from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, read_line, read_to_end
+from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, Ready, read_line, read_to_end, wait_for_input
 
 
 class Server:
     """Answers requests of one caller for one provider."""
 
-    def __init__(self, control: socket.socket, provider: DiagnosticProvider | None) -> None:
+    def __init__(self, control: socket.socket, imported: "Imported | None", environment: Mapping[str, str]) -> None:
         self._control = control
-        self._provider = provider
+        self._imported = imported
+        self._environment = environment
         self._supervisors: set[int] = set()
         self._providers_own = set(children(os.getpid()))
-        self._wake_reading, self._wake_writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_reading, self._wake_writing = (move_away(end) for end in os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
 
     def serve(self) -> None:
         """Take requests until the caller is gone."""
@@ -46,7 +51,7 @@ class Server:
         signal.set_wakeup_fd(self._wake_writing)
         control = self._control.fileno()
         while True:
-            readable, _, _ = select.select([control, self._wake_reading], [], [])
+            readable = wait_for_input([control, self._wake_reading])
             if self._wake_reading in readable:
                 os.read(self._wake_reading, 1 << 12)
                 self._reap()
@@ -57,7 +62,7 @@ class Server:
         request, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
         if not request:
             return False
-        with socket.socket(fileno=descriptors[0]) as conversation:
+        with our_socket(descriptors[0]) as conversation:
             if request == EXECUTE:
                 self._fork_supervisor(conversation)
             else:
@@ -66,38 +71,31 @@ class Server:
 
     def _answer(self, request: bytes, conversation: socket.socket) -> None:
         asked = read_to_end(conversation)
+        assert self._imported is not None  # noqa: S101 - only warm servers are asked
         try:
             with _ending_with(self._control):
-                answer = self._describe() if request == DESCRIBE else self._size(asked)
+                said = self._imported.describe() if request == DESCRIBE else self._imported.size(asked)
+            answer = {"value": said}
         except Exception as error:  # noqa: BLE001 - it is the provider's code, and its error is the answer
             answer = {"failure": judge_exception(error).model_dump(mode="json")}
+        obstacles = self._imported.look_for_obstacles()
         with suppress(BrokenPipeError):  # a caller that is gone has no use for it
-            conversation.sendall(json.dumps(answer).encode())
-
-    def _describe(self) -> object:
-        assert self._provider is not None  # noqa: S101 - descriptions are asked of warm servers alone
-        return self._provider.describe().model_dump(mode="json")
-
-    def _size(self, asked: bytes) -> object:
-        assert self._provider is not None  # noqa: S101 - sizes are asked of warm servers alone
-        definitions = [ExecutionDefinition.model_validate(item) for item in json.loads(asked)]
-        return [
-            self._provider.diagnostic(definition.diagnostic).resources_for(definition).model_dump(mode="json")
-            for definition in definitions
-        ]
+            conversation.sendall(json.dumps({**answer, "obstacles": obstacles}).encode())
 
     def _fork_supervisor(self, conversation: socket.socket) -> None:
+        forked = self._imported.start() if self._imported else None
         pid = os.fork()
         if pid:
             self._supervisors.add(pid)
             return
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._control.close()
-        os.close(self._wake_reading)
-        os.close(self._wake_writing)
+        for ours in (self._control.detach(), self._wake_reading, self._wake_writing):
+            close_ours(ours)
+        if forked is None:
+            replace_providers()
         try:
-            _supervise_and_report(conversation, self._provider)
+            _supervise_and_report(conversation, forked or FreshStart(self._environment))
         finally:
             os._exit(0)
 
@@ -109,10 +107,47 @@ class Server:
         _kill(set(children(os.getpid())) - self._supervisors - self._providers_own)
 
 
-def _supervise_and_report(conversation: socket.socket, provider: DiagnosticProvider | None) -> None:
+class Imported:
+    """A provider that has been imported and warmed up in this process."""
+
+    def __init__(self, provider: DiagnosticProvider, safety: ForkSafety) -> None:
+        self._provider = provider
+        self._safety = safety
+        self._obstacles: tuple[str, ...] = ()
+
+    def look_for_obstacles(self) -> tuple[str, ...]:
+        """
+        Return what keeps this process from being forked, unless the provider declares that it is not to be.
+
+        To be called whenever code of the provider's has run.
+        """
+        self._obstacles = self._safety.obstacles()
+        return self._obstacles if self._provider.isolation == "warm" else ()
+
+    def start(self) -> ForkedStart | None:
+        """Return how a child is forked; none where this process may not be forked."""
+        inheritance = self._safety.inheritance()
+        if self._obstacles or inheritance.shared:
+            return None
+        return ForkedStart(self._provider, inheritance)
+
+    def describe(self) -> JsonValue:
+        """Return what the provider declares."""
+        return self._provider.describe().model_dump(mode="json")
+
+    def size(self, asked: bytes) -> JsonValue:
+        """Return what each of some definitions needs."""
+        definitions = [ExecutionDefinition.model_validate(item) for item in json.loads(asked)]
+        return [
+            self._provider.diagnostic(definition.diagnostic).resources_for(definition).model_dump(mode="json")
+            for definition in definitions
+        ]
+
+
+def _supervise_and_report(conversation: socket.socket, start: Start) -> None:
     directory = ExecutionDirectory(Path(read_line(conversation)))
     try:
-        outcome = supervise(directory, conversation, provider)
+        outcome = supervise(directory, conversation, start)
     except (OSError, ValueError, ClimateRefPrefectError) as error:
         outcome = refuse_unreadable(error)
     with suppress(BrokenPipeError):  # a caller that is gone will find the file
@@ -132,7 +167,7 @@ def _ending_with(control: socket.socket) -> Iterator[None]:
     flags = fcntl.fcntl(control, fcntl.F_GETFL)
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if select.select([control], [], [], 0)[0]:  # nobody asks anything before the answer to this
+    if wait_for_input([control.fileno()], 0):  # nobody asks anything before the answer to this
         os._exit(1)
     try:
         yield
@@ -146,20 +181,25 @@ def main(target: str, isolation: str, descriptor: str) -> None:
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     os.umask(0o027)
     become_subreaper()
-    control = socket.socket(fileno=int(descriptor))
-    control.set_inheritable(False)
-    provider = None
-    if isolation == "warm":
-        try:
-            with _ending_with(control):
-                provider = load_provider(ProviderReference(target=target))
-                provider.warm_up()
-        except BaseException as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
-            control.sendall(json.dumps(import_failure(target, error).model_dump(mode="json")).encode() + b"\n")
-            return
-    gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
-    control.sendall(b"null\n")
-    Server(control, provider).serve()
+    environment = dict(os.environ)
+    with our_socket(int(descriptor)) as control:
+        ready, imported = _import(target, control) if isolation == "warm" else (Ready(), None)
+        gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
+        control.sendall(ready.model_dump_json().encode() + b"\n")
+        if ready.failure is None:
+            Server(control, imported, environment).serve()
+
+
+def _import(target: str, control: socket.socket) -> tuple[Ready, Imported | None]:
+    safety = ForkSafety()
+    try:
+        with _ending_with(control):
+            provider = load_provider(ProviderReference(target=target))
+            provider.warm_up()
+    except BaseException as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
+        return Ready(failure=import_failure(target, error)), None
+    imported = Imported(provider, safety)
+    return Ready(obstacles=imported.look_for_obstacles()), imported
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The supervisor of one execution: a process that starts the child, holds it to its limits and has the last word."""
 
 import os
-import select
 import signal
 import socket
 import time
@@ -17,14 +16,14 @@ from climate_ref_prefect.diagnostics.outcome import (
     FileRecord,
     Telemetry,
 )
-from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.transports.worker.cgroup import oom_kills
-from climate_ref_prefect.transports.worker.child import IMPORTED, exec_child, fork_child
+from climate_ref_prefect.transports.worker.child import IMPORTED, Start
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
 from climate_ref_prefect.transports.worker.documents import Claim
 from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.process_tree import become_subreaper, terminate
 from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exception, judge_exit, judge_memory
+from climate_ref_prefect.transports.worker.wire import wait_for_input
 
 CANCEL: Final = b"cancel\n"
 """What a caller sends to have an execution stopped."""
@@ -37,9 +36,7 @@ class Terminated(BaseException):
     """The supervisor itself was asked to end, by a scheduler or an operator."""
 
 
-def supervise(
-    directory: ExecutionDirectory, caller: socket.socket, provider: DiagnosticProvider | None
-) -> ExecutionOutcome:
+def supervise(directory: ExecutionDirectory, caller: socket.socket, start: Start) -> ExecutionOutcome:
     """
     Claim and run one execution; returns its outcome, which has then been written.
 
@@ -49,15 +46,15 @@ def supervise(
         The execution's directory; its envelope is there.
     caller
         Says "cancel", and by its end that the caller is gone.
-    provider
-        The imported provider, to be forked; none to have the child import it in a new interpreter.
+    start
+        How the child is started.
     """
     envelope = directory.read_envelope()
     refused = claim_or_refuse(directory, envelope)
     if refused is not None:
         return refused
     become_subreaper()
-    return _leave(directory, Supervision(directory, envelope, caller).run(provider))
+    return _leave(directory, Supervision(directory, envelope, caller).run(start))
 
 
 def claim_or_refuse(directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> ExecutionOutcome | None:
@@ -101,27 +98,24 @@ class Supervision:
         self._kills_before = oom_kills()
         self._report = b""
 
-    def run(self, provider: DiagnosticProvider | None) -> ExecutionOutcome:
+    def run(self, start: Start) -> ExecutionOutcome:
         """Start the child and see it through."""
         signal.signal(signal.SIGTERM, _raise_terminated)
-        self._importing = provider is None
+        self._importing = start.imports_provider
         self._next_heartbeat = time.monotonic()
         self._meter = Meter()
         exit_code = None
         try:
-            self._start(provider)
+            self._start(start)
             failure, exit_code = self._watch()
         except Terminated:
             failure = self._stop(FailureKind.WORKER_LOST, "The worker was told to end (SIGTERM).")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self._conclude(failure, exit_code, survivors=terminate(0.0))
 
-    def _start(self, provider: DiagnosticProvider | None) -> None:
+    def _start(self, start: Start) -> None:
         self._pipe: int | None
-        if provider is None:
-            self._child, self._pipe = exec_child(self._directory)
-        else:
-            self._child, self._pipe = fork_child(self._directory, self._envelope, provider)
+        self._child, self._pipe = start.start(self._directory, self._envelope)
         self._end_of_child = os.pidfd_open(self._child) if hasattr(os, "pidfd_open") else None
 
     def _watch(self) -> tuple[ExecutionFailure | None, int | None]:
@@ -178,11 +172,12 @@ class Supervision:
         return self._stop(FailureKind.TIMEOUT, f"Stopped at its wall clock limit of {limit:g} s.")
 
     def _wait_for_news(self) -> ExecutionFailure | None:
-        watched = [source for source in (self._pipe, self._end_of_child, self._caller) if source is not None]
-        readable, _, _ = select.select(watched, [], [], self._pause_seconds())
+        caller = None if self._caller is None else self._caller.fileno()
+        watched = [source for source in (self._pipe, self._end_of_child, caller) if source is not None]
+        readable = wait_for_input(watched, self._pause_seconds())
         if self._pipe in readable:
             self._read_report()
-        if self._caller is not None and self._caller in readable:
+        if self._caller is not None and caller in readable:
             return self._hear_caller(self._caller)
         return None
 
@@ -205,7 +200,7 @@ class Supervision:
 
     def _read_report(self) -> None:
         # A process that the diagnostic left behind may hold the other end open: read what is there, no more.
-        while self._pipe is not None and select.select([self._pipe], [], [], 0)[0]:
+        while self._pipe is not None and wait_for_input([self._pipe], 0):
             read = os.read(self._pipe, 1 << 16)
             self._report += read
             if not read:

@@ -1,0 +1,173 @@
+"""
+What stands in the way of forking a process that has imported a provider, and what a forked child makes its own.
+
+Files that are open for reading are opened once more in each child. What cannot be had twice, processes that run side
+by side would share without knowing: files open for writing, sockets, pipes, memory, and threads, which no fork copies.
+"""
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.transports.worker.descriptors import (
+    LINUX,
+    STANDARD_STREAMS,
+    HeldDescriptor,
+    Identity,
+    by_opening,
+    held_by_provider,
+    identity,
+)
+
+_MEMORY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}
+"""/dev/null, zero, full, random and urandom: whoever reads or writes them disturbs nobody."""
+_O_PATH: Final = getattr(os, "O_PATH", 0)
+_STDOUT, _STDERR = 1, 2
+_NAMED_AT_MOST: Final = 8
+_MAPPINGS: Final = Path("/proc/self/maps")
+_ANONYMOUS: Final = "/dev/zero (deleted)"
+
+
+@dataclass(frozen=True, slots=True)
+class Inheritance:
+    """What a child that is forked now finds open."""
+
+    files: tuple[tuple[HeldDescriptor, ...], ...]
+    """Open for reading: to be opened again. Numbers for one opening, as `dup` gives them, are together."""
+
+    output: tuple[HeldDescriptor, ...]
+    """Copies of the standard output: they are to lead to where the child's own goes."""
+
+    shared: tuple[HeldDescriptor, ...]
+    """What no two processes may use: nothing is forked while there is any."""
+
+    def take_over(self) -> None:
+        """
+        Make it the calling process's own; called once, in the child, when its standard streams are in place.
+
+        Raises
+        ------
+        OSError
+            If a file cannot be opened any more; names it.
+        """
+        for opening in self.files:
+            if unchanged := [held for held in opening if held.is_unchanged]:
+                _open_again(unchanged)
+        for held in self.output:
+            if held.is_unchanged:
+                os.dup2(_STDOUT, held.number, inheritable=held.inheritable)
+
+
+def _open_again(numbers: Sequence[HeldDescriptor]) -> None:
+    opened = numbers[0].open_again()
+    try:
+        for held in numbers:
+            os.dup2(opened, held.number, inheritable=held.inheritable)
+    finally:
+        os.close(opened)
+
+
+class ForkSafety:
+    """
+    Looks at what a provider has opened and started in this process.
+
+    Made before the provider is imported: what there is by then is not the provider's.
+    """
+
+    def __init__(self) -> None:
+        self._streams: dict[int, Identity | None] = {number: identity(number) for number in STANDARD_STREAMS}
+        self._mappings = set(_shared_mappings())
+
+    def inheritance(self) -> Inheritance:
+        """Return what a child that is forked now would find open."""
+        files, output, shared = [], [], []
+        for held in held_by_provider():
+            if LINUX and held.is_read_only_file:
+                files.append(held)
+            elif self._is_our_output(held):
+                output.append(held)
+            elif not _is_harmless(held):
+                shared.append(held)
+        return Inheritance(files=tuple(by_opening(files)), output=tuple(output), shared=tuple(shared))
+
+    def obstacles(self) -> tuple[str, ...]:
+        """Return what keeps this process from being forked, each in words; nothing where it may be."""
+        inheritance = self.inheritance()
+        names = {held.name for held in inheritance.shared}
+        found = [_in_words(held) for held in inheritance.shared]
+        found += self._replaced_streams()
+        found += _gone_files(opening[0] for opening in inheritance.files)
+        found += [f"thread {name!r}" for name in _names_of_threads()]
+        found += [_mapping_in_words(name) for name in sorted(set(_shared_mappings()) - self._mappings - names)]
+        more = len(found) - _NAMED_AT_MOST
+        return (*found[:_NAMED_AT_MOST], *([f"{more} more"] if more > 0 else []))
+
+    def _is_our_output(self, held: HeldDescriptor) -> bool:
+        ours = (self._streams[_STDOUT], self._streams[_STDERR])
+        return held.identity in ours and held.flags & os.O_ACCMODE != os.O_RDONLY
+
+    def _replaced_streams(self) -> Iterator[str]:
+        for number, before in self._streams.items():
+            now = identity(number)
+            if now is not None and now != before:
+                yield f"standard stream {number}, which has been replaced"
+
+
+def _is_harmless(held: HeldDescriptor) -> bool:
+    is_memory_device = stat.S_ISCHR(held.mode) and (held.device in _MEMORY_DEVICES or not LINUX)
+    return is_memory_device or bool(held.flags & _O_PATH)
+
+
+def _in_words(held: HeldDescriptor) -> str:
+    return f"{_printable(held.name)} (descriptor {held.number}{_how_opened(held)})"
+
+
+def _how_opened(held: HeldDescriptor) -> str:
+    if not stat.S_ISREG(held.mode):
+        return ""
+    return {os.O_WRONLY: ", open for writing", os.O_RDWR: ", open for reading and writing"}.get(
+        held.flags & os.O_ACCMODE, ""
+    )
+
+
+def _gone_files(files: Iterable[HeldDescriptor]) -> Iterator[str]:
+    """Name the files that could not be opened again."""
+    for held in files:
+        try:
+            os.close(held.open_again())
+        except OSError as error:
+            yield f"{_in_words(held)}, which cannot be opened again: {error.strerror}"
+
+
+def _names_of_threads() -> list[str]:
+    """Name the threads that run Python code beside the main one; those of native libraries are no concern."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    idents = set(sys._current_frames()) - {threading.main_thread().ident}
+    return sorted(names.get(ident, str(ident)) for ident in idents)
+
+
+def _shared_mappings() -> Iterator[str]:
+    """Yield the name of all memory that this process may write to and shares with those that it forks."""
+    if not LINUX:
+        return
+    with _MAPPINGS.open("rb") as lines:
+        for line in lines:
+            permissions = line.partition(b" ")[2][:4]
+            if permissions[1:2] == b"w" and permissions[3:4] == b"s":
+                fields = line.split(maxsplit=5)
+                yield os.fsdecode(fields[5].strip()) if len(fields) > 5 else _ANONYMOUS  # noqa: PLR2004
+
+
+def _mapping_in_words(name: str) -> str:
+    if name == _ANONYMOUS:
+        return "memory that is shared with forked processes"
+    return f"{_printable(name)} (mapped to memory, for writing)"
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else ascii(name)

@@ -52,14 +52,16 @@ else:
 
 def transport_of(choice: Transport | Site) -> Transport:
     """
-    Return the transport that was chosen.
+    Return the transport that was chosen, for one flow alone: what it has open is shared with no other.
 
     Raises
     ------
     BadInputError
         If a site profile is not there, or is wrong.
     """
-    return read_profile(_path_of(choice.profile)) if isinstance(choice, Site) else choice
+    if isinstance(choice, Site):
+        return read_profile(_path_of(choice.profile))
+    return choice.unopened() if isinstance(choice, TransportModel) else choice
 
 
 def transport_named(name: str, cpu: int | None, memory_mb: int | None) -> Transport:

@@ -211,6 +211,18 @@ def upgrade() -> None:
     console.print(f"The database is at revision {upgrade_database(Settings().store_url)}.")
 
 
+@database.command()
+def claim_results() -> None:
+    """Have the results directory belong to this store from now on, where no other one uses it any more."""
+    from climate_ref_prefect.flows.results_owner import take_results  # noqa: PLC0415
+
+    settings = _existing()
+    settings.results_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with open_store(settings.store_url) as store:
+        take_results(settings.results_directory, store)
+        console.print(f"The results directory {settings.results_directory} belongs to {store.name} now.")
+
+
 def main() -> NoReturn:
     """Run the command: errors that were foreseen are told in a line, with exit code 1, or 2 for bad input."""
     # Prefect tries for a minute, several times: too long for somebody who waits for a server that is gone.

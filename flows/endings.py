@@ -12,9 +12,12 @@ from rich.console import Console
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.errors import LeaseLostError
 
 FAILED: Final = 1
 BAD_INPUT: Final = 2
+LEASE_LOST: Final = 3
+"""Another coordinator has taken over; it goes on with what was left."""
 INTERRUPTED: Final = 130
 
 
@@ -52,6 +55,8 @@ def errors_told() -> Iterator[None]:
         _fail(error, BAD_INPUT)
     except EndedBySignal as ended:
         _fail(ended, ended.exit_code)
+    except LeaseLostError as error:
+        _fail(error, LEASE_LOST)
     except ClimateRefPrefectError as error:
         _fail(error, FAILED)
     except ValidationError as error:

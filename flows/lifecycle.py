@@ -1,7 +1,7 @@
 """The lifecycle: takes planned executions through the seven phases, each outcome as soon as it comes."""
 
 import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,6 +22,7 @@ from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import REFUSALS, kind_of_refusal
 from climate_ref_prefect.flows.turns import Turns
 from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.errors import LeaseLostError, StoreError
 from climate_ref_prefect.transports.driver import TransportClosedError
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.task_runner import TransportTaskRunner
@@ -141,7 +142,13 @@ class Lifecycle:
             transport=self._transport,
         )
         if attempt.verdict is not None and attempt.verdict.succeeded:
-            self._follow(self._publishers, phases.publish, attempt, {"attempt": attempt}, self._after_publish)
+            self._follow(
+                self._publishers,
+                phases.publish,
+                attempt,
+                {"attempt": attempt, "workspace": self._workspace},
+                self._after_publish,
+            )
         else:
             self._finalise(attempt)
 
@@ -158,6 +165,8 @@ class Lifecycle:
         if error is None:
             self._finalise(attempt)
             return
+        if isinstance(error, LeaseLostError):
+            raise error
         attempt.fail(kind_of_refusal(error), f"{type(error).__name__}: {error}")
         self._classify(attempt)
 
@@ -168,12 +177,14 @@ class Lifecycle:
         del self._active[attempt.execution_id]
         self.finished[verdict.decision] += 1
         if verdict.decision is Decision.RETRY:
+            self._workspace.store.confirm_lease()
             with suppress(OSError):  # scratch is full; no outcome is looked for here again
                 attempt.files.close("another attempt follows")
             self._allocate([_next(attempt, verdict)], f"{attempt.allocated.definition.label}, another attempt")
 
     def _hear_news(self) -> None:
         self._watch()
+        self._workspace.store.raise_if_lease_lost()
         if not self.unfinished:
             return
         try:
@@ -188,7 +199,7 @@ class Lifecycle:
         runner: TransportTaskRunner | ThreadPoolTaskRunner[None],
         phase: Task[..., None],
         attempt: Attempt,
-        parameters: dict[str, Attempt],
+        parameters: Mapping[str, object],
         then: Then,
     ) -> None:
         def report(future: PrefectFuture[None]) -> None:
@@ -215,6 +226,8 @@ class Lifecycle:
 
     def _abandon(self, error: BaseException) -> None:
         """Give up what has no last word yet: its group stays dirty, and the next solve takes it up."""
+        if not self._may_give_up():
+            return
         lost = isinstance(error, Exception) and not isinstance(error, CancelledRun)
         kind = FailureKind.COORDINATOR_LOST if lost else FailureKind.CANCELLED
         for attempt in [*self._active.values(), *self._waiting]:
@@ -227,6 +240,14 @@ class Lifecycle:
             self._workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
         self._active.clear()
         self._waiting.clear()
+
+    def _may_give_up(self) -> bool:
+        """Whether this still coordinates: otherwise, or if nobody can tell, the attempts are not its own."""
+        try:
+            self._workspace.store.confirm_lease()
+        except (LeaseLostError, StoreError):
+            return False
+        return True
 
     def _may_still_run(self, attempt: Attempt) -> bool:
         """Whether an attempt has not been confirmed dead: a scheduler does not answer, or somebody could not wait."""

@@ -110,10 +110,10 @@ def classify(label: str, attempt: Attempt, policy: RetryPolicy, transport: Trans
 
 
 @_phase
-def publish(label: str, attempt: Attempt) -> None:
-    """Bring the results to the results directory."""
+def publish(label: str, attempt: Attempt, workspace: Workspace) -> None:
+    """Bring the results to the results directory, unless another coordinator has taken over."""
     assert attempt.outcome is not None  # noqa: S101 - the run phase has set it
-    publish_files(attempt.files, attempt.outcome.manifest, attempt.target)
+    publish_files(attempt.files, attempt.outcome.manifest, attempt.target, workspace.store.confirm_lease)
     attempt.published = True
 
 

@@ -3,7 +3,8 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -24,7 +25,12 @@ class PublishError(ClimateRefPrefectError):
     """What lies on scratch, or already lies in the results directory, is not what the worker left."""
 
 
-def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], target: Path) -> None:
+def publish(
+    execution: ExecutionDirectory,
+    manifest: Iterable[FileRecord],
+    target: Path,
+    confirm: Callable[[], object] = lambda: None,
+) -> None:
     """
     Copy the log, the bundles and the files that they name to `target`.
 
@@ -39,6 +45,8 @@ def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], targe
         What the worker left there.
     target
         `<results>/<fragment>`; is there afterwards, whole.
+    confirm
+        Called immediately before the results get their name, and raises where they must not.
 
     Raises
     ------
@@ -58,6 +66,7 @@ def publish(execution: ExecutionDirectory, manifest: Iterable[FileRecord], targe
     try:
         with write_point("copy of results"):
             _copy(execution, wanted, temporary)
+        confirm()
         with write_point("name of results"):
             temporary.rename(target)
         sync_directory(target.parent)
@@ -110,6 +119,14 @@ def _sync(path: Path) -> None:
 
 
 def remove_leftovers(results: Path) -> None:
-    """Remove what interrupted copies left behind; only the one coordinator of a results directory may."""
+    """
+    Remove what interrupted copies left behind; to be called by the coordinator of the store that `results` belongs to.
+
+    Each is renamed first: a copy that goes on after all, of a coordinator that does not know yet that it has been
+    replaced, then either has its name already and stays whole, or fails.
+    """
     for leftover in results.glob("*/*/*/.incoming-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        doomed = leftover.with_name(f".incoming-removed-{uuid.uuid4().hex[:8]}")
+        with suppress(OSError):  # it has got its name, or the next coordinator has more luck
+            leftover.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)

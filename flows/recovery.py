@@ -104,11 +104,12 @@ class _Leftover:
 
     def settle(self) -> bool | None:
         """Give it its last word; false if it runs elsewhere, none while nobody knows. To be called again and again."""
+        self._workspace.store.raise_if_lease_lost()  # who has been replaced ends nobody's processes
         if self._liveness is None and self._take_in_outcome():
             return True
         ended = self._has_ended()
         if ended and not self._take_in_outcome(self._delay_seconds()):
-            self._directory.close("its coordinator had ended")
+            self._close()
             self._workspace.store.finalise(self._execution.execution_id, self._lost())
         return ended
 
@@ -138,8 +139,12 @@ class _Leftover:
         else:
             if claim is not None and claim.job_id and may_outlive:
                 return claim.is_visible_here() and not claim.is_alive_here()
-        self._directory.close("its coordinator had ended")
+        self._close()
         return None
+
+    def _close(self) -> None:
+        self._workspace.store.confirm_lease()
+        self._directory.close("its coordinator had ended")
 
     def _as_the_scheduler_says(self) -> bool | None:
         if self._execution.transport != self._transport.name:

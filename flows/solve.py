@@ -175,7 +175,13 @@ def _solve_to_the_end(
     began = time.monotonic()
     with (
         promptly(),
-        open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id, retry_rules=retry_rules) as workspace,
+        open_workspace(
+            Settings(),
+            coordinating=True,
+            flow_run_id=flow_run.id,
+            retry_rules=retry_rules,
+            notify=get_run_logger().warning,
+        ) as workspace,
         closing(ServerPool()) as servers,
     ):
         remove_leftovers(workspace.results)

@@ -73,7 +73,7 @@ def take_in(attempt: Attempt, workspace: Workspace, transport: Transport, ledger
     call(phases.classify, policy=policy, transport=transport)
     if attempt.verdict is not None and attempt.verdict.succeeded:
         try:
-            call(phases.publish)
+            call(phases.publish, workspace=workspace)
             call(phases.ingest, workspace=workspace)
         except REFUSALS as error:
             attempt.fail(kind_of_refusal(error), f"{type(error).__name__}: {error}")

@@ -1,35 +1,23 @@
 """A coordinator's workspace: its directories, its store and the right to coordinate."""
 
-import fcntl
+import logging
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.flows.results_owner import check_results_owner
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.store.lock_file import Holder, holder_of, locked_file
 from climate_ref_prefect.store.store import Store, open_store
 
-_TRIES: Final = 10
-_PAUSE_SECONDS: Final = 0.03
-
-
-class Holder(FrozenModel):
-    """Who coordinates on a state directory; kept in its lock file."""
-
-    host: str
-    pid: int
-    flow_run_id: str | None = None
-    since: float
-    """Seconds since the epoch."""
+logger = logging.getLogger(__name__)
 
 
 class Workspace:
@@ -46,7 +34,12 @@ class Workspace:
 
 @contextmanager
 def open_workspace(
-    settings: Settings, *, coordinating: bool, flow_run_id: str | None = None, retry_rules: Sequence[RetryRule] = ()
+    settings: Settings,
+    *,
+    coordinating: bool,
+    flow_run_id: str | None = None,
+    retry_rules: Sequence[RetryRule] = (),
+    notify: Callable[[str], object] = logger.warning,
 ) -> Iterator[Workspace]:
     """
     Open the directories and the store, checking all of them before anything starts.
@@ -61,11 +54,14 @@ def open_workspace(
         Told to whoever finds the workspace taken.
     retry_rules
         Come before those of the site.
+    notify
+        Told in a sentence when the right to coordinate is in danger, and when it no longer is.
 
     Raises
     ------
     BadInputError
-        If a directory cannot be made or written, or the vocabulary, retry rules or database are no good.
+        If a directory cannot be made or written, the results directory belongs to another store, or the vocabulary,
+        retry rules or database are no good.
     CoordinatorBusyError
         If another coordinator has the workspace.
     """
@@ -78,11 +74,14 @@ def open_workspace(
         return
     make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
     make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
+    holder = _this_process(settings, flow_run_id)
+    home = settings.home_directory
     with (
-        _coordinator_lock(settings.home_directory, flow_run_id),
+        locked_file(_lock_path(home), holder, str(home)),
         open_store(settings.store_url) as store,
-        store.exclusive(),
+        store.coordinate(holder, notify),
     ):
+        check_results_owner(settings.results_directory, store)
         yield Workspace(settings, store, vocabulary, policies)
 
 
@@ -101,56 +100,18 @@ def make_writable(directory: Path, what: str, variable: str, mode: int = 0o700) 
 
 def lock_holder(settings: Settings) -> Holder | None:
     """Return who coordinates on the state directory now; none if nobody does."""
-    path = _lock_path(settings.home_directory)
-    if not path.exists():
-        return None
-    with path.open("r", encoding="utf-8") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                if written := file.read():
-                    return Holder.model_validate_json(written)
-                time.sleep(_PAUSE_SECONDS)  # it has just taken the lock, and writes who it is
-            else:
-                return None
-
-
-@contextmanager
-def _coordinator_lock(home: Path, flow_run_id: str | None) -> Iterator[None]:
-    with _lock_path(home).open("a+", encoding="utf-8") as file:
-        if not _lock(file):
-            file.seek(0)
-            raise CoordinatorBusyError(str(home), _who(file.read()))
-        file.truncate(0)
-        file.write(
-            Holder(
-                host=socket.gethostname(), pid=os.getpid(), flow_run_id=flow_run_id, since=time.time()
-            ).model_dump_json()
-        )
-        file.flush()
-        yield
-
-
-def _lock(file: IO[str]) -> bool:
-    """Take the lock, more than once if need be: who only looks at it (`lock_holder`) has it for a moment."""
-    for _ in range(_TRIES):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE_SECONDS)
-        else:
-            return True
-    return False
-
-
-def _who(written: str) -> str:
-    if not written:
-        return "a process that has just started"
-    holder = Holder.model_validate_json(written)
-    return f"process {holder.pid} on {holder.host} (`climate-ref-prefect cancel` stops it)"
+    return holder_of(_lock_path(settings.home_directory))
 
 
 def _lock_path(home: Path) -> Path:
     return home / "coordinator.lock"
+
+
+def _this_process(settings: Settings, flow_run_id: str | None) -> Holder:
+    return Holder(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        flow_run_id=flow_run_id,
+        since=time.time(),
+        home=str(settings.home_directory),
+    )

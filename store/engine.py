@@ -2,9 +2,10 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -24,6 +25,15 @@ _AGAIN_SECONDS = 0.01
 _POOL_SIZE = 8
 _MORE_CONNECTIONS = 24
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM)
+_CONNECT_ARGS = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    # Whatever PGCLIENTENCODING says: a name may have any character.
+    "client_encoding": "UTF8",
+    # A firewall that has forgotten a connection answers nothing: noticed in seconds, not in a quarter of an hour.
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "tcp_user_timeout": 30_000,
+}
 _PRIMARY_CODE = 0xFF
 """The low byte of an extended SQLite result code is the code that it belongs to."""
 
@@ -44,7 +54,10 @@ def build_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     MissingDriverError
         If PostgreSQL is asked for and psycopg is not installed.
     """
-    return _sqlite(url, foreign_keys=foreign_keys) if url.drivername == SQLITE else _postgresql(url)
+    pool: dict[str, Any] = {"pool_size": _POOL_SIZE, "max_overflow": _MORE_CONNECTIONS}
+    if url.drivername == SQLITE:
+        return _sqlite(url, foreign_keys=foreign_keys, pool=pool)
+    return postgresql_engine(url, pool_pre_ping=True, **pool)
 
 
 def writer(engine: Engine) -> Engine:
@@ -57,15 +70,26 @@ def writer(engine: Engine) -> Engine:
     return engine.execution_options(**{BEGIN: "IMMEDIATE"})
 
 
-def _postgresql(url: URL) -> Engine:
+def postgresql_engine(url: URL, connect_args: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> Engine:
+    """
+    Build an engine for PostgreSQL; opens no connection.
+
+    Parameters
+    ----------
+    url
+        From `parse_location`.
+    connect_args
+        More for the driver.
+    options
+        More for `create_engine`.
+
+    Raises
+    ------
+    MissingDriverError
+        If psycopg is not installed.
+    """
     try:
-        return create_engine(
-            url,
-            pool_size=_POOL_SIZE,
-            max_overflow=_MORE_CONNECTIONS,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
-        )
+        return create_engine(url, connect_args={**_CONNECT_ARGS, **connect_args}, **options)
     except ImportError as error:
         raise MissingDriverError(
             f"PostgreSQL needs psycopg, which cannot be imported ({error}). "
@@ -73,15 +97,11 @@ def _postgresql(url: URL) -> Engine:
         ) from error
 
 
-def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
+def _sqlite(url: URL, *, foreign_keys: bool, pool: Mapping[str, Any]) -> Engine:
     path = Path(str(url.database))
     shared = network_file_system(path.resolve(), read_mounts()) is not None
-    engine = create_engine(
-        url,
-        pool_size=_POOL_SIZE,
-        max_overflow=_MORE_CONNECTIONS,
-        connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
-    )
+    options = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
+    engine = create_engine(url, connect_args=options, **pool)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: Any) -> None:

@@ -6,6 +6,7 @@ What can go wrong in the store.
     ClimateRefPrefectError
     ├── BadInputError
     │   └── MissingDriverError      the extra that talks to PostgreSQL is not installed
+    ├── LeaseLostError              another coordinator has taken over: nothing more is written here
     └── StoreError
         ├── SchemaError             the database has another schema than this version
         │   ├── SchemaOutdatedError an older one: it can be upgraded
@@ -13,6 +14,7 @@ What can go wrong in the store.
         ├── StoreUnavailableError   locked, full, unreachable: the same call may work later
         ├── StoreRefusedError       the database will never take it
         ├── UnknownExecutionError   no execution has that number
+        ├── NotCoordinatingError    only who coordinates may write
         └── CoordinatorBusyError    another coordinator works on this database
 """
 
@@ -70,6 +72,13 @@ class UnknownExecutionError(StoreError):
         super().__init__(f"There is no execution {execution_id} in the database.")
 
 
+class NotCoordinatingError(StoreError):
+    """Something was to be recorded outside of `Store.coordinate`."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(f"Only who coordinates on {database} may record anything: use `Store.coordinate`.")
+
+
 class CoordinatorBusyError(StoreError):
     """
     Another coordinator works on this database.
@@ -87,4 +96,28 @@ class CoordinatorBusyError(StoreError):
         super().__init__(
             f"Another coordinator works on {database}: {holder}. "
             "Two at once would run the same groups twice; wait for it to end, or stop it."
+        )
+
+
+class LeaseLostError(ClimateRefPrefectError):
+    """
+    Another coordinator has taken this database over; nothing of the call was recorded.
+
+    Deliberately no `StoreError`: it is no trouble of one execution, and who handles those must let it pass.
+
+    Parameters
+    ----------
+    database
+        Name for people, without password.
+    holder
+        Who has it now.
+    since
+        When it was taken, for people.
+    """
+
+    def __init__(self, database: str, *, holder: str, since: str) -> None:
+        self.holder = holder
+        super().__init__(
+            f"The right to coordinate on {database} is lost: {holder} has had it since {since}. What ran here is "
+            "stopped, and nothing more is recorded or published from here; the new coordinator takes it up."
         )

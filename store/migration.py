@@ -10,6 +10,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
+from climate_ref_prefect.store.encoding import check_encoding
 from climate_ref_prefect.store.engine import build_engine, explained, writer
 from climate_ref_prefect.store.errors import SchemaOutdatedError, SchemaUnknownError, StoreRefusedError
 from climate_ref_prefect.store.location import SQLITE, location_name, parse_location, prepare_directory
@@ -94,6 +95,8 @@ def check_schema(connection: Connection, database: str) -> bool:
         If it is newer or another program's.
     """
     found = _current(connection)
+    if found is None and _tables_of_our_names(connection):
+        found = _current(connection)  # another process may have made them since
     if found is None:
         _refuse_foreign_tables(connection, database)
         return False
@@ -127,6 +130,7 @@ def migrate(engine: Engine, target: str) -> str:
     """
     database = location_name(engine.url)
     with _one_at_a_time, writer(engine).begin() as connection:
+        check_encoding(connection, database)
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
         found = _current(connection)
@@ -156,12 +160,17 @@ def _refuse_unknown(found: str, database: str) -> None:
 
 
 def _refuse_foreign_tables(connection: Connection, database: str) -> None:
-    taken: Sequence[str] = sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
+    taken = _tables_of_our_names(connection)
     if taken:
         raise SchemaUnknownError(
             f"The database {database} holds tables that another program made ({', '.join(taken)}). "
             "Give climate-ref-prefect a database of its own."
         )
+
+
+def _tables_of_our_names(connection: Connection) -> Sequence[str]:
+    """Return the tables that have names of ours, whoever made them."""
+    return sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
 
 
 def _check_foreign_keys(connection: Connection, database: str) -> None:

@@ -46,6 +46,25 @@ class Base(DeclarativeBase):
         return cls.metadata.tables[cls.__tablename__]
 
 
+class Lease(Base):
+    """The one row that says which store this is, and whose turn it is to coordinate."""
+
+    __tablename__ = "lease"
+    __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
+
+    id: Mapped[Id]
+    store_id: Mapped[str]
+    """Made with the database and never changed: results directories say by it to whom they belong."""
+
+    epoch: Mapped[int]
+    """How many coordinators there have been; each write of a coordinator checks that it is still its own."""
+
+    holder: Mapped[str | None]
+    """The latest coordinator, for people; null before the first."""
+
+    taken_at: Mapped[datetime | None]
+
+
 class Provider(Base):
     """A provider that has had an execution."""
 

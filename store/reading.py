@@ -108,6 +108,12 @@ def series(connection: Connection, execution_ids: Sequence[int]) -> tuple[Series
     return tuple(SeriesRow(**row) for row in _of_executions(connection, SeriesValue, fields, execution_ids))
 
 
+def has_results_below(connection: Connection, directory: str) -> bool:
+    """Whether results of any execution were published below a directory."""
+    query = select(_execution.c.id).where(_execution.c.results_path.startswith(f"{directory}/", autoescape=True))
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def mark_dirty(connection: Connection, provider: str, diagnostic: str | None) -> int:
     """Set the dirty flag of all groups of a provider, or of one of its diagnostics; return how many there are."""
     query = select(Diagnostic.slug, Diagnostic.id).join(Provider).where(Provider.slug == provider)

@@ -1,24 +1,19 @@
 """The one place where anything is recorded."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
-from types import TracebackType
-from typing import Self
-
-from sqlalchemy import Connection, Engine
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store import allocation, reading, recording
-from climate_ref_prefect.store.coordination import coordinator_lock
-from climate_ref_prefect.store.engine import build_engine, explained, writer
+from climate_ref_prefect.store.database import Database
+from climate_ref_prefect.store.encoding import check_encoding
+from climate_ref_prefect.store.engine import build_engine, explained
 from climate_ref_prefect.store.histories import histories
 from climate_ref_prefect.store.location import SQLITE, location_name, parse_location, prepare_directory
 from climate_ref_prefect.store.migration import check_schema, upgrade_database
@@ -36,6 +31,8 @@ from climate_ref_prefect.store.values import (
     UnfinishedExecution,
 )
 
+logger = logging.getLogger(__name__)
+
 
 def open_store(url: str) -> "Store":
     """
@@ -49,7 +46,7 @@ def open_store(url: str) -> "Store":
     Raises
     ------
     BadInputError
-        If the URL or the place is no good, or the driver is missing; it says what to do.
+        If the URL, the place or the encoding is no good, or the driver is missing; it says what to do.
     SchemaError
         If the database has another schema than this version; it says what to do.
     StoreUnavailableError
@@ -62,6 +59,7 @@ def open_store(url: str) -> "Store":
     name = location_name(location)
     try:
         with explained(name), engine.begin() as connection:
+            check_encoding(connection, name)
             is_ready = check_schema(connection, name)
         if not is_ready:
             upgrade_database(url)
@@ -71,22 +69,15 @@ def open_store(url: str) -> "Store":
     return Store(engine)
 
 
-class Store:
+class Store(Database):
     """
     What is recorded of every execution; made by `open_store`.
 
     Each method is one transaction and may be called from any thread. All of them raise
     `StoreUnavailableError` when the database is locked, full or out of reach: nothing was
-    recorded then, and the call may be repeated.
+    recorded then, and the call may be repeated. Who records must `coordinate`: what is written
+    raises `NotCoordinatingError` outside of it, and `LeaseLostError` once another has taken over.
     """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writer = writer(engine)
-        self.name = location_name(engine.url)
-        """The database's name for people, without password."""
-        # SQLite has one writer at a time: threads queue up here, which is fair and costs less than its busy wait.
-        self._turn: AbstractContextManager[object] = Lock() if engine.dialect.name == SQLITE else nullcontext()
 
     def allocate(self, allocations: Sequence[Allocation]) -> tuple[AllocatedExecution, ...]:
         """Record a batch of attempts, their data sets and their groups, which become dirty; in the given order."""
@@ -205,40 +196,10 @@ class Store:
         UnknownNameError
             If nothing of that name was ever recorded; it lists what was.
         """
-        with self._writing() as connection:
+        with self._transaction() as connection:
             return reading.mark_dirty(connection, provider, diagnostic)
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """
-        Hold the right to coordinate on this database while the context lasts.
-
-        On PostgreSQL only: two coordinators of one SQLite file are kept apart by a lock on a file, elsewhere.
-
-        Raises
-        ------
-        CoordinatorBusyError
-            If another coordinator holds it; it says who.
-        """
-        return nullcontext() if self._engine.dialect.name == SQLITE else coordinator_lock(self._engine.url, self.name)
-
-    def close(self) -> None:
-        """Close all connections; safe to repeat."""
-        self._engine.dispose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with explained(self.name), self._turn, write_point("transaction"), self._writer.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with explained(self.name), self._engine.begin() as connection:
-            yield connection
+    def has_results_below(self, directory: str) -> bool:
+        """Whether results of any execution were published below a directory."""
+        with self._reading() as connection:
+            return reading.has_results_below(connection, directory)

@@ -1,6 +1,7 @@
 """What the adapters share: a frozen model of settings, with the state of an open transport beside it."""
 
 from pathlib import Path
+from typing import Self
 
 from pydantic import Field
 
@@ -22,6 +23,10 @@ class TransportModel(FrozenModel):
 
     outcome_patience_seconds: float = Field(default=0.0, ge=0)
     """How late an outcome file may show after the end of an execution."""
+
+    def unopened(self) -> Self:
+        """Return another one with the same settings, whatever this one has open."""
+        return self.model_validate({name: getattr(self, name) for name in self.model_fields_set})
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import QUICK
 from tests.flows.sites import PROVIDER, Site
+from tests.store.builders import coordinated
 
 
 def leave_behind(
@@ -16,7 +17,7 @@ def leave_behind(
     """Leave an execution for each group of a diagnostic, of which nothing but the envelope has been written."""
     planned = plan_only(str(site.data), [PROVIDER], [diagnostic], LocalTransport(limits=QUICK), "none").executions
     left = []
-    with site.store() as store:
+    with coordinated(Settings().store_url) as store:
         rows = store.allocate(
             [Allocation(definition=item.definition, resources=item.granted, attempt=1) for item in planned]
         )

@@ -17,7 +17,8 @@ from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE,
 from climate_ref_prefect.flows import solve as flows
 from climate_ref_prefect.flows.report import SolveReport
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.workspace import Holder, lock_holder
+from climate_ref_prefect.flows.workspace import lock_holder
+from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.store import Store, open_store
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport

@@ -18,7 +18,7 @@ from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import LoadedProvider, check_diagnostics, load_providers
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule
 from climate_ref_prefect.store.location import sqlite_url
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import Allocation, Finalisation
 from climate_ref_prefect.transports.local import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
@@ -26,6 +26,7 @@ from tests.diagnostics.trees import add
 from tests.flows.notes import NOTES
 from tests.flows.providers import SMALL
 from tests.flows.sites import PROVIDER
+from tests.store.builders import coordinated
 
 RENEWED = "tests.flows.providers:renewed"
 DEADLINE_SECONDS = 60.0
@@ -124,7 +125,7 @@ def both(notes: None) -> Iterator[list[LoadedProvider]]:
 @pytest.fixture
 def desk(tmp_path: Path, both: list[LoadedProvider]) -> Iterator[Desk]:
     """An empty store and data of one model."""
-    with open_store(sqlite_url(tmp_path / "store.db")) as store:
+    with coordinated(sqlite_url(tmp_path / "store.db")) as store:
         desk = Desk(tmp_path, store, both[0])
         desk.add("ModelA")
         yield desk

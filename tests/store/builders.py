@@ -1,5 +1,9 @@
 """Values that the tests of the store put into it."""
 
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
@@ -8,7 +12,8 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKin
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import Series
-from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.store.lock_file import Holder
+from climate_ref_prefect.store.store import Store, open_store
 from climate_ref_prefect.store.values import AllocatedExecution, Allocation, Finalisation
 
 HINT = ResourceHint(memory_mb=2048, cpu=2, queue="bigmem")
@@ -22,6 +27,18 @@ SERIES = (
     Series(dimensions={"model": "m"}, index_name="month", index=(1, 2), values=(0.5, None), attributes={"units": "K"}),
     Series(dimensions={"model": "m"}, index_name="year", index=("1850",), values=(1.0,)),
 )
+
+
+def holder(home: str = "/home/of/the/tests") -> Holder:
+    """Return who coordinates in a test."""
+    return Holder(host="here", pid=os.getpid(), since=time.time(), home=home)
+
+
+@contextmanager
+def coordinated(url: str) -> Iterator[Store]:
+    """Open a store and coordinate on it."""
+    with open_store(url) as store, store.coordinate(holder()):
+        yield store
 
 
 def dataset(name: str, fingerprint: str = "a") -> Dataset:

@@ -7,9 +7,10 @@ from sqlalchemy import text
 from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.location import parse_location, sqlite_url
 from climate_ref_prefect.store.migration import upgrade_database
-from climate_ref_prefect.store.models import Base
+from climate_ref_prefect.store.models import Base, Lease
 from climate_ref_prefect.store.store import Store, open_store
 from tests.postgres import PostgresServer, postgres_server
+from tests.store.builders import holder
 
 __all__ = ["postgres_server"]
 
@@ -54,12 +55,12 @@ def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
     yield url
     engine = build_engine(parse_location(url))
     with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables)}"))
+        connection.execute(text(f"TRUNCATE {', '.join(Base.metadata.tables.keys() - {Lease.__tablename__})}"))
     engine.dispose()
 
 
 @pytest.fixture
 def store(store_url: str) -> Iterator[Store]:
-    """An open store of either kind, with nothing in it."""
-    with open_store(store_url) as opened:
+    """An open store of either kind, with nothing in it, on which the test coordinates."""
+    with open_store(store_url) as opened, opened.coordinate(holder()):
         yield opened

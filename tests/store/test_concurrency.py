@@ -14,12 +14,13 @@ from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.store import Store, open_store
 from climate_ref_prefect.store.values import Allocation
 from tests.postgres import PostgresServer
-from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, success
+from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, holder, success
 
 HOLDER = """
 import sys, time
+from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.store import open_store
-with open_store(sys.argv[1]).exclusive():
+with open_store(sys.argv[1]).coordinate(Holder(host="there", pid=1, since=0)):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -59,20 +60,20 @@ def test_a_reader_in_another_store_sees_what_was_committed(store: Store, store_u
 
 def test_a_second_coordinator_on_postgresql_is_refused_and_told_who_is_there(postgres_url: str) -> None:
     with open_store(postgres_url) as one, open_store(postgres_url) as other:
-        with one.exclusive():
+        with one.coordinate(holder()):
             with pytest.raises(CoordinatorBusyError, match=r"climate-ref-prefect .* connected since") as busy:
-                other.exclusive().__enter__()
+                other.coordinate(holder()).__enter__()
             assert one.name in str(busy.value)
             allocate(one)
-        with other.exclusive():
+        with other.coordinate(holder()):
             allocate(other)
 
 
 def test_an_error_while_coordinating_passes_through_and_frees_the_place(postgres_url: str) -> None:
     with open_store(postgres_url) as store:
-        with pytest.raises(KeyError), store.exclusive():
+        with pytest.raises(KeyError), store.coordinate(holder()):
             raise KeyError
-        with store.exclusive():
+        with store.coordinate(holder()):
             pass
 
 
@@ -82,20 +83,20 @@ def test_coordinators_of_different_databases_do_not_meet(
     another_url = postgres_server.create_database()
     with ExitStack() as held:
         for url in (postgres_url, another_url, sqlite_path_url):
-            held.enter_context(held.enter_context(open_store(url)).exclusive())
+            held.enter_context(held.enter_context(open_store(url)).coordinate(holder()))
     postgres_server.drop_database(another_url)
 
 
 def test_a_coordinator_that_is_killed_leaves_no_lock_behind(postgres_url: str) -> None:
     with open_store(postgres_url) as store:
-        holder = subprocess.Popen([sys.executable, "-c", HOLDER, postgres_url], stdout=subprocess.PIPE)
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
+        started = subprocess.Popen([sys.executable, "-c", HOLDER, postgres_url], stdout=subprocess.PIPE)
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"held\n"
         with pytest.raises(CoordinatorBusyError):
-            store.exclusive().__enter__()
-        holder.kill()
-        holder.wait()
-        holder.stdout.close()
+            store.coordinate(holder()).__enter__()
+        started.kill()
+        started.wait()
+        started.stdout.close()
         _enter_within(store, seconds=10)
 
 
@@ -103,7 +104,7 @@ def _enter_within(store: Store, *, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
-            with store.exclusive():
+            with store.coordinate(holder()):
                 return
         except CoordinatorBusyError:
             assert time.monotonic() < deadline

@@ -12,7 +12,7 @@ from climate_ref_prefect.store import engine
 from climate_ref_prefect.store.errors import MissingDriverError, StoreUnavailableError
 from climate_ref_prefect.store.location import network_file_system, parse_location, sqlite_url
 from climate_ref_prefect.store.store import open_store
-from tests.store.builders import METRICS, OUTPUTS, SERIES, allocate
+from tests.store.builders import METRICS, OUTPUTS, SERIES, allocate, coordinated
 
 MOUNTS = r"""/dev/sda1 / ext4 rw,relatime 0 0
 tmpfs /tmp tmpfs rw 0 0
@@ -57,7 +57,7 @@ def test_sqlite_keeps_a_write_ahead_log_but_on_a_network_file_system_a_rollback_
     sqlite_path_url: str, monkeypatch: pytest.MonkeyPatch, kind: str, journal: str, synchronous: int
 ) -> None:
     monkeypatch.setattr(engine, "read_mounts", lambda: f"somewhere / {kind} rw 0 0\n")
-    with open_store(sqlite_path_url) as store:
+    with coordinated(sqlite_path_url) as store:
         allocate(store)
         with store._engine.connect() as connection:
             pragmas = ("journal_mode", "synchronous", "foreign_keys")
@@ -150,7 +150,7 @@ def test_a_read_only_file_system_is_refused_in_words(small_disk: Path) -> None:
 
 
 def test_a_full_disk_is_an_error_in_words_and_leaves_the_database_whole(small_disk: Path) -> None:
-    with open_store(sqlite_url(small_disk / "store.db")) as store:
+    with coordinated(sqlite_url(small_disk / "store.db")) as store:
         number = allocate(store).execution_id
         filler = small_disk / "filler"
         with pytest.raises(OSError, match="No space"):
@@ -171,7 +171,7 @@ def test_a_database_that_another_process_keeps_locked_is_an_error_in_words(
     sqlite_path_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 0.2)
-    with open_store(sqlite_path_url) as store:
+    with coordinated(sqlite_path_url) as store:
         other = sqlite3.connect(store.name, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailableError, match="locked"):
@@ -183,7 +183,7 @@ def test_a_database_that_another_process_keeps_locked_is_an_error_in_words(
 
 
 def test_opening_a_database_twice_in_a_process_does_not_drop_its_locks(sqlite_path_url: str) -> None:
-    with open_store(sqlite_path_url) as store, store._writing() as connection:
+    with coordinated(sqlite_path_url) as store, store._writing() as connection:
         connection.exec_driver_sql("UPDATE execution_group SET dirty = 0")
         open_store(sqlite_path_url).close()
         program = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"

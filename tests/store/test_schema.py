@@ -17,7 +17,7 @@ from climate_ref_prefect.store.location import parse_location
 from climate_ref_prefect.store.models import Base
 from climate_ref_prefect.store.revise import write_revision
 from climate_ref_prefect.store.store import open_store
-from tests.store.builders import METRICS, OUTPUTS, SERIES, allocate, definition, success
+from tests.store.builders import METRICS, OUTPUTS, SERIES, allocate, coordinated, definition, success
 
 LATER_REVISION = """
 import sqlalchemy as sa
@@ -87,12 +87,12 @@ def test_the_migrations_have_a_single_head() -> None:
 
 
 def test_a_database_can_go_down_to_nothing_and_up_again_with_data_in_it(database_url: str, engine: Engine) -> None:
-    with open_store(database_url) as store:
+    with coordinated(database_url) as store:
         store.ingest(allocate(store).execution_id, OUTPUTS, METRICS, SERIES)
     assert migration.migrate(engine, migration.BASE) == migration.BASE
     assert set(inspect(engine).get_table_names()) == {migration.VERSION_TABLE}
     assert migration.upgrade_database(database_url) == migration.head_revision()
-    with open_store(database_url) as store:
+    with coordinated(database_url) as store:
         allocate(store)
         assert store.counts().groups == 1
 
@@ -114,7 +114,7 @@ def test_an_older_schema_is_refused_with_the_command_to_run(
 def test_an_upgrade_keeps_what_was_recorded(
     database_url: str, engine: Engine, later_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_store(database_url) as store:
+    with coordinated(database_url) as store:
         number = allocate(store).execution_id
         store.ingest(number, OUTPUTS, METRICS, SERIES)
         store.finalise(number, success())
@@ -123,7 +123,7 @@ def test_an_upgrade_keeps_what_was_recorded(
     assert migration.upgrade_database(database_url) == "later"
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT note FROM execution_group")) == "kept"
-    with open_store(database_url) as store:
+    with coordinated(database_url) as store:
         assert (store.executions(), store.scalars([number])) == before
 
 
@@ -150,7 +150,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
         with pytest.raises(Exception, match="nowhere"):
             migration.upgrade_database(database_url)
     assert "note" not in {column["name"] for column in inspect(engine).get_columns("execution_group")}
-    with open_store(database_url) as store:
+    with coordinated(database_url) as store:
         allocate(store)
 
 
@@ -187,13 +187,13 @@ def test_processes_that_open_the_same_empty_database_at_once_all_succeed(databas
 def test_a_revision_is_written_from_what_the_models_lack(later_version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (later_version / "versions" / "later.py").unlink()
     write_revision("nothing new", later_version)
-    (written,) = (later_version / "versions").glob("0002_*.py")
+    (written,) = (later_version / "versions").glob("0003_*.py")
     assert '"""nothing new."""' in written.read_text()
     compile(written.read_text(), str(written), "exec")
 
 
 def test_definitions_of_one_group_share_its_row(database_url: str) -> None:
-    with open_store(database_url) as store:
+    with coordinated(database_url) as store:
         allocate(store, definition("a"))
         allocate(store, definition("a", version="2"))
         assert store.counts().groups == 1

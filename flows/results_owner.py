@@ -1,0 +1,129 @@
+"""A results directory belongs to one store, and says so in a file: two would remove what the other one publishes."""
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.model import Document
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
+from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.transports.worker.directory import sync_directory
+
+MARKER: Final = "store.json"
+_ANOTHER: Final = "give another directory in CLIMATE_REF_PREFECT_RESULTS"
+_TAKE: Final = "if no other store publishes there any more, run `climate-ref-prefect db claim-results`"
+
+
+class ResultsOwner(Document):
+    """To which store a results directory belongs."""
+
+    store_id: str
+    """The store's identity, as its database has it."""
+
+    database: str
+    """Where the store was when it took the directory, for people."""
+
+    since: float
+    """Seconds since the epoch."""
+
+
+def check_results_owner(results: Path, store: Store) -> None:
+    """
+    See that a results directory belongs to a store; one that belongs to none is taken, if there is nothing of another.
+
+    Results without a marker are those of a version that left none: the store that has recorded any of them takes it.
+
+    Parameters
+    ----------
+    results
+        The directory; exists.
+    store
+        Of the coordinator.
+
+    Raises
+    ------
+    BadInputError
+        If it belongs, or may belong, to another store, or cannot be marked; it names both and what to do.
+    """
+    owner = read_owner(results)
+    if owner is None and not _has_strange_results(results, store):
+        owner = _mark(results, store)
+    if owner is None:
+        raise BadInputError(
+            f"The results directory {results} holds results that the store {store.name} has not recorded, and no "
+            f"{MARKER} that says whose they are: {_ANOTHER}, or, {_TAKE}."
+        )
+    if owner.store_id != store.identity():
+        raise BadInputError(
+            f"The results directory {results} belongs to the store {owner.database} ({owner.store_id}), not to "
+            f"{store.name} ({store.identity()}): {_ANOTHER}, or, {_TAKE}."
+        )
+
+
+def take_results(results: Path, store: Store) -> None:
+    """Have a results directory belong to a store from now on, whosever it was; raises `BadInputError` as above."""
+    with _explained(results, store):
+        (results / MARKER).unlink(missing_ok=True)
+    _mark(results, store)
+
+
+def read_owner(results: Path) -> ResultsOwner | None:
+    """
+    Return to whom a results directory belongs; none if it does not say.
+
+    Raises
+    ------
+    BadInputError
+        If the marker is torn, of another version, or no file.
+    """
+    path = results / MARKER
+    try:
+        return ResultsOwner.from_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, ClimateRefPrefectError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInputError(
+            f"{path}, which says to which store the results directory belongs, cannot be read ({reason}): {_ANOTHER}, "
+            f"or, {_TAKE}."
+        ) from error
+
+
+def _has_strange_results(results: Path, store: Store) -> bool:
+    if next(results.glob(f"*/*/*/*/{METRIC_BUNDLE}"), None) is None:
+        return False
+    return not store.has_results_below(str(results))
+
+
+def _mark(results: Path, store: Store) -> ResultsOwner | None:
+    """Leave the marker, whole or not at all, and return it, or the one that somebody else was faster to leave."""
+    owner = ResultsOwner(store_id=store.identity(), database=store.name, since=time.time())
+    temporary = results / f".{MARKER}.{uuid.uuid4().hex}"
+    with _explained(results, store):
+        try:
+            with temporary.open("x", encoding="utf-8") as file:
+                file.write(owner.to_json())
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(temporary, results / MARKER)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_directory(results)
+    return read_owner(results)
+
+
+@contextmanager
+def _explained(results: Path, store: Store) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInputError(
+            f"The results directory {results} cannot be marked as that of {store.name}: {error.strerror} "
+            f"({results / MARKER}). Make it writable, or {_ANOTHER}."
+        ) from error

@@ -83,6 +83,9 @@ class WorkerLimits(FrozenModel):
     heartbeat_seconds: float = Field(default=5.0, gt=0)
     """How often `telemetry.json` is replaced."""
 
+    describe_deadline_seconds: float = Field(default=3600.0, gt=0)
+    """Time that it may take to read and hash, after the end, the files that a result names."""
+
     memory_tolerance: float | None = Field(default=0.1, ge=0)
     """Fraction of `memory_mb` that may be used beyond it before the execution is stopped; none never stops it."""
 

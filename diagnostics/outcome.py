@@ -113,7 +113,7 @@ class ExecutionOutcome(Document):
     """None when it succeeded."""
 
     manifest: tuple[FileRecord, ...] = ()
-    """Every file of the output directory; empty unless it succeeded."""
+    """The bundles and every file that the output bundle names; empty unless it succeeded."""
 
     telemetry: Telemetry = Telemetry()
 

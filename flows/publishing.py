@@ -7,15 +7,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, ResultValidationError
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.outcome import FileRecord
-from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, describe_file, sync_directory
-from climate_ref_prefect.transports.worker.run import check_files
+from climate_ref_prefect.transports.worker.manifest import check_files, published_names, read_outputs
 
 LOG = "run.log"
 _DIRECTORY_MODE = 0o750
@@ -75,12 +71,9 @@ def publish(
 
 
 def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
-    try:
-        outputs = OutputBundle.model_validate_json((output / OUTPUT_BUNDLE).read_bytes())
-    except ValidationError as error:
-        raise ResultValidationError(f"{output / OUTPUT_BUNDLE} is no output bundle: {error}") from error
+    outputs = read_outputs(output)
     check_files(outputs, output)
-    names = {METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES} | {file.filename for _, _, file in outputs.files()}
+    names = published_names(outputs)
     records = {record.path: record for record in manifest}
     if missing := sorted(names - records.keys()):
         raise PublishError(f"The worker's manifest does not list {', '.join(missing)} of {output}.")

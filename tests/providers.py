@@ -175,10 +175,6 @@ def work(_: Path) -> None:
         block[0] ^= 1
 
 
-def name_badly(output: Path) -> None:
-    (Path(os.fsdecode(os.fsencode(output) + b"/\xff.txt"))).touch()
-
-
 def fill_disk(output: Path) -> None:
     with (output / "filling").open("wb", buffering=0) as file:
         while True:
@@ -244,7 +240,6 @@ provider = DiagnosticProvider(
         Behaving("chain-long", leave_chain),
         Behaving("wait-to-go", wait_to_go),
         Behaving("work", work),
-        Behaving("bad-name", name_badly),
         Behaving("fill-disk", fill_disk),
         Behaving("allocate", allocate),
         Behaving("print-much", print_much),

@@ -19,8 +19,9 @@ from climate_ref_prefect.diagnostics.outcome import FileRecord
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.flows.publishing import PublishError, publish, remove_leftovers
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.here import execute_here
+from climate_ref_prefect.transports.worker.manifest import manifest
 from tests.executions import Prepare
 from tests.flows.disks import Disk
 from tests.processes import wait_until
@@ -167,10 +168,9 @@ class TestRefusals:
 
     @pytest.mark.parametrize("filename", ["/etc/passwd", "../run.log", "deep/../../run.log"])
     def test_a_bundle_that_points_outside(self, tmp_path: Path, target: Path, filename: str) -> None:
-        execution, _ = leave(tmp_path / "scratch")
+        ran = leave(tmp_path / "scratch")
         bundle = {"data": {"secret": {"filename": filename}}}
-        (execution.output / OUTPUT_BUNDLE).write_text(json.dumps(bundle))
-        ran = (execution, manifest(execution.output))
+        (ran[0].output / OUTPUT_BUNDLE).write_text(json.dumps(bundle))
         self.refuse(ran, target, ResultValidationError, "inside the output directory")
 
 
@@ -246,7 +246,8 @@ _PUBLISH = """
 import sys
 from pathlib import Path
 from climate_ref_prefect.flows.publishing import publish
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.manifest import manifest
 
 execution = ExecutionDirectory(Path(sys.argv[1]))
 publish(execution, manifest(execution.output), Path(sys.argv[2]))

@@ -48,7 +48,6 @@ ENDINGS = [
     ("not-json", FailureKind.INVALID_RESULT, "must be an int, a float or null"),
     ("missing-file", FailureKind.INVALID_RESULT, "'none.nc', which does not exist"),
     ("link", FailureKind.INVALID_RESULT, "passes through a link"),
-    ("bad-name", FailureKind.INVALID_RESULT, ".txt"),
     ("command-fails", FailureKind.DIAGNOSTIC_ERROR, "exit code 3"),
     ("command-killed", FailureKind.KILLED, "sh was killed"),
     ("hang", FailureKind.TIMEOUT, "wall clock limit of 1 s"),

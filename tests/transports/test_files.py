@@ -1,12 +1,15 @@
 """The file protocol: documents come back as they were written, exclusive ones once, and never half."""
 
+import contextlib
 import errno
 import hashlib
 import os
+import socket
+import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,13 +22,23 @@ from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import ResultValidationError, SchemaMismatchError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, Telemetry
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.documents import Claim
-from climate_ref_prefect.transports.worker.run import check_files
+from climate_ref_prefect.transports.worker.manifest import check_files, manifest
 from tests.diagnostics.strategies import envelopes, names, outcomes, telemetries
 from tests.executions import Prepare
 from tests.processes import wait_until
 
+BUNDLES = (METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES)
+ODD_KINDS = {
+    "pipe": "named pipe",
+    "socket": "socket",
+    "device": "device",
+    "directory": "directory",
+    "link": "link",
+    "sparse": "sparse",
+}
 PATIENCE_SECONDS = 20.0
 trees = st.dictionaries(st.lists(names, min_size=1, max_size=3).map(tuple), st.binary(max_size=100), max_size=6)
 """Contents of files by the parts of their paths."""
@@ -212,36 +225,67 @@ class TestPatience:
 
 
 class TestManifest:
-    """Every regular file of the output, and nothing else."""
+    """The bundles and what the output bundle names, and nothing else."""
 
     @settings(max_examples=25)
     @given(trees)
-    def test_it_lists_all_files_with_their_size_and_hash(self, tree: dict[tuple[str, ...], bytes]) -> None:
+    def test_it_lists_what_is_named_with_size_and_hash(self, tree: dict[tuple[str, ...], bytes]) -> None:
         with TemporaryDirectory() as path:
             written = write_tree(Path(path), tree)
+            named = {name: written[name] for name in sorted(written)[::2] if is_free(name)}
+            written |= leave_bundles(Path(path), named)
             records = manifest(Path(path))
-            assert {record.path: (record.size_bytes, record.sha256) for record in records} == written
+            described = {record.path: (record.size_bytes, record.sha256) for record in records}
+            assert described == {name: written[name] for name in {*named, *BUNDLES}}
             assert list(records) == sorted(records, key=lambda record: record.path)
 
-    def test_links_pipes_and_empty_directories_are_left_out(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("1")
+    def test_what_is_not_named_is_not_looked_at(self, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
-        (tmp_path / "link").symlink_to("file")
-        (tmp_path / "linked").symlink_to("/etc")
         (tmp_path / "dangling").symlink_to("nowhere")
         os.mkfifo(tmp_path / "pipe")
-        assert [record.path for record in manifest(tmp_path)] == ["file"]
-
-    def test_a_name_that_is_not_utf_8_is_refused(self, tmp_path: Path) -> None:
+        with (tmp_path / "sparse").open("wb") as file:
+            file.truncate(4 << 40)
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).touch()
-        with pytest.raises(ResultValidationError, match="not UTF-8"):
-            manifest(tmp_path)
+        leave_bundles(tmp_path, [])
+        assert {record.path for record in manifest(tmp_path)} == set(BUNDLES)
 
     def test_a_large_file_is_hashed_whole(self, tmp_path: Path) -> None:
         content = os.urandom((3 << 20) + 1)
         (tmp_path / "large").write_bytes(content)
-        (record,) = manifest(tmp_path)
+        leave_bundles(tmp_path, ["large"])
+        (record,) = (record for record in manifest(tmp_path) if record.path == "large")
         assert (record.size_bytes, record.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+    def test_progress_is_told_and_may_stop_it(self, tmp_path: Path) -> None:
+        (tmp_path / "large").write_bytes(bytes(3 << 20))
+        leave_bundles(tmp_path, ["large"])
+        seen: list[tuple[str, int]] = []
+
+        def stop_soon(name: str, read_bytes: int) -> None:
+            seen.append((name, read_bytes))
+            if read_bytes > 1 << 20:
+                raise InterruptedError(name)
+
+        with pytest.raises(InterruptedError, match="large"):
+            manifest(tmp_path, stop_soon)
+        assert seen == [("large", 1 << 20), ("large", 2 << 20)]
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"data": {"a": {"filename": "../b"}}}', b"\xff"])
+    def test_an_output_bundle_that_is_none_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        leave_bundles(tmp_path, [])
+        (tmp_path / OUTPUT_BUNDLE).write_bytes(content)
+        with pytest.raises(ResultValidationError, match="is no output bundle"):
+            manifest(tmp_path)
+
+    @pytest.mark.parametrize("kind", ODD_KINDS)
+    @pytest.mark.parametrize("name", [*BUNDLES, "named"])
+    def test_what_is_no_regular_file_is_refused_at_once(self, tmp_path: Path, kind: str, name: str) -> None:
+        leave_bundles(tmp_path, ["named"])
+        (tmp_path / "named").touch()
+        (tmp_path / name).unlink()
+        words = leave_odd_file(tmp_path / name, kind)
+        with pytest.raises(ResultValidationError, match=f"{name}.*{words}"):
+            manifest(tmp_path)
 
 
 class TestCheckedFiles:
@@ -252,25 +296,101 @@ class TestCheckedFiles:
         (tmp_path / "plots" / "map.png").touch()
         check_files(bundle_of("plots/map.png"), tmp_path)
 
-    @pytest.mark.parametrize("name", ["missing", "folder", "link", "linked/passwd", "folder/../file"])
-    def test_anything_else_is_refused(self, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [
+            ("missing", "does not exist"),
+            ("missing/file", "does not exist"),
+            ("file/below", "does not exist"),
+            ("folder", "is a directory"),
+            ("link", "passes through a link"),
+            ("linked/passwd", "passes through a link"),
+            ("folder/back/file", "passes through a link"),
+        ],
+    )
+    def test_anything_else_is_refused_in_words(self, tmp_path: Path, name: str, words: str) -> None:
         (tmp_path / "file").touch()
         (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "back").symlink_to("..")
         (tmp_path / "link").symlink_to("file")
         (tmp_path / "linked").symlink_to("/etc")
-        with pytest.raises((ResultValidationError, ValueError)):
+        with pytest.raises(ResultValidationError, match=f"data 'it' names '{name}', which .*{words}"):
             check_files(bundle_of(name), tmp_path)
 
-    def test_an_output_directory_that_is_itself_behind_a_link_is_accepted(self, tmp_path: Path) -> None:
-        (tmp_path / "real").mkdir()
-        (tmp_path / "real" / "file").touch()
+    @pytest.mark.parametrize("kind", ODD_KINDS)
+    def test_what_is_no_regular_file_is_refused_at_once(self, tmp_path: Path, kind: str) -> None:
+        words = leave_odd_file(tmp_path / "odd", kind)
+        with pytest.raises(ResultValidationError, match=words):
+            check_files(bundle_of("odd"), tmp_path)
+
+    @pytest.mark.parametrize(
+        "name", ["*bold* [a](b) <i>.nc", "two\nlines", "tab\there", "\u202egpj.exe", "Übersicht 1.png"]
+    )
+    def test_a_name_is_text_whatever_it_means_elsewhere(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_text("1")
+        leave_bundles(tmp_path, [name])
+        assert name in {record.path for record in manifest(tmp_path)}
+
+    def test_a_name_that_is_not_utf_8_is_refused(self, tmp_path: Path) -> None:
+        name = os.fsdecode(b"\xff.nc")
+        (tmp_path / name).touch()
+        with pytest.raises(ResultValidationError, match="not UTF-8"):
+            check_files(bundle_of(name), tmp_path)
+
+    def test_a_file_with_holes_is_accepted_where_it_could_be_copied(self, tmp_path: Path) -> None:
+        with (tmp_path / "holes").open("wb") as file:
+            file.truncate(1 << 29)
+        check_files(bundle_of("holes"), tmp_path)
+
+    def test_a_scratch_directory_behind_a_link_is_accepted(self, tmp_path: Path) -> None:
+        (tmp_path / "real" / "output").mkdir(parents=True)
+        (tmp_path / "real" / "output" / "file").touch()
         (tmp_path / "scratch").symlink_to("real")
-        check_files(bundle_of("file"), tmp_path / "scratch")
+        check_files(bundle_of("file"), tmp_path / "scratch" / "output")
+
+    def test_an_output_directory_that_is_a_link_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "output").symlink_to("/etc")
+        with pytest.raises(ResultValidationError, match="passes through a link"):
+            check_files(bundle_of("passwd"), tmp_path / "output")
 
 
-def bundle_of(name: str) -> OutputBundle:
-    """Return an output bundle that names one file."""
-    return OutputBundle(data={"it": OutputFile(filename=name)})
+def bundle_of(*names: str) -> OutputBundle:
+    """Return an output bundle that names some files; the first is called `it`."""
+    short = ["it", *(f"it{number}" for number in range(1, len(names)))]
+    return OutputBundle(data={key: OutputFile(filename=name) for key, name in zip(short, names, strict=False)})
+
+
+def leave_bundles(output: Path, names: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Leave the bundles of an execution whose output bundle names some files; return size and hash of each."""
+    (output / METRIC_BUNDLE).write_text("{}")
+    (output / SERIES).write_text("{}")
+    (output / OUTPUT_BUNDLE).write_text(bundle_of(*names).model_dump_json())
+    contents = {name: (output / name).read_bytes() for name in BUNDLES}
+    return {name: (len(content), hashlib.sha256(content).hexdigest()) for name, content in contents.items()}
+
+
+def is_free(name: str) -> bool:
+    """Whether a name is none of a bundle's."""
+    return name.split("/", maxsplit=1)[0] not in BUNDLES
+
+
+def leave_odd_file(path: Path, kind: str) -> str:
+    """Make something that is no regular file to be copied; return what it is called."""
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as bound, contextlib.chdir(path.parent):
+            bound.bind(path.name)
+    elif kind == "device":
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero, which never ends
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "link":
+        path.symlink_to("/etc/passwd")
+    else:
+        with path.open("wb") as file:
+            file.truncate(4 << 40)
+    return ODD_KINDS[kind]
 
 
 def write_tree(root: Path, tree: dict[tuple[str, ...], bytes]) -> dict[str, tuple[int, str]]:

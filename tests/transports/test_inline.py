@@ -50,7 +50,6 @@ def test_the_outcome_is_like_any_other(driver: TransportDriver, prepare: Prepare
         ("os-error", FailureKind.SYSTEM_ERROR),
         ("system-exit", FailureKind.SYSTEM_ERROR),
         ("not-a-result", FailureKind.INVALID_RESULT),
-        ("bad-name", FailureKind.INVALID_RESULT),
     ],
 )
 def test_a_failure_has_its_kind_and_the_next_one_runs(

@@ -18,9 +18,17 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionO
 from climate_ref_prefect.diagnostics.provider import ProviderDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.supervisor import CANCEL, END
 from climate_ref_prefect.transports.worker.verdict import describe_exit
-from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, SIZES, Ready, read_line, read_to_end
+from climate_ref_prefect.transports.worker.wire import (
+    CANCEL,
+    DESCRIBE,
+    END,
+    EXECUTE,
+    SIZES,
+    Ready,
+    read_line,
+    read_to_end,
+)
 
 logger = logging.getLogger(__name__)
 SERVER_MODULE: Final = "climate_ref_prefect.transports.worker.server"

@@ -14,11 +14,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
-from climate_ref_prefect.diagnostics.errors import (
-    ResultValidationError,
-    SchemaMismatchError,
-    UnreadableDocumentError,
-)
+from climate_ref_prefect.diagnostics.errors import SchemaMismatchError, UnreadableDocumentError
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.model import Document
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
@@ -159,32 +155,6 @@ class ExecutionDirectory:
     def is_closed(self) -> bool:
         """Whether the coordinator has given the attempt up."""
         return os.path.lexists(self._closed)
-
-
-def manifest(output: Path) -> tuple[FileRecord, ...]:
-    """
-    Describe every regular file below a directory, sorted by path; links are neither followed nor listed.
-
-    Raises
-    ------
-    ResultValidationError
-        If a name is not UTF-8: no JSON file could hold it.
-    """
-    records = []
-    for folder, _, names in os.walk(output):
-        for name in names:
-            path = Path(folder, name)
-            if path.is_file() and not path.is_symlink():
-                records.append(describe_file(path, _writable(path.relative_to(output).as_posix())))
-    return tuple(sorted(records, key=lambda record: record.path))
-
-
-def _writable(relative_path: str) -> str:
-    try:
-        relative_path.encode()
-    except UnicodeEncodeError as error:
-        raise ResultValidationError(f"The output has a file named {relative_path!r}, which is not UTF-8.") from error
-    return relative_path
 
 
 def describe_file(path: Path, relative_path: str) -> FileRecord:

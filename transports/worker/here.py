@@ -7,7 +7,8 @@ from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FileRecord
 from climate_ref_prefect.diagnostics.provider import load_provider
 from climate_ref_prefect.transports.worker.child import import_failure
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, manifest
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.manifest import manifest
 from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse, refuse_unreadable

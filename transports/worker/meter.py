@@ -32,6 +32,7 @@ class Meter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._begun = clock()
+        self._ended: float | None = None
         self._started_at = time.time()
         self._host = socket.gethostname()
         self._floor_mb = resident_mb(os.getpid())
@@ -58,8 +59,8 @@ class Meter:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since the child was started."""
-        return self._clock() - self._begun
+        """Time since the child was started, until it had ended."""
+        return (self._clock() if self._ended is None else self._ended) - self._begun
 
     @property
     def peak_mb(self) -> float:
@@ -79,6 +80,10 @@ class Meter:
             exit_code=exit_code,
             transport_meta=batch_job(),
         )
+
+    def finish(self) -> None:
+        """Take note that the child has ended: what comes after that does not belong to its duration."""
+        self._ended = self._clock()
 
     def close(self) -> None:
         """

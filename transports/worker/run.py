@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import ResultValidationError
-from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.diagnostics.result import (
     METRIC_BUNDLE,
@@ -15,6 +14,7 @@ from climate_ref_prefect.diagnostics.result import (
     ExecutionResult,
     SeriesCollection,
 )
+from climate_ref_prefect.transports.worker.manifest import check_files
 
 
 def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, output: Path) -> None:
@@ -39,26 +39,26 @@ def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, ou
     _write(output / SERIES, SeriesCollection(series=result.series).model_dump(mode="json"))
 
 
-def check_files(outputs: OutputBundle, output: Path) -> None:
-    """
-    Refuse an output bundle that names what is not a regular file inside its own directory.
-
-    Raises
-    ------
-    ResultValidationError
-        Naming the first file that is missing, a link, or reached through one.
-    """
-    root = output.resolve()
-    for output_type, short_name, file in outputs.files():
-        path = root / file.filename
-        if path.resolve() != path:
-            raise ResultValidationError(
-                f"{output_type} {short_name!r} names {file.filename!r}, which is or passes through a link."
-            )
-        if not path.is_file():
-            raise ResultValidationError(f"{output_type} {short_name!r} names {file.filename!r}, which does not exist.")
-
-
 def _write(path: Path, document: Any) -> None:
     # Same bytes for the same values, whatever process wrote them.
-    path.write_text(json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+    with _create(path) as file:
+        file.write(text)
+
+
+def _create(path: Path) -> IO[str]:
+    """Open a new file; what the diagnostic has left under its name is taken away, not written through."""
+    try:
+        return path.open("x", encoding="utf-8")
+    except FileExistsError:
+        _take_away(path)
+        return path.open("x", encoding="utf-8")
+
+
+def _take_away(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        if path.is_dir():
+            raise ResultValidationError(f"The diagnostic has left a directory named {path.name!r}.") from error
+        raise

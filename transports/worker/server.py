@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -150,8 +151,10 @@ def _supervise_and_report(conversation: socket.socket, start: Start) -> None:
         outcome = supervise(directory, conversation, start)
     except (OSError, ValueError, ClimateRefPrefectError) as error:
         outcome = refuse_unreadable(error)
-    with suppress(BrokenPipeError):  # a caller that is gone will find the file
+    with suppress(OSError):  # a caller that is gone will find the file
         conversation.sendall(outcome.to_json().encode())
+        if threading.active_count() > 1:  # a file system holds it up, and with it this process and its end of this
+            conversation.shutdown(socket.SHUT_RDWR)
 
 
 def _kill(orphans: Iterable[int]) -> None:

@@ -14,6 +14,10 @@ DESCRIBE: Final = b"D"
 """Describe the provider."""
 SIZES: Final = b"S"
 """Ask the diagnostics for the resources of some definitions."""
+CANCEL: Final = b"cancel\n"
+"""What a caller sends to have an execution stopped."""
+END: Final = b"ending\n"
+"""What a caller sends whose job is about to be ended by the scheduler."""
 
 _MILLISECONDS: Final = 1000
 

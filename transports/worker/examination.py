@@ -1,0 +1,89 @@
+"""What an execution has left is examined in a thread of its own, so that its supervisor goes on listening meanwhile."""
+
+import os
+import threading
+from typing import Final
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, FileRecord
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.manifest import manifest
+from climate_ref_prefect.transports.worker.verdict import judge_exception
+
+_JOIN_SECONDS: Final = 1.0
+OF_THE_RUN: Final = (
+    FailureKind.DIAGNOSTIC_ERROR,
+    FailureKind.INVALID_RESULT,
+    FailureKind.PROVIDER_IMPORT,
+    FailureKind.SYSTEM_ERROR,
+    FailureKind.CRASHED,
+    FailureKind.OUT_OF_MEMORY,
+    FailureKind.KILLED,
+    FailureKind.TIMEOUT,
+)
+"""Failures that may have their cause in what the execution read or where it wrote; the others have one of their own."""
+
+
+class _AbandonedError(Exception):
+    """Nobody waits for the result any more."""
+
+
+class Examination:
+    """
+    Examines what an execution has left, beginning at once; reading from its descriptor says that it is over.
+
+    A file system that hangs holds up the thread alone.
+
+    Parameters
+    ----------
+    directory
+        Where the execution ran; nothing of it runs any more.
+    failure
+        How it failed; none if it succeeded, which is when its output is described.
+    """
+
+    def __init__(self, directory: ExecutionDirectory, failure: ExecutionFailure | None) -> None:
+        self._directory = directory
+        self.failure = failure
+        """How it failed, after everything was examined."""
+        self.files: tuple[FileRecord, ...] = ()
+        """What it has left to be published; nothing if it failed."""
+        self._at = "nothing yet"
+        self._abandoned = threading.Event()
+        self._reading, self._writing = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="examine-output", daemon=True)
+        self._thread.start()
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on."""
+        return self._reading
+
+    def close(self) -> None:
+        """Have the thread end; it is not waited for if a file system holds it up."""
+        self._abandoned.set()
+        self._thread.join(_JOIN_SECONDS)
+        os.close(self._reading)
+
+    def overdue(self, limit_seconds: float) -> ExecutionFailure:
+        """Return the failure that it is if this takes too long."""
+        return self.failure or ExecutionFailure(
+            kind=FailureKind.SYSTEM_ERROR,
+            message=f"Its output was not described within {limit_seconds:g} s (the limit describe_deadline_seconds), "
+            f"last seen at: {self._at}. Either the files that its bundle names are too large for that, or the file "
+            f"system of {self._directory.output} is slow.",
+        )
+
+    def _run(self) -> None:
+        try:
+            if self.failure is None:
+                self.files = manifest(self._directory.output, self._note_progress)
+        except _AbandonedError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, what has not been described is no success
+            self.failure = judge_exception(error)
+        finally:
+            os.close(self._writing)
+
+    def _note_progress(self, name: str, read_bytes: int) -> None:
+        self._at = f"{name!r} ({read_bytes >> 20} MiB of it)"
+        if self._abandoned.is_set():
+            raise _AbandonedError

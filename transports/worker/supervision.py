@@ -1,0 +1,256 @@
+"""One child under supervision: held to its limits, ended with all that it started, and what it has left examined."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Container
+from contextlib import suppress
+from typing import Final
+
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.outcome import (
+    ExecutionFailure,
+    ExecutionOutcome,
+    FailureKind,
+    FileRecord,
+    Telemetry,
+)
+from climate_ref_prefect.transports.worker.cgroup import oom_kills
+from climate_ref_prefect.transports.worker.child import IMPORTED, Start
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.examination import OF_THE_RUN, Examination
+from climate_ref_prefect.transports.worker.meter import Meter
+from climate_ref_prefect.transports.worker.process_tree import terminate
+from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory
+from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
+
+_LONGEST_WAIT_SECONDS: Final = 0.5
+
+
+class Terminated(BaseException):
+    """The supervisor itself was asked to end, by a scheduler or an operator."""
+
+
+class Supervision:
+    """
+    One child under supervision, from its start to the outcome.
+
+    Parameters
+    ----------
+    directory
+        The execution's directory, which has been claimed.
+    envelope
+        What lies in it.
+    caller
+        Says "cancel" or "ending", and by its end that the caller is gone.
+    """
+
+    def __init__(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope, caller: socket.socket) -> None:
+        self._directory = directory
+        self._envelope = envelope
+        self._limits = envelope.limits
+        self._caller: socket.socket | None = caller
+        self._kills_before = oom_kills()
+        self._report = b""
+        self._failure: ExecutionFailure | None = None
+        self._files: tuple[FileRecord, ...] = ()
+        self._exit_code: int | None = None
+
+    def run(self, start: Start) -> ExecutionOutcome:
+        """Start the child and see it through."""
+        signal.signal(signal.SIGTERM, _raise_terminated)
+        self._importing = start.imports_provider
+        self._next_heartbeat = time.monotonic()
+        self._meter = Meter()
+        try:
+            self._start(start)
+            self._failure = self._watch()
+            terminate(0.0)
+            self._examine()
+        except Terminated:
+            self._failure = self._failure or self._stop(
+                FailureKind.WORKER_LOST, "The worker was told to end (SIGTERM)."
+            )
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return self._conclude(survivors=terminate(0.0))
+
+    def _start(self, start: Start) -> None:
+        self._pipe: int | None
+        self._child, self._pipe = start.start(self._directory, self._envelope)
+        self._end_of_child = os.pidfd_open(self._child) if hasattr(os, "pidfd_open") else None
+
+    def _watch(self) -> ExecutionFailure | None:
+        """Follow the child until it ends or has to be ended."""
+        while True:
+            self._exit_code = self._poll_child()
+            if self._exit_code is not None:
+                self._read_report()
+                return self._judge(self._exit_code)
+            failure = self._check_limits()
+            if failure is not None:
+                return failure
+            failure = self._wait_for_news()
+            if failure is not None:
+                return failure
+
+    def _poll_child(self) -> int | None:
+        pid, status = os.waitpid(self._child, os.WNOHANG)
+        return None if pid == 0 else os.waitstatus_to_exitcode(status)
+
+    def _check_limits(self) -> ExecutionFailure | None:
+        now = time.monotonic()
+        if now >= self._meter.next_sample:
+            used_mb = self._meter.sample()
+            allowed_mb = self._allowed_mb()
+            if allowed_mb is not None and used_mb > allowed_mb:
+                return self._stop(
+                    FailureKind.OUT_OF_MEMORY,
+                    f"Stopped: it used {used_mb:.0f} MiB, it asked for {self._envelope.resources.memory_mb} MiB.",
+                )
+        return self._show_life(now) or self._check_deadline()
+
+    def _show_life(self, now: float) -> ExecutionFailure | None:
+        """Replace the telemetry where that is due, and look whether the coordinator has given the attempt up."""
+        if now < self._next_heartbeat:
+            return None
+        self._write_telemetry(self._meter.telemetry())
+        self._next_heartbeat = now + self._limits.heartbeat_seconds
+        if self._directory.is_closed():
+            return self._stop(FailureKind.CANCELLED, "The coordinator has given this attempt up.")
+        return None
+
+    def _write_telemetry(self, telemetry: Telemetry) -> None:
+        with suppress(OSError):  # a full disk stops nothing by itself: the diagnostic may be about to make room
+            self._directory.write_telemetry(telemetry)
+
+    def _allowed_mb(self) -> float | None:
+        tolerance = self._limits.memory_tolerance
+        return None if tolerance is None else self._envelope.resources.memory_mb * (1 + tolerance)
+
+    def _deadline_seconds(self) -> float:
+        return self._limits.import_deadline_seconds if self._importing else self._envelope.resources.wall_clock_seconds
+
+    def _check_deadline(self) -> ExecutionFailure | None:
+        limit = self._deadline_seconds()
+        if self._meter.elapsed_seconds < limit:
+            return None
+        if self._importing:
+            target = self._envelope.provider.target
+            return self._stop(FailureKind.PROVIDER_IMPORT, f"Provider {target} was not imported after {limit:g} s.")
+        return self._stop(FailureKind.TIMEOUT, f"Stopped at its wall clock limit of {limit:g} s.")
+
+    def _wait_for_news(self) -> ExecutionFailure | None:
+        readable = self._wait_for(self._pipe, self._end_of_child, seconds=self._pause_seconds())
+        if self._pipe in readable:
+            self._read_report()
+        return self._hear_caller_if(readable)
+
+    def _wait_for(self, *sources: int | None, seconds: float) -> set[int]:
+        """Return which of these, and of the caller, have something to be read."""
+        caller = None if self._caller is None else self._caller.fileno()
+        watched = [source for source in (*sources, caller) if source is not None]
+        return wait_for_input(watched, min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS))
+
+    def _pause_seconds(self) -> float:
+        now = time.monotonic()
+        deadline = now + self._deadline_seconds() - self._meter.elapsed_seconds
+        return min(self._meter.next_sample, self._next_heartbeat, deadline) - now
+
+    def _hear_caller_if(self, readable: Container[int]) -> ExecutionFailure | None:
+        if self._caller is None or self._caller.fileno() not in readable:
+            return None
+        heard = self._caller.recv(len(CANCEL))
+        if heard == CANCEL:
+            return self._stop(FailureKind.CANCELLED, "Cancelled.")
+        if heard == END:
+            return self._stop(FailureKind.WORKER_LOST, "Its job was told to end.")
+        self._caller = None
+        if self._limits.finish_without_caller:
+            return None
+        return self._stop(FailureKind.COORDINATOR_LOST, "The process that had started it is gone.")
+
+    def _read_report(self) -> None:
+        # A process that the diagnostic left behind may hold the other end open: read what is there, no more.
+        while self._pipe is not None and wait_for_input([self._pipe], 0):
+            read = os.read(self._pipe, 1 << 16)
+            self._report += read
+            if not read:
+                os.close(self._pipe)
+                self._pipe = None
+        if self._report.startswith(IMPORTED):
+            self._importing = False
+
+    def _stop(self, kind: FailureKind, message: str) -> ExecutionFailure:
+        self._meter.sample()
+        terminate(self._limits.kill_grace_seconds)
+        return ExecutionFailure(kind=kind, message=message)
+
+    def _judge(self, exit_code: int) -> ExecutionFailure | None:
+        verdict = self._report.removeprefix(IMPORTED)
+        if exit_code == 0 and verdict.endswith(b"\n"):
+            return None if verdict == b"null\n" else ExecutionFailure.model_validate_json(verdict)
+        if self._importing:
+            return ExecutionFailure(
+                kind=FailureKind.PROVIDER_IMPORT,
+                message=f"Provider {self._envelope.provider.target} ended its process while it was imported: "
+                f"{describe_exit(exit_code)}.",
+            )
+        return judge_exit(exit_code)
+
+    def _examine(self) -> None:
+        """Have what was left examined, within a limit of its own; a caller that wants an end to it is heard."""
+        self._meter.finish()
+        if self._failure is not None and self._failure.kind not in OF_THE_RUN:
+            return
+        examination = Examination(self._directory, self._failure)
+        stopped = self._wait_for_examination(examination)
+        examination.close()
+        if stopped is None:
+            self._failure, self._files = examination.failure, examination.files
+        else:
+            self._failure = self._failure or stopped
+
+    def _wait_for_examination(self, examination: Examination) -> ExecutionFailure | None:
+        limit_seconds = self._limits.describe_deadline_seconds
+        give_up_at = time.monotonic() + limit_seconds
+        while (now := time.monotonic()) < give_up_at:
+            if now >= self._next_heartbeat:
+                self._meter.sample()
+            stopped = self._show_life(now)
+            if stopped is not None:
+                return stopped
+            readable = self._wait_for(examination.fileno(), seconds=min(self._next_heartbeat, give_up_at) - now)
+            if examination.fileno() in readable:
+                return None
+            stopped = self._hear_caller_if(readable)
+            if stopped is not None:
+                return stopped
+        return examination.overdue(limit_seconds)
+
+    def _conclude(self, survivors: list[int]) -> ExecutionOutcome:
+        self._meter.close()
+        telemetry = self._meter.telemetry(self._exit_code)
+        if survivors:
+            meta = {**telemetry.transport_meta, "unkillable_pids": list(survivors)}
+            telemetry = telemetry.model_copy(update={"transport_meta": meta})
+        self._write_telemetry(telemetry)
+        failure = self._failure
+        if failure is not None:
+            failure = judge_memory(
+                failure,
+                peak_rss_mb=self._meter.peak_mb,
+                memory_mb=self._envelope.resources.memory_mb,
+                oom_kills=oom_kills() - self._kills_before,
+            )
+        return ExecutionOutcome(
+            execution_id=self._envelope.execution_id,
+            failure=failure,
+            manifest=() if failure else self._files,
+            telemetry=telemetry,
+        )
+
+
+def _raise_terminated(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # schedulers say it more than once
+    raise Terminated(number)

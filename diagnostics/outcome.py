@@ -64,8 +64,9 @@ class ExecutionFailure(FrozenModel):
     @field_validator("message", "details")
     @classmethod
     def _can_be_written(cls, text: str) -> str:
-        # Names of files need not be UTF-8; an error that mentions one must still reach outcome.json.
-        return text.encode(errors="backslashreplace").decode()
+        # Names of files need not be UTF-8; an error that mentions one must still reach outcome.json. No database of
+        # PostgreSQL takes a NUL.
+        return text.replace("\0", "\\x00").encode(errors="backslashreplace").decode()
 
 
 class Telemetry(Document):

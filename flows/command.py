@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
-from rich.console import Console
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.flows.console import PlainConsole
 from climate_ref_prefect.flows.endings import FAILED, Foreseen, cancellation_told, errors_told, silence_told
+from climate_ref_prefect.flows.log import print_log
+from climate_ref_prefect.flows.plain_logs import RUN_LOGGERS, Visible
+from climate_ref_prefect.flows.plain_text import one_line
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.tables import console_table
+from climate_ref_prefect.flows.streams import lasting_streams
+from climate_ref_prefect.flows.tables import add_row, console_table
 from climate_ref_prefect.store.store import open_store
 from climate_ref_prefect.store.values import ExecutionRow
 
@@ -31,7 +35,7 @@ app = typer.Typer(
 )
 database = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(database, name="db")
-console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(soft_wrap=True, width=160)
+console = PlainConsole()
 
 Data = Annotated[str, typer.Option(help="Directory with a CMIP6 tree, or `sample`.")]
 Providers = Annotated[list[str], typer.Option("--provider", help="Installed provider, or module:attribute.")]
@@ -112,7 +116,7 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
     )
     table = console_table("execution", "attempt", "status", "seconds", "MiB", "message")
     for row in rows:
-        table.add_row(*_cells(row))
+        add_row(table, _cells(row))
     console.print(table)
 
 
@@ -124,10 +128,7 @@ def log(execution: Annotated[int, typer.Argument(help="Number of the execution."
         rows = store.executions(execution_ids=[execution])
     if not rows:
         raise BadInputError(f"There is no execution {execution}; `climate-ref-prefect status` lists the latest.")
-    path = _log_path(settings, rows[0])
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 16):
-            sys.stdout.buffer.write(chunk)
+    print_log(settings, rows[0])
 
 
 @app.command()
@@ -200,7 +201,7 @@ def render(
     from climate_ref_prefect.flows.render import render as job_scripts  # noqa: PLC0415
 
     for label, script in job_scripts(transport_named(transport, None, None), providers, diagnostics):
-        console.print(f"# {label}\n{script}", markup=False, highlight=False)
+        console.print(f"# {label}\n{script}")
 
 
 @database.command()
@@ -227,9 +228,14 @@ def main() -> NoReturn:
     """Run the command: errors that were foreseen are told in a line, with exit code 1, or 2 for bad input."""
     # Prefect tries for a minute, several times: too long for somebody who waits for a server that is gone.
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "3")
-    for name in ("prefect.flow_runs", "prefect.task_runs"):
+    # What diagnostics say is in these lines, and brackets in it are no markup.
+    os.environ["PREFECT_LOGGING_MARKUP"] = "false"
+    for name in RUN_LOGGERS:
         logging.getLogger(name).addFilter(Foreseen())
-    with errors_told():
+        logging.getLogger(name).addFilter(Visible())
+    if logging.lastResort is not None:  # prints what is logged where Prefect is not at work
+        logging.lastResort.addFilter(Visible())
+    with lasting_streams(), errors_told():
         app()
     sys.exit(0)
 
@@ -276,15 +282,5 @@ def _cells(row: ExecutionRow) -> tuple[str, ...]:
         outcome,
         "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
         "" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.0f}",
-        (row.failure_message or "").partition("\n")[0],
+        one_line(row.failure_message or ""),
     )
-
-
-def _log_path(settings: Settings, row: ExecutionRow) -> Path:
-    candidates = [settings.scratch_directory / row.fragment / "run.log"]
-    if row.results_path is not None:
-        candidates.insert(0, Path(row.results_path) / "run.log")
-    for path in candidates:
-        if path.exists():
-            return path
-    raise BadInputError(f"Execution {row.execution_id} has left no log (looked at {candidates[-1]}).")

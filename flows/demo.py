@@ -25,9 +25,9 @@ def run_demo(settings: Settings, transport: TransportChoice, console: Console) -
 def _say_where(report: SolveReport, console: Console) -> None:
     results = Path(report.results_directory)
     plots = sorted(results.glob("**/*.png"))
-    console.print(f"Results: {results} ({len(plots)} plots)", soft_wrap=True)
+    console.print(f"Results: {results} ({len(plots)} plots)")
     for plot in _one_of_each(plots, results):
-        console.print(f"  {plot}", soft_wrap=True)
+        console.print(f"  {plot}")
     console.print("See every task run in Prefect's UI with:  make ui")
 
 

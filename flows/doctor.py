@@ -49,7 +49,7 @@ def run_doctor(
     with _ended_in_order(), closing(findings):
         for finding in findings:
             wrong += finding.verdict is Verdict.WRONG
-            console.print(str(finding), markup=False, highlight=False)
+            console.print(str(finding))
     console.print(f"{wrong} to be mended." if wrong else "All is well.")
     return not wrong
 

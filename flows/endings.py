@@ -3,14 +3,16 @@
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.flows.console import PlainConsole
+from climate_ref_prefect.flows.plain_text import visible
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.errors import LeaseLostError
 
@@ -48,7 +50,7 @@ class Foreseen(logging.Filter):
 
 @contextmanager
 def errors_told() -> Iterator[None]:
-    """Tell errors that were foreseen, and let all others show where they come from."""
+    """Tell errors that were foreseen in a line, and of all others where they come from."""
     try:
         yield
     except BadInputError as error:
@@ -61,12 +63,14 @@ def errors_told() -> Iterator[None]:
         _fail(error, FAILED)
     except ValidationError as error:
         if error.title != Settings.__name__:
-            raise
+            _show_where(error)
         _fail(_explain_settings(error), BAD_INPUT)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
-            Console(stderr=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
+            PlainConsole(errors=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
         raise
+    except Exception as error:  # noqa: BLE001 - the command ends, and shows all that there is to see
+        _show_where(error)
 
 
 @contextmanager
@@ -105,5 +109,11 @@ def _explain_settings(error: ValidationError) -> str:
 
 
 def _fail(error: BaseException | str, code: int) -> NoReturn:
-    Console(stderr=True, soft_wrap=True).print(f"climate-ref-prefect: {error}", style="red", markup=False)
+    PlainConsole(errors=True).print(f"climate-ref-prefect: {error}", style="red")
     sys.exit(code)
+
+
+def _show_where(error: Exception) -> NoReturn:
+    """Print the traceback, which has what others say in it, and so may have codes of a terminal."""
+    sys.stderr.write(visible("".join(traceback.format_exception(error))))
+    sys.exit(FAILED)

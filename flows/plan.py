@@ -7,9 +7,10 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
 from climate_ref_prefect.flows.policy import DEFAULT_RULE, Standing
 from climate_ref_prefect.flows.providers import BrokenProvider
-from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
+from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
 
 _COLUMNS = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue", "retry rule")
 
@@ -73,10 +74,12 @@ class Plan(FrozenModel):
         if self.executions:
             table = console_table(*_COLUMNS)
             for cells in self._cells():
-                table.add_row(*cells)
+                add_row(table, cells)
             yield table
-        yield self.headline()
-        yield from self._remarks()
+        yield from map(rich_text, (self.headline(), *self._remarks()))
+
+    def __str__(self) -> str:
+        return as_text(self)
 
     def _repr_html_(self) -> str:
         return html_table(_COLUMNS, self._cells()) + paragraphs(self.headline(), *self._remarks())
@@ -93,4 +96,4 @@ class Plan(FrozenModel):
 
     def _remarks(self) -> Iterator[str]:
         for provider in self.broken:
-            yield f"Provider {provider.name} cannot be used: {provider.failure.message}"
+            yield f"Provider {provider.name} cannot be used: {one_line(provider.failure.message, LONGEST_MESSAGE)}"

@@ -6,11 +6,12 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.record.ledger import Recorded
 from climate_ref_prefect.flows.recovery import Leftovers
-from climate_ref_prefect.flows.tables import console_table, html_table, paragraphs
+from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import ExecutionRow
 
@@ -93,8 +94,10 @@ class SolveReport(FrozenModel):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from self._tables()
-        yield self.headline()
-        yield from self._remarks()
+        yield from map(rich_text, (self.headline(), *self._remarks()))
+
+    def __str__(self) -> str:
+        return as_text(self)
 
     def _repr_html_(self) -> str:
         table = html_table(SUMMARY_COLUMNS, summary_cells(self.summary()))
@@ -109,19 +112,21 @@ class SolveReport(FrozenModel):
         if self.executions:
             table = console_table(*SUMMARY_COLUMNS)
             for cells in summary_cells(self.summary()):
-                table.add_row(*cells)
+                add_row(table, cells)
             yield table
         if self.failed:
             failures = console_table("execution", "kind", "message", title="Failed")
             for row in self.failed:
-                failures.add_row(f"{row.label} #{row.execution_id}", row.failure_kind or "", row.failure_message or "")
+                add_row(
+                    failures, (f"{row.label} #{row.execution_id}", row.failure_kind or "", row.failure_message or "")
+                )
             yield failures
 
     def _remarks(self) -> Iterator[str]:
         if self.failed:
             yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
         for provider in self.plan.broken:
-            yield f"Provider {provider.name}: {provider.failure.message}"
+            yield f"Provider {provider.name}: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
         if self.leftovers.settled:
             yield f"{self.leftovers.settled} executions of a coordinator that had ended were taken up again."
         for label in self.leftovers.elsewhere:

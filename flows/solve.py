@@ -20,6 +20,7 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import find_provider, installed_providers
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.lifecycle import Lifecycle
+from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
@@ -116,8 +117,9 @@ def plan(
         retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
             the rules of the site's file, and the first that matches a diagnostic is the one.
     """
-    planned = plan_only(data, providers, diagnostics, transport, rerun, retry_rules=retry_rules)
-    leave_plan(planned)
+    with plain_logs():
+        planned = plan_only(data, providers, diagnostics, transport, rerun, retry_rules=retry_rules)
+        leave_plan(planned)
     return planned
 
 
@@ -175,6 +177,7 @@ def _solve_to_the_end(
     began = time.monotonic()
     with (
         promptly(),
+        plain_logs(),
         open_workspace(
             Settings(),
             coordinating=True,

@@ -15,6 +15,7 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
+from climate_ref_prefect.flows.plain_text import markdown_text
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.report import SUMMARY_COLUMNS, SolveReport, summary_cells
@@ -54,7 +55,10 @@ def leave_artifacts(report: SolveReport) -> None:
     create_markdown_artifact(_results_page(report), key="solve-results", description=report.headline())
     if not report.executions:
         return
-    rows = [dict(zip(SUMMARY_COLUMNS, cells, strict=True)) for cells in summary_cells(report.summary())]
+    rows = [
+        dict(zip(SUMMARY_COLUMNS, (markdown_text(name), *numbers), strict=True))
+        for name, *numbers in summary_cells(report.summary())
+    ]
     create_table_artifact(rows, key="solve-summary", description="By diagnostic: asked against used.")
     create_table_artifact(_execution_cells(report), key="solve-executions", description="Every attempt.")
 
@@ -64,12 +68,12 @@ def leave_plan(plan: Plan) -> None:
     create_table_artifact(
         [
             {
-                "execution": item.definition.label,
+                "execution": markdown_text(item.definition.label),
                 "cpu": item.granted.cpu,
                 "memory MiB": item.granted.memory_mb,
                 "wall clock": str(item.granted.wall_clock),
-                "queue": item.granted.queue or "",
-                "retry rule": item.retry_rule,
+                "queue": markdown_text(item.granted.queue or ""),
+                "retry rule": markdown_text(item.retry_rule),
             }
             for item in plan.executions
         ],
@@ -85,11 +89,14 @@ def _results_page(report: SolveReport) -> str:
 
     They are part of the page: below an image artifact of its own the UI prints its address, here all of its data.
     """
-    parts = [report.headline(), f"Results lie in `{report.results_directory}`, one directory per execution."]
+    parts = [
+        report.headline(),
+        f"Results lie in {markdown_text(report.results_directory)}, one directory per execution.",
+    ]
     for plot in _plots(report):
         encoded = base64.b64encode(plot.read_bytes()).decode()
         path = os.path.relpath(plot, report.results_directory)
-        parts += [f"`{path}`", f"![{plot.stem}](data:image/png;base64,{encoded})"]
+        parts += [markdown_text(path), f"![plot](data:image/png;base64,{encoded})"]
     return "\n\n".join(parts)
 
 
@@ -97,12 +104,12 @@ def _execution_cells(report: SolveReport) -> list[dict[str, str]]:
     retry_rules = report.retry_rules
     return [
         {
-            "execution": f"{row.label} #{row.execution_id}",
+            "execution": markdown_text(f"{row.label} #{row.execution_id}"),
             "attempt": str(row.attempt),
             "outcome": "success" if row.successful else str(row.failure_kind),
             "seconds": "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
-            "retry rule": retry_rules.get(f"{row.provider}/{row.diagnostic}", DEFAULT_RULE),
-            "message": row.failure_message or "",
+            "retry rule": markdown_text(retry_rules.get(f"{row.provider}/{row.diagnostic}", DEFAULT_RULE)),
+            "message": markdown_text(row.failure_message or ""),
         }
         for row in report.executions
     ]

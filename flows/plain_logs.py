@@ -1,0 +1,77 @@
+"""Logs that show what they are told as text: Prefect's on the console may be set to read markup, and find emoji."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from rich.text import Text
+
+from climate_ref_prefect.flows.plain_text import visible
+
+if TYPE_CHECKING:
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+RUN_LOGGERS: Final = ("prefect.flow_runs", "prefect.task_runs")
+"""What flows, phases and Prefect itself say about a run; it goes to the console and to the server."""
+
+
+class Visible(logging.Filter):
+    """Shows control characters of a line as escapes, whoever is to read it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let everything pass, made visible."""
+        record.msg, record.args = visible(record.getMessage()), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = visible("".join(traceback.format_exception(record.exc_info[1])).rstrip())
+        return True
+
+
+class _AsText(logging.Formatter):
+    """
+    Hands a line to Prefect's console as text of rich, highlighted as before, where it would read a string as markup.
+
+    Parameters
+    ----------
+    before
+        Makes the line.
+    handler
+        Knows what to highlight.
+    """
+
+    def __init__(self, before: logging.Formatter, handler: "PrefectConsoleHandler") -> None:
+        super().__init__()
+        self.before = before
+        self._handler = handler
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; that it is no string the handler does not mind."""
+        line = Text(visible(self.before.format(record)))
+        return self._handler.console.highlighter(line)  # type: ignore[return-value]
+
+
+@contextmanager
+def plain_logs() -> Iterator[None]:
+    """Show what is logged as text until the context ends, whatever PREFECT_LOGGING_MARKUP says."""
+    shown = Visible()
+    replaced = [(handler, handler.formatter) for handler in _console_handlers() if handler.formatter]
+    for handler, formatter in replaced:
+        handler.setFormatter(_AsText(formatter, handler))
+    for name in RUN_LOGGERS:
+        logging.getLogger(name).addFilter(shown)
+    try:
+        yield
+    finally:
+        for name in RUN_LOGGERS:
+            logging.getLogger(name).removeFilter(shown)
+        for handler, formatter in replaced:
+            handler.setFormatter(formatter)
+
+
+def _console_handlers() -> "set[PrefectConsoleHandler]":
+    from prefect.logging.handlers import PrefectConsoleHandler  # noqa: PLC0415 - only for what runs flows
+
+    known = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
+    loggers = [logger for logger in known if isinstance(logger, logging.Logger)]
+    return {each for logger in loggers for each in logger.handlers if isinstance(each, PrefectConsoleHandler)}

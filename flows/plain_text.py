@@ -1,0 +1,81 @@
+"""
+Text that others have written, made safe to show: diagnostics, providers, file names, schedulers and users.
+
+What they say is text and nothing else: no markup of rich, no Markdown or HTML, no codes of a terminal. Whoever shows
+some of it uses one of these functions; the store, the files on scratch and the results keep it as it was said.
+"""
+
+import re
+from html import escape as escape_html
+from typing import Final
+from unicodedata import category
+
+from rich.text import Text
+
+LONGEST_MESSAGE: Final = 2_000
+"""Characters of a message in a report; the rest is in the log of the execution."""
+LONGEST_CELL: Final = 300
+"""Characters of a message in one line of a table."""
+
+_BACKTICKS: Final = re.compile("`+")
+_MEANS_NOTHING: Final = re.compile(
+    r"(?!.*www\.)[A-Za-z](?:[A-Za-z0-9 .,;#%='()/-]|:(?!/)|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*", re.ASCII
+)
+"""A line in which Markdown finds nothing: no emphasis, link, code, HTML, list or heading."""
+
+
+def visible(text: str) -> str:
+    r"""
+    Return a text of one or more lines with its control characters as escapes (`\x1b`, `\u202e`, `\udcff`).
+
+    Line feeds, tabs and blanks of every width stay. Escaped is what a terminal obeys, what changes the direction of
+    what follows, what cannot be seen at all, and halves of characters, which cannot be printed.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if _is_harmless(character) else _escaped(character) for character in text)
+
+
+def one_line(text: str, longest: int = LONGEST_CELL) -> str:
+    """Return a text for a place that has one line: ends of lines and tabs as escapes, too; cut to `longest`."""
+    line = visible(text.strip().replace("\r\n", "\n"))
+    return shortened(line.replace("\n", "\\n").replace("\t", "\\t"), longest)
+
+
+def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text that is cut after `longest` characters, and then says how many are missing."""
+    left_out = len(text) - longest
+    return text if left_out <= 0 else f"{text[:longest]} [... and {left_out} more characters]"
+
+
+def rich_text(text: str, longest: int = LONGEST_MESSAGE) -> Text:
+    """Return a text for any console of rich: it finds no markup, no emoji and nothing to highlight in it."""
+    return Text(shortened(visible(text), longest))
+
+
+def html_text(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """Return a text for HTML."""
+    return escape_html(shortened(visible(text), longest))
+
+
+def markdown_text(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """
+    Return a text for Markdown: as code, the one place where nothing has a meaning, unless it has none anyway.
+
+    What is escaped by backslashes could still become a link (`https://...`). Of the two UIs of Prefect one shows every
+    string in a table as Markdown, the other as it is.
+    """
+    line = one_line(text, longest)
+    if not line or _MEANS_NOTHING.fullmatch(line):
+        return line
+    fence = "`" * (1 + max(map(len, _BACKTICKS.findall(line)), default=0))
+    blank = " " if line[0] == "`" or line[-1] == "`" else ""
+    return f"{fence}{blank}{line}{blank}{fence}"
+
+
+def _is_harmless(character: str) -> bool:
+    return character in "\n\t" or character.isprintable() or category(character) == "Zs"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

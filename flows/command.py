@@ -1,4 +1,9 @@
 """The command `climate-ref-prefect`: thin doors to the flows and the store, for people in a shell."""
+# ruff: noqa: E402 - the search path first: each other import could find one of the user's own scripts
+
+from climate_ref_prefect.transports.worker.search_path import look_into_current_directory_last
+
+look_into_current_directory_last()
 
 import logging
 import os
@@ -249,9 +254,11 @@ def _some_server() -> Iterator[None]:
     """
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
 
+    from climate_ref_prefect.flows.proxies import refuse_unusable_proxy  # noqa: PLC0415
     from climate_ref_prefect.flows.server import local_server  # noqa: PLC0415
 
-    if PREFECT_API_URL.value():
+    if api_url := PREFECT_API_URL.value():
+        refuse_unusable_proxy(api_url)
         yield
         return
     with local_server(Settings().home_directory):

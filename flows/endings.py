@@ -90,12 +90,17 @@ def silence_told() -> Iterator[None]:
     import httpx  # noqa: PLC0415 - only for what runs flows
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
 
+    from climate_ref_prefect.flows.proxies import proxy_in_use  # noqa: PLC0415
+
     try:
         yield
     except (httpx.HTTPError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not isinstance(error.__cause__, httpx.HTTPError):
             raise
-        where = f" at {PREFECT_API_URL.value()}" if PREFECT_API_URL.value() else ""
+        api_url = PREFECT_API_URL.value()
+        proxy = proxy_in_use(api_url) if api_url else None
+        where = f" at {api_url}" if api_url else ""
+        where += f", which is asked for through the proxy {proxy}," if proxy else ""
         _fail(
             f"Prefect's server{where} does not answer: {error}. What has succeeded is in the "
             "store (`climate-ref-prefect status`), and `climate-ref-prefect solve` goes on from there.",

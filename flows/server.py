@@ -18,6 +18,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.flows.proxies import avoid_proxies
+from climate_ref_prefect.transports.worker.environment import environment_of_prefect_server
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 
 SERVER_SETTINGS: Final[Mapping[str, str]] = {
@@ -80,6 +82,7 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
     directory = server_home(home)
     _make_private(home, directory)
     server = LocalServer(port or _free_port())
+    avoid_proxies(server.api_url)
     log_path = directory / "server.log"
     with log_path.open("ab") as log:
         process = _start(directory, server, log)
@@ -98,7 +101,7 @@ def serve(home: Path, port: int) -> NoReturn:
     directory = server_home(home)
     _make_private(home, directory)
     arguments = _command(port)
-    os.execve(arguments[0], arguments, {**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(directory)})  # noqa: S606
+    os.execve(arguments[0], arguments, _environment(directory))  # noqa: S606
 
 
 def _make_private(*directories: Path) -> None:
@@ -107,14 +110,18 @@ def _make_private(*directories: Path) -> None:
 
 
 def _command(port: int) -> list[str]:
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-P", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    return environment_of_prefect_server({**SERVER_SETTINGS, "PREFECT_HOME": str(directory)})
 
 
 def _start(directory: Path, server: LocalServer, log: IO[bytes]) -> "subprocess.Popen[bytes]":
     port = int(server.ui_url.rpartition(":")[2])
     return subprocess.Popen(  # noqa: S603 - our own arguments
         _command(port),
-        env={**os.environ, **SERVER_SETTINGS, "PREFECT_HOME": str(directory)},
+        env=_environment(directory),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

@@ -13,6 +13,7 @@ from prefect import flow
 from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
 from climate_ref_prefect.diagnostics.catalogue import scan
@@ -24,6 +25,7 @@ from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
+from climate_ref_prefect.flows.proxies import avoid_proxies
 from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.record.artifacts import Progress, leave_artifacts, leave_plan
 from climate_ref_prefect.flows.record.ledger import Ledger
@@ -40,6 +42,7 @@ from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.execute import ServerPool
 
 DEMO = ("demo",)
+avoid_proxies(PREFECT_API_URL.value())  # before any flow: its engine asks Prefect's server before our code does
 
 
 @flow(name="solve", validate_parameters=True)

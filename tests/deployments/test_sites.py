@@ -12,6 +12,7 @@ from climate_ref_prefect.transports.pbs import PbsTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 from climate_ref_prefect.transports.profiles import read_profile
 from climate_ref_prefect.transports.slurm import SlurmTransport
+from climate_ref_prefect.transports.worker.environment import lines_for_job_script
 
 SITES = Path(__file__).resolve().parents[2] / "deployments" / "sites"
 EXAMPLES = ("slurm-example", "pbs-example", "pbs-gadi")
@@ -44,11 +45,13 @@ def test_these_are_all_examples() -> None:
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_worker_is_what_a_job_becomes_after_its_prologue(name: str, tmp_path: Path) -> None:
     transport = site(name, tmp_path)
-    started, *prologue, last = commands(transport)
+    started, *lines, last = commands(transport)
     assert started.startswith("export CLIMATE_REF_PREFECT_JOB_STARTED=")
-    assert tuple(prologue) == transport.prologue != ()
+    language = lines_for_job_script()
+    assert lines[: len(language)] == language
+    assert tuple(lines[len(language) :]) == transport.prologue != ()
     assert last.startswith(
-        f"exec {transport.python} -m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT "
+        f"exec {transport.python} -P -m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT "
     )
     assert f" --local-directory {transport.local_directory} " in last
 

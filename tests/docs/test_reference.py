@@ -18,6 +18,7 @@ from climate_ref_prefect.store.models import Base
 from climate_ref_prefect.transports.inline import InlineTransport
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
+from climate_ref_prefect.transports.worker.environment import TABLE
 from tests.docs.pages import DOCS
 
 REFERENCE = DOCS / "reference"
@@ -51,6 +52,16 @@ def test_file_protocol_names_every_field(model: type[BaseModel]) -> None:
 def test_choose_data_names_every_field_of_a_requirement() -> None:
     text = (HOW_TO / "choose-data.md").read_text()
     assert [name for name in DataRequirement.model_fields if f"| `{name}` |" not in text] == []
+
+
+def test_environment_has_the_table() -> None:
+    lines = (REFERENCE / "environment.md").read_text(encoding="utf-8").splitlines()
+    shown = [line for line in lines if line.startswith("|")][2:]
+    assert shown == [
+        f"| {', '.join(f'`{name}`' for name in rule.variables)} "
+        f"| {rule.server} | {rule.provider} | {rule.scheduler} | {rule.why} |"
+        for rule in TABLE
+    ]
 
 
 @pytest.mark.parametrize("kind", FailureKind)

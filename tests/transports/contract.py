@@ -62,12 +62,28 @@ BROKEN_IMPORTS = [
     ("tests.no_such_module:provider", "No module named"),
     ("tests.providers:SMALL", "not a DiagnosticProvider"),
 ]
+ROOT = Path(__file__).resolve().parents[2]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 COORDINATORS_OWN = {
     "PREFECT_API_KEY": "s3cr3t",
     "PREFECT_API_URL": "https://example.org",
     "CLIMATE_REF_PREFECT_DATABASE": "postgresql://user:s3cr3t@example.org/store",
+    "PGPASSWORD": "s3cr3t",
+    "PGPASSFILE": "/home/user/s3cr3t",
+    "DASK_DISTRIBUTED__COMM__TLS__SCHEDULER__KEY": "/home/user/s3cr3t.pem",
+    "DISPLAY": "s3cr3t:0",
+    "WAYLAND_DISPLAY": "s3cr3t-0",
 }
+LANGUAGE = {"LANG": "C.UTF-8", "LC_NUMERIC": "de_DE.UTF-8", "TZ": "Asia/Kolkata", "PYTHONUTF8": "1"}
+OVERRULING = {
+    "SBATCH_PARTITION": "nosuch",
+    "SBATCH_MEM_PER_CPU": "9T",
+    "SBATCH_TIMELIMIT": "1",
+    "SLURM_MEM_PER_NODE": "1",
+}
+"""What a user's shell may say to a scheduler, at which the job would be refused or be too small."""
+OF_THE_USER = ("calendar", "json", "numpy", "queue", "random", "prefect", "distributed")
+"""Modules whose names a user may have given to scripts of their own."""
 
 
 class EndingContract:
@@ -207,13 +223,33 @@ class IsolationContract:
     def test_no_setting_or_secret_of_the_coordinator_reaches_a_diagnostic(
         self, own: Driving, prepare: Prepare, monkeypatch: pytest.MonkeyPatch, isolation: Isolation
     ) -> None:
-        for name, value in COORDINATORS_OWN.items():
+        monkeypatch.delenv("LC_ALL", raising=False)
+        for name, value in {**COORDINATORS_OWN, **LANGUAGE, **OVERRULING, "MPLBACKEND": "TkAgg"}.items():
             monkeypatch.setenv(name, value)
         directory, resources = prepare("environment", isolation=isolation)
-        own.run(directory, resources)
+        assert own.run(directory, resources).succeeded
         seen = environment_of(directory)
         assert [name for name in seen if name.startswith(("PREFECT_", "CLIMATE_REF_PREFECT_"))] == []
         assert "s3cr3t" not in json.dumps(seen)
+        assert {name: seen.get(name) for name in (*LANGUAGE, "LC_ALL")} == {**LANGUAGE, "LC_ALL": None}
+        assert seen["MPLBACKEND"] == "Agg"
+
+    def test_scripts_of_the_user_in_the_current_directory_do_no_harm(
+        self, own: Driving, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory = tmp_path / "mine"
+        directory.mkdir()
+        for name in OF_THE_USER:
+            (directory / f"{name}.py").write_text(
+                "raise SystemExit('the script of the user was run')", encoding="utf-8"
+            )
+        shutil.copy(ROOT / "tests" / "providers.py", directory / "mine.py")
+        monkeypatch.chdir(directory)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([".", str(ROOT)]))
+        monkeypatch.syspath_prepend(str(directory))
+        for isolation in ("warm", "fresh"):
+            outcome = own.run(*prepare("state", target="mine:provider", isolation=isolation))
+            assert outcome.succeeded, outcome.failure
 
     def test_thread_counts_are_those_of_the_hint(self, own: Driving, prepare: Prepare) -> None:
         executions = [prepare("environment", cpu=cpu) for cpu in (1, 2)]

@@ -20,6 +20,7 @@ from distributed import Worker
 from distributed.security import Security
 
 from climate_ref_prefect.transports.worker import underway
+from climate_ref_prefect.transports.worker.search_path import adopt_search_path
 
 _LAST_WORDS_SECONDS: Final = 20.0
 """Time for executions to leave an outcome when the job is told to end; schedulers give it about as long."""
@@ -48,6 +49,7 @@ class _Worker(Worker):
 def main(arguments: list[str] | None = None) -> None:
     """Serve a coordinator until it goes or the job is told to end, then see what runs to its end."""
     options = _parse(arguments)
+    adopt_search_path()
     with dask.config.set(_CONFIGURATION):
         told_to_end = asyncio.run(_serve(options))
     if told_to_end:

@@ -1,6 +1,5 @@
 """What batch schedulers have in common: jobs that are submitted, looked at and cancelled by commands."""
 
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -12,10 +11,10 @@ from pydantic import Field, JsonValue
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.worker.environment import environment_of_scheduler
 
 COMMAND_SECONDS: Final = 60.0
 """A command of the scheduler that takes longer is taken for a scheduler that does not answer."""
-_COORDINATORS_OWN: Final = ("PREFECT_", "CLIMATE_REF_PREFECT_")
 
 
 class SchedulerSilentError(ClimateRefPrefectError):
@@ -122,7 +121,9 @@ class BatchScheduler(Protocol):
         ...
 
 
-def run_command(*command: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_command(
+    *command: str, stdin: str | None = None, script: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """
     Run a command of the scheduler, in English, and return how it ended, whatever its exit code.
 
@@ -140,16 +141,10 @@ def run_command(*command: str, stdin: str | None = None) -> subprocess.Completed
             errors="backslashreplace",
             timeout=COMMAND_SECONDS,
             check=False,
-            env=_environment(),
+            env=environment_of_scheduler(script.read_text(encoding="utf-8", errors="replace") if script else ""),
             process_group=0,  # Ctrl-C is for us: a submission that it cuts off may have been heard all the same
         )
     except subprocess.TimeoutExpired as error:
         raise SchedulerSilentError(f"`{command[0]}` has not answered for {COMMAND_SECONDS:g} s.") from error
     except OSError as error:
         raise SchedulerSilentError(f"`{command[0]}` could not be started: {error}.") from error
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment without the coordinator's own variables: SLURM hands it on to jobs, secrets included."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_COORDINATORS_OWN)}
-    return {**kept, "LC_ALL": "C"}

@@ -60,7 +60,7 @@ class SlurmCommands:
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
         try:
-            done = run_command("sbatch", "--parsable", str(script))
+            done = run_command("sbatch", "--parsable", str(script), script=script)
         except SchedulerSilentError:
             self._doubt(script)
             raise

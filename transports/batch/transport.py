@@ -23,6 +23,7 @@ from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize, Sizing
 from climate_ref_prefect.transports.port import Death, Ended, Submission
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.environment import lines_for_job_script
 
 _OPENING: Final = threading.Lock()
 _PILOT: Final = "climate_ref_prefect.transports.batch.pilot"
@@ -289,8 +290,8 @@ class BatchTransport(TransportModel):
             local_directory=self.local_directory,
             worker_command=_PILOT,
             worker_extra_args=["--outlive-coordinator"] if self.outlive_coordinator else [],
-            job_script_prologue=[f"export {STARTED}=$(date +%s)", *self.prologue],
-            python=f"exec {self.python}",  # schedulers send SIGTERM to the script's own process alone
+            job_script_prologue=[f"export {STARTED}=$(date +%s)", *lines_for_job_script(), *self.prologue],
+            python=f"exec {self.python} -P",  # schedulers send SIGTERM to the script's own process alone
             job_name=f"{self.job_name}-{size.label}",
             **self.sized(size),
         )

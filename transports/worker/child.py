@@ -20,6 +20,7 @@ from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import Inheritance
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
+from climate_ref_prefect.transports.worker.search_path import adopt_search_path
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 logger = logging.getLogger(__name__)
@@ -144,6 +145,7 @@ def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
 def main(directory_path: str, report_descriptor: str) -> NoReturn:
     """Import the provider, say so, run the diagnostic: the life of a fresh child."""
     report = int(report_descriptor)
+    adopt_search_path()
     os.set_inheritable(report, False)
     end_with_parent()
     directory = ExecutionDirectory(Path(directory_path))

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Final
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
@@ -18,6 +17,7 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionO
 from climate_ref_prefect.diagnostics.provider import ProviderDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.environment import environment_of_provider
 from climate_ref_prefect.transports.worker.verdict import describe_exit
 from climate_ref_prefect.transports.worker.wire import (
     CANCEL,
@@ -32,15 +32,6 @@ from climate_ref_prefect.transports.worker.wire import (
 
 logger = logging.getLogger(__name__)
 SERVER_MODULE: Final = "climate_ref_prefect.transports.worker.server"
-_THREAD_VARIABLES: Final = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-_COORDINATORS_OWN: Final = ("PREFECT_", "CLIMATE_REF_PREFECT_")
-"""Variables that hold secrets or addresses of the coordinator's; a diagnostic has no use for them."""
 _TAIL_BYTES: Final = 4000
 _CLOSE_SECONDS: Final = 2.0
 
@@ -131,7 +122,7 @@ class ProviderServer:
                     str(reference.interpreter or sys.executable),
                     *("-P", "-m", SERVER_MODULE, reference.target, reference.isolation, str(theirs.fileno())),
                 ],
-                env=_environment(cpu),
+                env=environment_of_provider(cpu),
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -258,11 +249,3 @@ class ProviderServer:
             failure = ExecutionFailure.model_validate(answer["failure"])
             raise ProviderCodeError(f"Provider {self._reference.target} failed: {failure.message}\n{failure.details}")
         return answer["value"]
-
-
-def _environment(cpu: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_COORDINATORS_OWN)}
-    # What can be imported here, from a notebook's folder too, can be imported there.
-    paths = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
-    threads = dict.fromkeys(_THREAD_VARIABLES, str(cpu))
-    return {**kept, **threads, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}

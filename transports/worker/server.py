@@ -30,6 +30,7 @@ from climate_ref_prefect.transports.worker.descriptors import close_ours, move_a
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import ForkSafety
 from climate_ref_prefect.transports.worker.process_tree import become_subreaper, children
+from climate_ref_prefect.transports.worker.search_path import adopt_search_path
 from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable, supervise
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, Ready, read_line, read_to_end, wait_for_input
@@ -183,8 +184,9 @@ def main(target: str, isolation: str, descriptor: str) -> None:
     # Forking with threads around is what `isolation="fresh"` is for; a warning per execution helps nobody.
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     os.umask(0o027)
+    environment = dict(os.environ)  # that of new interpreters, too, which take over the search path as this one does
+    adopt_search_path()
     become_subreaper()
-    environment = dict(os.environ)
     with our_socket(int(descriptor)) as control:
         ready, imported = _import(target, control) if isolation == "warm" else (Ready(), None)
         gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
 from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
+from climate_ref_prefect.transports.batch.quoting import check_for_pbs, directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
@@ -36,6 +37,11 @@ class PbsTransport(BatchTransport):
     storage: tuple[str, ...] = ()
     """File systems that jobs use, in the dialect `gadi`: `gdata/ab12`, `scratch/ab12`."""
 
+    @classmethod
+    def check_path(cls, path: str) -> str:
+        """Return a path that PBS takes."""
+        return check_for_pbs(path)
+
     def commands(self, *, patient: bool = True) -> BatchScheduler:
         """Return the commands of PBS."""
         return PbsCommands()
@@ -57,7 +63,7 @@ class PbsTransport(BatchTransport):
 
     def _directives(self) -> list[str]:
         # A job that PBS runs again would run what it has claimed: it finds its own claims there.
-        options = ["-r n", "-j oe", f"-o {self.log_directory}/"]
+        options = ["-r n", "-j oe", f"-o {directive(f'{self.log_directory}/')}"]
         if self.project:
             options.append(f"-P {self.project}")
         if self.storage:

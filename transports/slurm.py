@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
+from climate_ref_prefect.transports.batch.quoting import check_for_slurm, directive, slurm_pattern
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
@@ -40,6 +41,11 @@ class SlurmTransport(BatchTransport):
             raise ValueError("`--comment` is taken: by it jobs are found whose submission was not answered")
         return lines
 
+    @classmethod
+    def check_path(cls, path: str) -> str:
+        """Return a path that SLURM takes."""
+        return check_for_slurm(path)
+
     def commands(self, *, patient: bool = True) -> BatchScheduler:
         """Return SLURM's commands; impatient ones do not wait for its accounts."""
         clusters = _clusters(self.directives)
@@ -58,7 +64,11 @@ class SlurmTransport(BatchTransport):
 
     def _directives(self) -> list[str]:
         # A job that SLURM puts back into the queue would run what it has claimed: it finds its own claims there.
-        options = ["--no-requeue", f"--output={self.log_directory}/%x-%j.log", f"{MARK}{uuid.uuid4().hex}"]
+        options = [
+            "--no-requeue",
+            directive(f"--output={slurm_pattern(str(self.log_directory))}/%x-%j.log"),
+            f"{MARK}{uuid.uuid4().hex}",
+        ]
         if self.constraint:
             options.append(f"--constraint={self.constraint}")
         if self.qos:

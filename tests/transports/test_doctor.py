@@ -177,6 +177,11 @@ class TestScheduler:
         assert "-> mend `sizing.queues`, `account`" in told
         assert is_skipped(ON_THE_NODE, findings)
 
+    @pytest.mark.parametrize(("site", "directive"), [("on_slurm", "--nosuch=1"), ("on_pbs", "-Y")])
+    def test_a_directive_that_is_none(self, request: pytest.FixtureRequest, site: str, directive: str) -> None:
+        told = the_wrong_one(request.getfixturevalue(site)(directives=(directive,)))
+        assert "-> mend `directives`, `shared_directory` of the profile." in told
+
     def test_a_limit_on_jobs(self, start_pbs: Callable[[Settings], Look]) -> None:
         look = start_pbs(Settings(queues=(QueueSettings("workq", max_queued=0),)))
         assert "-> wait until jobs of yours have ended." in the_wrong_one(look())

@@ -59,6 +59,7 @@ class SlurmCommands:
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
+        self._cancel_doubtful()
         try:
             done = run_command("sbatch", "--parsable", str(script), script=script)
         except SchedulerSilentError:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import threading
 from abc import abstractmethod
 from pathlib import Path
@@ -12,21 +11,20 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
-from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, only_packaged_settings
+from climate_ref_prefect.transports.batch.job_script import make_job, write_script
+from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster
 from climate_ref_prefect.transports.batch.keys import CommsKeys, remove_abandoned
 from climate_ref_prefect.transports.batch.obituary import is_silent
-from climate_ref_prefect.transports.batch.pilot import STARTED
 from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
 from climate_ref_prefect.transports.batch.pool import JobPool
+from climate_ref_prefect.transports.batch.quoting import check_one_line, names_variable
 from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.sizing import JobSize, Sizing
 from climate_ref_prefect.transports.port import Death, Ended, Submission
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.environment import lines_for_job_script
 
 _OPENING: Final = threading.Lock()
-_PILOT: Final = "climate_ref_prefect.transports.batch.pilot"
 _ANY_PORT: Final = (0, 0)
 _CHOICE: Final = 200
 """Executions that may wait to be chosen from: each takes a thread."""
@@ -61,7 +59,7 @@ class BatchTransport(TransportModel):
     python: str = sys.executable
     """Interpreter on the nodes; has this package and the providers."""
 
-    shared_directory: Path = Path("~/.climate-ref-prefect")
+    shared_directory: Path = Field(default=Path("~/.climate-ref-prefect"), validate_default=True)
     """
     Seen by coordinator and nodes, made for the user alone: keys and the output of jobs lie there.
 
@@ -105,11 +103,19 @@ class BatchTransport(TransportModel):
     @classmethod
     def _is_expanded(cls, directory: Path) -> Path:
         expanded = os.path.expandvars(os.path.expanduser(directory))  # noqa: PTH111 - Path's raises where there is no such user
-        if "$" in expanded:
-            raise ValueError(f"{expanded} names an environment variable that is not set here")
+        if names_variable(expanded):
+            raise ValueError(
+                f"{expanded} names an environment variable that is not set here; a directory with such a name is "
+                "reached by a link"
+            )
         if not Path(expanded).is_absolute():
             raise ValueError(f"{expanded} is not absolute: nodes begin elsewhere")
-        return Path(expanded)
+        return Path(cls.check_path(check_one_line(expanded)))
+
+    @field_validator("python", "local_directory", "interface")
+    @classmethod
+    def _is_one_line(cls, text: str | None) -> str | None:
+        return text if text is None else check_one_line(text)
 
     @field_validator("ports")
     @classmethod
@@ -127,6 +133,11 @@ class BatchTransport(TransportModel):
         if info.field_name == "directives" and any(line.startswith("#") for line in lines):
             raise ValueError("without `#SBATCH` or `#PBS` before them: they are added")
         return lines
+
+    @classmethod
+    @abstractmethod
+    def check_path(cls, path: str) -> str:
+        """Return a path that the scheduler takes in its directives; raises `ValueError` for one that it does not."""
 
     @abstractmethod
     def commands(self, *, patient: bool = True) -> BatchScheduler:
@@ -150,8 +161,8 @@ class BatchTransport(TransportModel):
     def render(self, resources: ResourceHint) -> str:
         """Return the job script for an execution, without submitting anything; raises as `check` does."""
         size = self.sizing.size(resources)
-        address = f"{self._protocol}COORDINATOR:PORT"
-        return str(self._job(self.contact(address), f"{size.label}-1", size, None).job_script())
+        address = f"{self.protocol}COORDINATOR:PORT"
+        return str(make_job(self, self.contact(address), f"{size.label}-1", size, None).job_script())
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution for a job of its size."""
@@ -253,15 +264,11 @@ class BatchTransport(TransportModel):
         """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
         for directory in (self.shared, self.log_directory):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        script = self._job(self.contact(address), name, size, keys).job_script()
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix=f"{self.job_name}-", suffix=".sh", delete=False
-        ) as file:
-            file.write(script)
-        return Path(file.name)
+        return write_script(make_job(self, self.contact(address), name, size, keys), self.job_name)
 
     @property
-    def _protocol(self) -> str:
+    def protocol(self) -> str:
+        """Of Dask's comms."""
         return "tls://" if self.tls else "tcp://"
 
     def contact(self, address: str) -> str:
@@ -270,28 +277,3 @@ class BatchTransport(TransportModel):
             return address
         protocol, port = address.partition("://")[0], address.rpartition(":")[2]
         return f"{protocol}://{self.contact_address}" + ("" if ":" in self.contact_address else f":{port}")
-
-    def _job(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
-        with only_packaged_settings():
-            return self._job_as_said(address, name, size, keys)
-
-    def _job_as_said(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
-        return self.job_class(
-            address,
-            name=name,
-            cores=size.cpu,  # as many executions at a time at most
-            memory=f"{size.memory_mb}MiB",
-            processes=1,
-            nanny=False,
-            protocol=self._protocol,
-            security=keys.security if keys else None,
-            interface=self.interface,
-            death_timeout=self.death_timeout_seconds,
-            local_directory=self.local_directory,
-            worker_command=_PILOT,
-            worker_extra_args=["--outlive-coordinator"] if self.outlive_coordinator else [],
-            job_script_prologue=[f"export {STARTED}=$(date +%s)", *lines_for_job_script(), *self.prologue],
-            python=f"exec {self.python} -P",  # schedulers send SIGTERM to the script's own process alone
-            job_name=f"{self.job_name}-{size.label}",
-            **self.sized(size),
-        )

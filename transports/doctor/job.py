@@ -15,10 +15,9 @@ from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.doctor.comms import LISTEN_REMEDY
 from climate_ref_prefect.transports.doctor.finding import Finding, ok, wrong
 from climate_ref_prefect.transports.doctor.places import SETTINGS, SHARED
+from climate_ref_prefect.transports.doctor.remedies import fields_to_mend
 from climate_ref_prefect.transports.doctor.trial import Trial
 
-_ASKED_FOR: Final = ("account", "project", "qos", "constraint", "storage", "directives")
-"""Fields of transports that the scheduler may refuse a job for, beside its size and queue."""
 _NO_INTERFACE: Final = ("network interface", "doesn't have an IPv4 address")
 """What Dask says where a node has no such interface, or one that is down."""
 _CLOCKS: Final = "See that the node's clock is not behind, either: TLS takes no key from the future."
@@ -107,15 +106,18 @@ def _judge_refusal(refusal: Exception, what: str, transport: BatchTransport) -> 
     if isinstance(refusal, SubmissionLimitError):
         return wrong(f"{what} now: {refusal}.", "wait until jobs of yours have ended.")
     if isinstance(refusal, JobRefusedError):
-        return wrong(f"{what}: {refusal}.", f"mend {_fields(transport)} of the profile.")
-    return wrong(f"{what} now: {refusal}.", "ask whoever runs it; then try again.")
+        return wrong(f"{what}: {refusal}.", f"mend {fields_to_mend(str(refusal), transport)} of the profile.")
+    fields = fields_to_mend(str(refusal), transport)
+    return wrong(
+        f"{what} now: {refusal}.", f"try again; if it stays so, mend {fields} of the profile, or ask whoever runs it."
+    )
 
 
 def _judge_waiting(trial: Trial, what: str, wait_seconds: float, transport: BatchTransport) -> Finding:
     record = trial.record
     words = trial.silence or (record.words if record else "") or "nothing is known of it"
     if record is not None and record.never:
-        return wrong(f"{what} will never start: {words}.", f"mend {_fields(transport)} of the profile.")
+        return wrong(f"{what} will never start: {words}.", f"mend {fields_to_mend(words, transport)} of the profile.")
     if trial.over:
         return wrong(f"{what} has ended without a start: {words}.", "ask whoever runs the scheduler who ended it.")
     return wrong(
@@ -134,8 +136,3 @@ def _told_of_start(trial: Trial, name: str) -> str:
 
 def _how_it_ended(trial: Trial) -> str:
     return f"has ended ({trial.record.words if trial.record and trial.record.words else 'nobody knows how'})"
-
-
-def _fields(transport: BatchTransport) -> str:
-    known = [name for name in _ASKED_FOR if name in type(transport).model_fields]
-    return ", ".join(f"`{name}`" for name in ["sizing.queues", *known])

@@ -1,0 +1,83 @@
+"""Sites of SLURM whose commands print more than they should, and whose paths have any character in them."""
+
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.slurm import SlurmTransport
+from tests.executions import Prepare
+from tests.processes import wait_until
+from tests.slurm.cluster import SlurmCluster
+from tests.transports.driving import kind_of, message_of
+from tests.transports.in_jobs import Open, opening
+
+pytestmark = pytest.mark.slow
+ODD = "my \"data\", o'brien's (1) & 100%j; #2 $ `x` [é]: {~}=*?!"
+WELCOME = r"""
+printf '\033[1m   Welcome to Example3\033[0m\r\n'
+echo "Project 12345 has 500 hours left"
+"""
+
+
+@pytest.fixture
+def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a directory before all others on PATH."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    monkeypatch.setenv("PATH", str(directory), prepend=":")
+    return directory
+
+
+def wrap(directory: Path, name: str, body: str) -> None:
+    """Write a program in the place of another, which its body can call as `$real`."""
+    program = directory / name
+    program.unlink(missing_ok=True)
+    real = shutil.which(name)
+    program.write_text(f"#!/bin/sh\nreal={real}\n{body}\n")
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def open_slurm(slurm: SlurmCluster, tmp_path: Path) -> Iterator[Open]:
+    """Open transports to the private cluster with odd paths, and see that they leave no job."""
+    python = tmp_path / ODD / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    with opening(SlurmTransport, tmp_path / ODD / "shared", python=str(python)) as open_one:
+        yield open_one
+    wait_until(lambda: not slurm.run("squeue", "--noheader", "--states=PENDING,RUNNING,COMPLETING"))
+
+
+def test_paths_with_any_character_and_lines_around_every_answer(
+    open_slurm: Open, prepare: Prepare, wrapped: Path, tmp_path: Path
+) -> None:
+    wrap(wrapped, "sbatch", f'{WELCOME}\n"$real" "$@" || exit\necho "Estimated cost: 12 SU"')
+    wrap(wrapped, "squeue", 'echo "NOTE: maintenance on Monday"; exec "$real" "$@"')
+    assert open_slurm().run(*prepare("writing")).succeeded
+    (log,) = (tmp_path / ODD / "shared" / "logs").iterdir()
+    assert log.name.startswith("ref-")
+
+
+def test_jobs_whose_numbers_are_not_found_are_cancelled_and_nothing_is_given_up_for_good(
+    open_slurm: Open, prepare: Prepare, wrapped: Path, slurm: SlurmCluster
+) -> None:
+    wrap(wrapped, "sbatch", '"$real" "$@" > /dev/null || exit\necho "Your job is in the queue."')
+    outcome = open_slurm("down").run(*prepare("noop"))
+    assert kind_of(outcome) is FailureKind.UNAVAILABLE
+    assert "Your job is in the queue." in message_of(outcome)
+    assert len(slurm.run("squeue", "--noheader", "--states=PENDING").splitlines()) == 1, "the last is there until later"
+
+
+def test_a_moment_of_trouble_gives_nothing_up(
+    open_slurm: Open, prepare: Prepare, wrapped: Path, tmp_path: Path
+) -> None:
+    once = shlex.quote(str(tmp_path / "once"))
+    trouble = "sbatch: error: Batch job submission failed: Transport endpoint is not connected"
+    wrap(wrapped, "sbatch", f'[ -e {once} ] && exec "$real" "$@"\ntouch {once}; echo "{trouble}" >&2; exit 1')
+    assert open_slurm().run(*prepare("writing")).succeeded

@@ -1,0 +1,70 @@
+"""The script of a job: what a transport asks for, as dask-jobqueue writes it, with every path quoted."""
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from climate_ref_prefect.transports.batch.jobqueue import Job, only_packaged_settings
+from climate_ref_prefect.transports.batch.keys import CommsKeys
+from climate_ref_prefect.transports.batch.pilot import STARTED
+from climate_ref_prefect.transports.batch.quoting import word_of_shell
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.worker.environment import lines_for_job_script
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.transports.batch.transport import BatchTransport
+
+_PILOT: Final = "climate_ref_prefect.transports.batch.pilot"
+
+
+def make_job(transport: "BatchTransport", address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
+    """Return dask-jobqueue's job, whose script starts a pilot that connects to an address."""
+    with only_packaged_settings():
+        return transport.job_class(
+            address,
+            name=name,
+            cores=size.cpu,  # as many executions at a time at most
+            memory=f"{size.memory_mb}MiB",
+            processes=1,
+            nanny=False,
+            protocol=transport.protocol,
+            interface=shlex.quote(transport.interface) if transport.interface else None,
+            death_timeout=transport.death_timeout_seconds,
+            local_directory=word_of_shell(transport.local_directory),
+            worker_command=_PILOT,
+            worker_extra_args=[*_options(transport), *_paths_of(keys)],
+            job_script_prologue=[f"export {STARTED}=$(date +%s)", *lines_for_job_script(), *transport.prologue],
+            python=f"exec {_interpreter(transport.python)} -P",  # schedulers signal the script's own process alone
+            job_name=f"{transport.job_name}-{size.label}",
+            **transport.sized(size),
+        )
+
+
+def write_script(job: Job, prefix: str) -> Path:
+    """Write the script of a job into a file of its own."""
+    options = {"encoding": "utf-8", "errors": "surrogateescape"}  # of a path as it is on disk, whatever its bytes
+    with tempfile.NamedTemporaryFile("w", prefix=f"{prefix}-", suffix=".sh", delete=False, **options) as file:
+        file.write(job.job_script())
+    return Path(file.name)
+
+
+def _options(transport: "BatchTransport") -> list[str]:
+    return ["--outlive-coordinator"] if transport.outlive_coordinator else []
+
+
+def _paths_of(keys: CommsKeys | None) -> list[str]:
+    # dask-jobqueue would write them as they are.
+    if keys is None:
+        return []
+    paths = keys.security.get_tls_config_for_role("worker")
+    return [
+        word
+        for name in ("ca_file", "cert", "key")
+        for word in (f"--tls-{name.replace('_', '-')}", shlex.quote(str(paths[name])))
+    ]
+
+
+def _interpreter(python: str) -> str:
+    return shlex.quote(python) if python == sys.executable else word_of_shell(python)

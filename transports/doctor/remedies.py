@@ -1,0 +1,32 @@
+"""Which fields of a profile are to be mended, judged by the words in which the scheduler refuses a job."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from climate_ref_prefect.transports.batch.transport import BatchTransport
+
+_QUEUES: Final = "sizing.queues"
+_ASKED_FOR: Final = ("account", "project", "qos", "constraint", "storage", "directives")
+"""Fields of transports that the scheduler may refuse a job for, beside its size and queue."""
+_BY_WORDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
+    (r"directive|unrecognized option|invalid option|illegal -|usage: qsub", ("directives", "shared_directory")),
+    (r"partition|queue", (_QUEUES, "account")),
+    (r"account|association|project", ("account", "project", "directives")),
+    (r"qos", ("qos",)),
+    (r"feature|constraint", ("constraint",)),
+    (r"cluster|gres|license|reservation|dependency|array", ("directives",)),
+)
+
+
+def fields_to_mend(words: str, transport: BatchTransport) -> str:
+    """Return the fields that words of refusal are about; where they do not tell, all that it may be about."""
+    for pattern, names in _BY_WORDS:
+        if re.search(pattern, words, re.IGNORECASE):
+            return _told(names, transport)
+    return _told((_QUEUES, *_ASKED_FOR), transport)
+
+
+def _told(names: Sequence[str], transport: BatchTransport) -> str:
+    known = type(transport).model_fields
+    return ", ".join(f"`{name}`" for name in names if name == _QUEUES or name in known)

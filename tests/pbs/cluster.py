@@ -193,6 +193,14 @@ class Misbehaviour:
         """Release a held job, as `qrls` does."""
         self._cluster.order("release", job_id)
 
+    def suspend(self, job_id: str) -> None:
+        """Suspend a running job, as its operator does by `qsig -s suspend`: its own session, nothing else."""
+        self._cluster.order("suspend", job_id)
+
+    def resume(self, job_id: str) -> None:
+        """Have a suspended job go on, as `qsig -s resume` does."""
+        self._cluster.order("resume", job_id)
+
     def requeue(self, job_id: str) -> None:
         """Put a running job back into the queue, as `qrerun` does; refused for one with `-r n`."""
         self._cluster.order("requeue", job_id)

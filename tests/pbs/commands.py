@@ -118,8 +118,8 @@ def _path(site: Site, call: Call, submission: Submission, number: int, stream: s
     given = submission.options.get(stream)
     if given is None:
         return f"{site.settings.server_name}:{call.directory}/{submission.name}.{stream}{number}"
-    host, colon, path = given.partition(":")
-    name, path = (host, path) if colon else ("localhost", given)
+    host, colon, path = given.partition(":")  # a colon behind a slash belongs to the path
+    name, path = (host, path) if colon and "/" not in host else ("localhost", given)
     joined = os.path.join(call.directory, path)  # noqa: PTH118 - a slash at the end means a directory, and is kept
     return f"{name}:{joined}"
 

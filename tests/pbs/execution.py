@@ -39,6 +39,7 @@ class Execution:
         self._spool = _open_spool(job, directory)
         self._kill_at: float | None = None
         self._verdict: int | None = None
+        self._suspended_at: float | None = None
         self._sessions: set[int] = set()
         job.cookie = uuid.uuid4().hex.upper()
         self._started = time.monotonic()
@@ -53,7 +54,7 @@ class Execution:
     def look(self, processes: Sequence[ProcessInfo]) -> bool:
         """Measure, enforce limits, and return whether it has ended; then its exit status is set."""
         own = self._own(processes)
-        wall = time.monotonic() - self._started
+        wall = (self._suspended_at or time.monotonic()) - self._started
         self.job.usage = self.job.usage.merged(total(own)).merged(Usage(wall_seconds=wall))
         pid, status, used = os.wait4(self._process.pid, os.WNOHANG)
         if pid:
@@ -68,6 +69,18 @@ class Execution:
         if self._kill_at is None:
             self._kill_at = time.monotonic() + self._settings.kill_delay_seconds
             send(signal.SIGTERM, self._own(all_processes()))
+
+    def suspend(self) -> None:
+        """Stop the job's own session alone, as `pbs_mom` does (recorded): what has left it goes on."""
+        self._suspended_at = time.monotonic()
+        send(signal.SIGSTOP, of_session(self._process.pid, all_processes()))
+
+    def resume(self) -> None:
+        """Have it go on; its walltime did not run meanwhile."""
+        if self._suspended_at is not None:
+            self._started += time.monotonic() - self._suspended_at
+            self._suspended_at = None
+        send(signal.SIGCONT, of_session(self._process.pid, all_processes()))
 
     def kill(self) -> None:
         """End it at once, and forget its output."""
@@ -103,7 +116,8 @@ class Execution:
             return ["/usr/bin/env", *submission.command]
         script = self._directory / f"{self.job.job_id}.SC"
         script.write_text(submission.script)
-        return [submission.options.get("S", _BASH), str(script)]
+        shell = submission.options.get("S", _BASH)
+        return [shell, "-c", 'bash "$0"; exit $?', str(script)] if self._settings.login_shell else [shell, str(script)]
 
     def _environment(self) -> dict[str, str]:
         job = self.job

@@ -19,6 +19,7 @@ class Substate(IntEnum):
     HELD = 20
     STARTING = 41
     RUNNING = 42
+    SUSPENDED = 43
     EXITING = 51
     TERMINATED = 91
     FINISHED = 92

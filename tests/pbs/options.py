@@ -2,7 +2,6 @@
 
 import getopt
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +91,7 @@ def _directives(script: str) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for line in script.splitlines():
         if line.startswith(_DIRECTIVE) and line[len(_DIRECTIVE) :][:1].isspace():
-            pairs, rest = _getopt(shlex.split(line[len(_DIRECTIVE) :], comments=True))
+            pairs, rest = _getopt(_words(line[len(_DIRECTIVE) :]))
             if rest:
                 raise UsageError(f"qsub: directive error: {line[len(_DIRECTIVE) :].strip()}\n")
             found += pairs
@@ -101,12 +100,37 @@ def _directives(script: str) -> list[tuple[str, str]]:
     return found
 
 
+def _words(directive: str) -> list[str]:
+    """Split a directive as `qsub` does: what is between quotes stands as it is, `\\` keeps one character."""
+    words: list[str] = []
+    word, at = "", 0
+    text = directive.strip()
+    while at < len(text):
+        character = text[at]
+        if character in "\"'":
+            end = text.find(character, at + 1)
+            if end < 0:
+                raise UsageError(f"qsub: unmatched {character}\n")
+            word, at = word + text[at + 1 : end], end + 1
+        elif character == "\\":
+            word, at = word + text[at + 1 : at + 2], at + 2
+        elif character.isspace():
+            words, word = [*words, word], ""
+            at = len(text) - len(text[at:].lstrip())
+        else:
+            word, at = word + character, at + 1
+    return [*words, word] if word else words
+
+
 def _check(options: Mapping[str, str], script: Path | None) -> str:
     name = options.get("N", script.name if script else "STDIN")
     if not (_NAME if "N" in options else _SCRIPT_NAME).fullmatch(name):
         raise UsageError("qsub: illegal -N value\n")
     if missing := [option for option in _NOT_EMULATED if option in options]:
         raise UsageError(f"qsub: the emulator has no -{missing[0]}\n")
+    for option in "oe":
+        if not re.fullmatch(r"[ -~]*", options.get(option, "")):  # `isprint` in the language C
+            raise UsageError(f"qsub: illegal -{option} value\n")
     if options.get("r", "y") not in ("y", "n"):
         raise UsageError("qsub: illegal -r value\n")
     if options.get("j", "n") not in ("oe", "eo", "n"):

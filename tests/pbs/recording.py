@@ -7,6 +7,9 @@ from pathlib import Path
 
 OPENPBS = Path(__file__).parent / "recordings" / "openpbs-23.06.txt"
 """A session with a real OpenPBS 23.06."""
+JOBS = OPENPBS.with_suffix("")
+"""What another session with one answered of single jobs, and about submissions; `ORIGIN` says what is what."""
+_SUBMISSION = re.compile(r"^\$ (qsub [^\n]*)\n(.*?)^rc=(\d+)$", re.MULTILINE | re.DOTALL)
 _ENTRY = re.compile(
     r"^\$ ([^\n]*)\nrc=(\d+)\n--- stdout\n(.*?)\n?--- stderr\n(.*?)(?=^\$ |^# |\Z)", re.MULTILINE | re.DOTALL
 )
@@ -27,6 +30,22 @@ def read_recordings(path: Path = OPENPBS) -> list[Recording]:
     return [
         Recording(entry[1], int(entry[2]), entry[3].rstrip("\n"), entry[4].rstrip("\n"))
         for entry in _ENTRY.finditer(path.read_text())
+    ]
+
+
+def recorded_job(name: str) -> Recording:
+    """Return what `qstat` printed of a job: JSON, and complaints before it."""
+    text = (JOBS / f"{name}.json").read_text(encoding="utf-8")
+    complaints, brace, document = text.partition("{")
+    return Recording("qstat", 153 if complaints else 0, brace + document, complaints)
+
+
+def recorded_submissions(name: str) -> list[Recording]:
+    """Return how submissions were answered."""
+    found = _SUBMISSION.finditer((JOBS / f"{name}.txt").read_text(encoding="utf-8"))
+    return [
+        Recording(entry[1], int(entry[3]), *(("", entry[2]) if int(entry[3]) else (entry[2].rstrip("\n"), "")))
+        for entry in found
     ]
 
 

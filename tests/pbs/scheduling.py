@@ -45,17 +45,17 @@ def place(chunks: Iterable[Chunk], nodes: Sequence[FreeNode]) -> tuple[Slot, ...
 
 
 def why_never(job: Job, nodes: Sequence[NodeSettings]) -> str | None:
-    """Return why a job could not run even on an empty cluster."""
+    """Return why a job could not run even on an empty cluster; PBS itself does not always call that never."""
     if place(job.request.chunks, free_nodes(nodes)):
         return None
-    most_cpus = max(node.ncpus for node in nodes)
+    cpus = [node.ncpus for node in nodes]
     for chunk in job.request.chunks:
-        if chunk.ncpus > most_cpus:
-            return _insufficient("ncpus", chunk.ncpus, most_cpus)
-    most_memory = max(node.memory_mb for node in nodes) * 1024
+        if chunk.ncpus > max(cpus):
+            return _insufficient("ncpus", chunk.ncpus, cpus, "")
+    memory_kb = [node.memory_mb * 1024 for node in nodes]
     for chunk in job.request.chunks:
-        if chunk.memory_kb > most_memory:
-            return _insufficient("mem", f"{chunk.memory_kb}kb", f"{most_memory}kb")
+        if chunk.memory_kb > max(memory_kb):
+            return _insufficient("mem", chunk.memory_kb, memory_kb, "kb")
     return "Can Never Run: Not enough total nodes available"
 
 
@@ -76,5 +76,8 @@ def _free(node: NodeSettings, slots: Sequence[Slot]) -> FreeNode:
     return FreeNode(node, free_cpus, node.memory_mb * 1024 - used_kb)
 
 
-def _insufficient(resource: str, asked: object, total: object) -> str:
-    return f"Can Never Run: Insufficient amount of resource: {resource} (R: {asked} A: {total} T: {total})"
+def _insufficient(resource: str, asked: int, of_nodes: Sequence[int], unit: str) -> str:
+    # Recorded: `Can Never Run` where all nodes together have too little, `Not Running` where each of them has.
+    never = "Can Never Run" if asked > sum(of_nodes) else "Not Running"
+    amounts = f"(R: {asked}{unit} A: {of_nodes[-1]}{unit} T: {sum(of_nodes)}{unit})"
+    return f"{never}: Insufficient amount of resource: {resource} {amounts}"

@@ -30,6 +30,8 @@ _ON_A_JOB = {
     "hold": Site.hold,
     "release": Site.release,
     "requeue": Site.requeue,
+    "suspend": Site.suspend,
+    "resume": Site.resume,
     "fail_node": Site.fail_node,
     "forget": Site.forget,
 }

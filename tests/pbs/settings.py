@@ -64,6 +64,8 @@ class Settings:
     """
     kill_delay_seconds: float = 10.0
     """From SIGTERM to SIGKILL."""
+    login_shell: bool = False
+    """Whether a login shell starts the script, and reports a signal that ended it as 128 and its number (recorded)."""
     check_seconds: float = 0.05
     """How often limits are checked."""
     report_seconds: float = 0.1

@@ -124,6 +124,16 @@ class Site:
         job.change("Q", Substate.QUEUED)
         self.schedule()
 
+    def suspend(self, job: Job) -> None:
+        """Do what `qsig -s suspend` does; what the job has stays its own, unlike in the real one."""
+        self._executions[job.number].suspend()
+        job.change("S", Substate.SUSPENDED)
+
+    def resume(self, job: Job) -> None:
+        """Do what `qsig -s resume` does."""
+        self._executions[job.number].resume()
+        job.change("R", Substate.RUNNING)
+
     def requeue(self, job: Job) -> None:
         """Do what `qrerun` does: end the run, and put the job back into its queue."""
         if not job.rerunnable:
@@ -180,7 +190,7 @@ class Site:
             self.schedule()
 
     def _report(self, job: Job) -> None:
-        if not job.reported and job.usage.wall_seconds >= self.settings.report_seconds:
+        if job.state == "R" and not job.reported and job.usage.wall_seconds >= self.settings.report_seconds:
             job.reported = True
             job.change("R", Substate.RUNNING)
 

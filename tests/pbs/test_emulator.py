@@ -250,3 +250,58 @@ def test_the_full_form_is_wrapped_at_eighty_columns(cluster: PbsCluster) -> None
     assert lines[0] == f"Job Id: {job_id}"
     assert max(len(line.expandtabs(8)) for line in lines) <= 80
     assert f"LONG={long}" in "".join(line.lstrip("\t") for line in lines)
+
+
+def test_more_than_a_node_has_waits_and_more_than_all_have_can_never_run(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(replace(QUICK, nodes=(NodeSettings("pbsvm", ncpus=8), NodeSettings("node2", ncpus=4))))
+    waits, never = (cluster.submit("-l", f"select=1:ncpus={number}", *SLEEP) for number in (9, 64))
+    assert cluster.job(waits).comment == "Not Running: Insufficient amount of resource: ncpus (R: 9 A: 4 T: 12)"
+    assert str(cluster.job(never).comment).startswith("Can Never Run: Insufficient amount of resource: ncpus (R: 64 ")
+
+
+def test_a_login_shell_reports_a_signal_as_its_own_exit(start_cluster: StartCluster) -> None:
+    cluster = start_cluster(replace(QUICK, login_shell=True))
+    assert run_script(cluster, "kill -KILL $$").exit_status == 137
+    assert run_script(cluster, "exit 3").exit_status == 3
+
+
+def test_a_suspended_job_stops_in_its_session_alone(cluster: PbsCluster) -> None:
+    job_id = cluster.submit(stdin="setsid sleep 60 & echo $! > left; exec sleep 60")
+    session = wait_until(lambda: cluster.job(job_id).session_id)
+    left = int(wait_until(lambda: (cluster.home / "left").exists() and (cluster.home / "left").read_text().strip()))
+    cluster.misbehave.suspend(job_id)
+    assert shown(cluster, job_id)["job_state"] == "S"
+    wait_until(lambda: _state(session) == "T")
+    assert _state(left) == "S"
+    cluster.misbehave.resume(job_id)
+    wait_until(lambda: _state(session) == "S")
+    cluster.run("qdel", job_id)
+    end_of(cluster, job_id)
+    cluster.run("kill", str(left))
+
+
+QUOTED = [
+    ("-N 'a-b'", "a-b"),
+    ('-N "a-b"', "a-b"),
+    ("-N a'-'b", "a-b"),
+    ("-N a\\-b", "a-b"),
+]
+
+
+@pytest.mark.parametrize(("directive", "name"), QUOTED)
+def test_directives_are_split_as_qsub_does(cluster: PbsCluster, directive: str, name: str) -> None:
+    assert run_script(cluster, f"#PBS {directive}\ntrue").name == name
+
+
+def test_a_path_of_output_may_have_blanks_and_colons_and_nothing_but_ascii(cluster: PbsCluster) -> None:
+    directory = cluster.home / "my data: o'brien"
+    directory.mkdir()
+    run_script(cluster, f'#PBS -o "{directory}/"\n#PBS -j oe\necho hello')
+    (output,) = directory.iterdir()
+    assert output.read_text() == "hello\n"
+    refused = cluster.run("qsub", stdin="#PBS -o /données/\ntrue")
+    assert (refused.returncode, "illegal -o value" in refused.stderr) == (2, True)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -44,8 +44,14 @@ def make_job(transport: "BatchTransport", address: str, name: str, size: JobSize
 
 def write_script(job: Job, prefix: str) -> Path:
     """Write the script of a job into a file of its own."""
-    options = {"encoding": "utf-8", "errors": "surrogateescape"}  # of a path as it is on disk, whatever its bytes
-    with tempfile.NamedTemporaryFile("w", prefix=f"{prefix}-", suffix=".sh", delete=False, **options) as file:
+    with tempfile.NamedTemporaryFile(
+        "w",
+        encoding="utf-8",
+        errors="surrogateescape",  # of a path as it is on disk, whatever its bytes
+        prefix=f"{prefix}-",
+        suffix=".sh",
+        delete=False,
+    ) as file:
         file.write(job.job_script())
     return Path(file.name)
 

@@ -5,7 +5,6 @@ No file is opened: what a data set is follows from its path alone, so that an un
 fails the executions that read it and nothing else.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import Dataset
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
+from climate_ref_prefect.diagnostics.fingerprint import fingerprint, trace
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 
 FACETS = (
@@ -216,17 +216,16 @@ def _dataset(values: tuple[str, ...], files: Sequence[os.DirEntry[str]]) -> Data
         instance_id=".".join(values),
         facets=dict(zip(FACETS, values, strict=True)),
         files=tuple(Path(file.path) for file in files),
-        fingerprint=hashlib.sha256("\n".join(map(_trace, files)).encode()).hexdigest(),
+        fingerprint=fingerprint(_trace(file) for file in files),
+        fingerprint_of="files",
     )
 
 
 def _trace(file: os.DirEntry[str]) -> str:
     try:
-        status = file.stat()
+        return trace(file.name, file.stat())
     except OSError as error:
-        # A dangling link: the execution that reads it fails, and is run again once the link is mended.
-        return f"{file.name} unreadable {error.errno}"
-    return f"{file.name} {status.st_size} {status.st_mtime_ns}"
+        return trace(file.name, error)
 
 
 def _grouped(datasets: Sequence[Dataset], facets: Sequence[str]) -> dict[tuple[str, ...], list[Dataset]]:

@@ -29,6 +29,9 @@ class Dataset(FrozenModel):
     fingerprint: str
     """Changes when any of the files changes (names, sizes and modification times)."""
 
+    fingerprint_of: Literal["files", "other"] = "other"
+    """`files`: made by `fingerprint` of the files, so that the worker can compare it; `other`: by another way."""
+
 
 class ExecutionDefinition(FrozenModel):
     """A diagnostic of a provider, and the group of data sets that one execution reads."""
@@ -82,6 +85,9 @@ class WorkerLimits(FrozenModel):
 
     heartbeat_seconds: float = Field(default=5.0, gt=0)
     """How often `telemetry.json` is replaced."""
+
+    check_inputs: bool = True
+    """Whether the files are compared with what was planned, before a diagnostic runs and after it."""
 
     describe_deadline_seconds: float = Field(default=3600.0, gt=0)
     """Time that it may take to read and hash, after the end, the files that a result names."""

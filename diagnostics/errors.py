@@ -11,6 +11,7 @@ What can go wrong on the ground floor.
     │   └── SchemaMismatchError     a file written by another version
     ├── DiagnosticError             raised by a diagnostic: it can never succeed as it stands
     │   └── CommandFailedError      an external command ended with an error
+    ├── InputChangedError           a data file is not what it was when the execution was planned
     ├── CommandKilledError          an external command was killed by a signal
     └── ResultValidationError       a result that breaks its format
         └── VocabularyMismatchError a value outside the controlled vocabulary
@@ -78,6 +79,10 @@ class DiagnosticError(ClimateRefPrefectError):
 
 class CommandFailedError(DiagnosticError):
     """The external command of a diagnostic ended with a non-zero exit code."""
+
+
+class InputChangedError(ClimateRefPrefectError):
+    """A data file was not, or did not stay, what it was when the execution was planned."""
 
 
 class CommandKilledError(ClimateRefPrefectError):

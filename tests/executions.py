@@ -1,6 +1,7 @@
 """Executions that are ready to run: a directory with an envelope in it."""
 
 import itertools
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from climate_ref_prefect.diagnostics.definition import (
     ProviderReference,
     WorkerLimits,
 )
+from climate_ref_prefect.diagnostics.fingerprint import fingerprint_now
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.providers import SMALL, provider
@@ -46,6 +48,8 @@ class Prepare:
         isolation: Isolation = "warm",
         limits: WorkerLimits = QUICK,
         wall_clock_seconds: float | None = None,
+        files: Sequence[Path] = (),
+        key: str = "CanESM5",
         **resources: Any,
     ) -> tuple[Path, ResourceHint]:
         """Return the directory of a new execution, and what the diagnostic asks for with some of it replaced."""
@@ -58,7 +62,7 @@ class Prepare:
             execution_id=number,
             fragment=f"test/{diagnostic}/{number}",
             provider=ProviderReference(target=target, isolation=isolation),
-            definition=define(diagnostic),
+            definition=define(diagnostic, files, key),
             resources=hint,
             limits=limits,
         )
@@ -67,17 +71,21 @@ class Prepare:
         return directory.path, hint
 
 
-def define(diagnostic: str) -> ExecutionDefinition:
-    """Return a definition with one data set."""
+def define(diagnostic: str, files: Sequence[Path] = (), key: str = "CanESM5") -> ExecutionDefinition:
+    """Return a definition with one data set: of files as they are now, or of one that nobody looks for."""
     dataset = Dataset(
-        instance_id="CMIP6.CanESM5", facets={"source_id": "CanESM5"}, files=(Path("/none.nc"),), fingerprint="1"
+        instance_id="CMIP6.CanESM5",
+        facets={"source_id": "CanESM5"},
+        files=tuple(files) or (Path("/none.nc"),),
+        fingerprint=fingerprint_now(files) if files else "1",
+        fingerprint_of="files" if files else "other",
     )
     return ExecutionDefinition(
         provider="test",
         provider_version="1",
         diagnostic=diagnostic,
         diagnostic_version="1",
-        key="CanESM5",
+        key=key,
         selectors={"source_id": "CanESM5"},
         datasets=(dataset,),
     )

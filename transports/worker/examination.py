@@ -4,8 +4,11 @@ import os
 import threading
 from typing import Final
 
+from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.errors import InputChangedError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, FileRecord
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.inputs import require_planned_inputs
 from climate_ref_prefect.transports.worker.manifest import manifest
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
@@ -23,6 +26,18 @@ OF_THE_RUN: Final = (
 """Failures that may have their cause in what the execution read or where it wrote; the others have one of their own."""
 
 
+def judge_inputs(failure: ExecutionFailure | None, envelope: ExecutionEnvelope) -> ExecutionFailure | None:
+    """Return the failure that a success or failure is where the inputs did not stay what they were."""
+    if failure is not None and failure.kind not in OF_THE_RUN:
+        return failure
+    try:
+        require_planned_inputs(envelope, "After it had run")
+    except InputChangedError as error:
+        details = f"It ended as {failure.kind}: {failure.message}\n{failure.details}" if failure else ""
+        return ExecutionFailure(kind=FailureKind.INPUT_CHANGED, message=str(error), details=details)
+    return failure
+
+
 class _AbandonedError(Exception):
     """Nobody waits for the result any more."""
 
@@ -37,12 +52,17 @@ class Examination:
     ----------
     directory
         Where the execution ran; nothing of it runs any more.
+    envelope
+        What lies there.
     failure
         How it failed; none if it succeeded, which is when its output is described.
     """
 
-    def __init__(self, directory: ExecutionDirectory, failure: ExecutionFailure | None) -> None:
+    def __init__(
+        self, directory: ExecutionDirectory, envelope: ExecutionEnvelope, failure: ExecutionFailure | None
+    ) -> None:
         self._directory = directory
+        self._envelope = envelope
         self.failure = failure
         """How it failed, after everything was examined."""
         self.files: tuple[FileRecord, ...] = ()
@@ -74,6 +94,7 @@ class Examination:
 
     def _run(self) -> None:
         try:
+            self.failure = judge_inputs(self.failure, self._envelope)
             if self.failure is None:
                 self.files = manifest(self._directory.output, self._note_progress)
         except _AbandonedError:

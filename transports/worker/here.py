@@ -8,6 +8,7 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionO
 from climate_ref_prefect.diagnostics.provider import load_provider
 from climate_ref_prefect.transports.worker.child import import_failure
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.examination import judge_inputs
 from climate_ref_prefect.transports.worker.manifest import manifest
 from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.run import run_diagnostic
@@ -47,8 +48,12 @@ def _run(
         provider = load_provider(envelope.provider)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an import raises, the provider cannot be used
         return import_failure(envelope.provider.target, error), ()
+    files: tuple[FileRecord, ...] = ()
+    failure = None
     try:
         run_diagnostic(envelope, provider, directory.output)
-        return None, manifest(directory.output)
+        files = manifest(directory.output)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
-        return judge_exception(error), ()
+        failure = judge_exception(error)
+    failure = judge_inputs(failure, envelope)
+    return failure, () if failure else files

@@ -14,7 +14,9 @@ from climate_ref_prefect.diagnostics.result import (
     ExecutionResult,
     SeriesCollection,
 )
+from climate_ref_prefect.transports.worker.inputs import require_planned_inputs
 from climate_ref_prefect.transports.worker.manifest import check_files
+from climate_ref_prefect.transports.worker.randomness import seeded_random
 
 
 def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, output: Path) -> None:
@@ -23,12 +25,16 @@ def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, ou
 
     Raises
     ------
+    InputChangedError
+        If its files are not those that it was planned for.
     ResultValidationError
         If what it returned is no result, or names files that it did not leave.
     """
     output.mkdir(mode=0o750, exist_ok=True)
     diagnostic = provider.diagnostic(envelope.definition.diagnostic)
-    result: object = diagnostic.run(envelope.definition, output)
+    require_planned_inputs(envelope, "Before it ran")
+    with seeded_random(envelope.definition):
+        result: object = diagnostic.run(envelope.definition, output)
     if not isinstance(result, ExecutionResult):
         raise ResultValidationError(
             f"{envelope.definition.label} returned {type(result).__name__}, it must return an ExecutionResult."

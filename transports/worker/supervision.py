@@ -203,7 +203,7 @@ class Supervision:
         self._meter.finish()
         if self._failure is not None and self._failure.kind not in OF_THE_RUN:
             return
-        examination = Examination(self._directory, self._failure)
+        examination = Examination(self._directory, self._envelope, self._failure)
         stopped = self._wait_for_examination(examination)
         examination.close()
         if stopped is None:

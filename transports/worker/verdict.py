@@ -6,7 +6,12 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from climate_ref_prefect.diagnostics.errors import CommandKilledError, ResultValidationError, UnreadableDocumentError
+from climate_ref_prefect.diagnostics.errors import (
+    CommandKilledError,
+    InputChangedError,
+    ResultValidationError,
+    UnreadableDocumentError,
+)
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
@@ -18,6 +23,7 @@ _DETAILS_CHARACTERS: Final = 20_000
 _KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], FailureKind], ...]] = (
     (MemoryError, FailureKind.OUT_OF_MEMORY),
     (CommandKilledError, FailureKind.KILLED),
+    (InputChangedError, FailureKind.INPUT_CHANGED),
     ((ResultValidationError, ValidationError), FailureKind.INVALID_RESULT),
     ((OSError, SystemExit, KeyboardInterrupt, UnreadableDocumentError), FailureKind.SYSTEM_ERROR),
 )

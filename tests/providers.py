@@ -194,6 +194,11 @@ def print_much(_: Path) -> None:
         print(line)  # noqa: T201 - this goes to run.log
 
 
+def print_odd_letters(_: Path) -> None:
+    print("3 \N{DEGREE SIGN}C \udcff")  # noqa: T201 - this goes to run.log
+    print("\N{GREEK SMALL LETTER MU}", file=sys.stderr)  # noqa: T201 - the same
+
+
 def see_state(_: Path) -> None:
     state.append("mine")
     if len(state) != 1 or Path.cwd().name != "output":
@@ -243,6 +248,7 @@ provider = DiagnosticProvider(
         Behaving("fill-disk", fill_disk),
         Behaving("allocate", allocate),
         Behaving("print-much", print_much),
+        Behaving("print-odd-letters", print_odd_letters),
         Behaving("not-a-result", lambda _: {"set": {1, 2}}),
         Behaving("not-json", lambda _: ExecutionResult(metrics=MetricBundle.from_scalars(("a",), {("b",): {1}}))),  # type: ignore[dict-item]
         Behaving(

@@ -26,9 +26,9 @@ from climate_ref_prefect.flows.recovery import Leftovers
 from climate_ref_prefect.flows.report import SolveReport
 from climate_ref_prefect.flows.tables import add_row, console_table
 from climate_ref_prefect.store.location import sqlite_url
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.store import Store
 from tests.flows.odd_texts import SHOWN
-from tests.store.builders import allocate, definition, failure
+from tests.store.builders import allocate, coordinated, definition, failure
 
 pytestmark = pytest.mark.usefixtures("_no_colours")
 TEXTS = pytest.mark.parametrize(("said", "shown"), SHOWN.items())
@@ -113,7 +113,7 @@ def test_what_is_too_long_is_cut_and_says_so() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """An empty store."""
-    with open_store(sqlite_url(tmp_path / "store.db")) as opened:
+    with coordinated(sqlite_url(tmp_path / "store.db")) as opened:
         yield opened
 
 

@@ -21,7 +21,7 @@ from climate_ref_prefect.store.store import open_store
 from tests.flows.odd_texts import SHOWN
 from tests.flows.sites import environment
 from tests.processes import wait_until
-from tests.store.builders import allocate, definition, failure
+from tests.store.builders import allocate, coordinated, definition, failure
 
 PRINTING = """
 import os, sys
@@ -142,7 +142,7 @@ def recorded(tmp_path: Path) -> Mapping[str, str]:
     """The environment for a state directory with an execution for each odd text, which it failed with and logged."""
     home = tmp_path / "Zürich state"
     home.mkdir()
-    with open_store(sqlite_url(home / "climate-ref-prefect.db")) as store:
+    with coordinated(sqlite_url(home / "climate-ref-prefect.db")) as store:
         for number, said in enumerate(SHOWN):
             row = allocate(store, definition(f"Model{number}"))
             store.finalise(row.execution_id, failure(FailureKind.DIAGNOSTIC_ERROR, retryable=False, message=said))

@@ -18,6 +18,7 @@ from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_pr
 from climate_ref_prefect.transports.worker.descriptors import close_all, close_all_of_ours, close_ours, move_away
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import Inheritance
+from climate_ref_prefect.transports.worker.log_streams import write_utf8
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
@@ -147,6 +148,7 @@ def main(directory_path: str, report_descriptor: str) -> NoReturn:
     report = int(report_descriptor)
     adopt_search_path()
     os.set_inheritable(report, False)
+    write_utf8()
     end_with_parent()
     directory = ExecutionDirectory(Path(directory_path))
     try:

@@ -29,6 +29,7 @@ from climate_ref_prefect.transports.worker.child import ForkedStart, FreshStart,
 from climate_ref_prefect.transports.worker.descriptors import close_ours, move_away, our_socket, replace_providers
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import ForkSafety
+from climate_ref_prefect.transports.worker.log_streams import write_utf8
 from climate_ref_prefect.transports.worker.process_tree import become_subreaper, children
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
 from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable, supervise
@@ -186,6 +187,7 @@ def main(target: str, isolation: str, descriptor: str) -> None:
     os.umask(0o027)
     environment = dict(os.environ)  # that of new interpreters, too, which take over the search path as this one does
     adopt_search_path()
+    write_utf8()
     become_subreaper()
     with our_socket(int(descriptor)) as control:
         ready, imported = _import(target, control) if isolation == "warm" else (Ready(), None)

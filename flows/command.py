@@ -10,10 +10,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -21,16 +19,15 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.flows.console import PlainConsole
 from climate_ref_prefect.flows.endings import FAILED, Foreseen, cancellation_told, errors_told, silence_told
 from climate_ref_prefect.flows.log import print_log
+from climate_ref_prefect.flows.options import RetryRulesFile, TransportName, rules_in, some_server
 from climate_ref_prefect.flows.plain_logs import RUN_LOGGERS, Visible
 from climate_ref_prefect.flows.plain_text import one_line
+from climate_ref_prefect.flows.recovery_command import recover, reingest
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.streams import lasting_streams
 from climate_ref_prefect.flows.tables import add_row, console_table
 from climate_ref_prefect.store.store import open_store
 from climate_ref_prefect.store.values import ExecutionRow
-
-if TYPE_CHECKING:
-    from climate_ref_prefect.flows.retry_rules import RetryRule
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,12 +42,8 @@ console = PlainConsole()
 Data = Annotated[str, typer.Option(help="Directory with a CMIP6 tree, or `sample`.")]
 Providers = Annotated[list[str], typer.Option("--provider", help="Installed provider, or module:attribute.")]
 Diagnostics = Annotated[list[str] | None, typer.Option("--diagnostic", help="Slug; all if left out.")]
-TransportName = Annotated[str, typer.Option(help="Where executions run: inline, local, or a site profile.")]
 Cpu = Annotated[int | None, typer.Option(min=1, help="Processors that `local` may use; all if left out.")]
 MemoryMb = Annotated[int | None, typer.Option(min=1, help="MiB that `local` may use; all if left out.")]
-RetryRulesFile = Annotated[
-    Path | None, typer.Option("--retry-rules", help="YAML file with retry rules; they come before those of the site.")
-]
 RerunOption = Annotated[Literal["none", "failed", "all"], typer.Option(help="What to run although it is settled.")]
 
 
@@ -70,9 +63,9 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
 
     flows.check_request(data, providers)
-    rules = _rules_in(retry_rules)
+    rules = rules_in(retry_rules)
     place = transport_named(transport, cpu, memory_mb)
-    with cancellation_told(), _some_server(), silence_told():
+    with cancellation_told(), some_server(), silence_told():
         report = flows.solve(data, list(providers), diagnostics, place, rerun, retry_rules=rules)
     console.print(report)
     if not report.ok:
@@ -97,7 +90,7 @@ def plan(  # noqa: PLR0917 - they are options, given by name
     from climate_ref_prefect.flows.choice import transport_named  # noqa: PLC0415
 
     place = transport_named(transport, cpu, memory_mb)
-    planned = flows.plan_only(data, list(providers), diagnostics, place, rerun, retry_rules=_rules_in(retry_rules))
+    planned = flows.plan_only(data, list(providers), diagnostics, place, rerun, retry_rules=rules_in(retry_rules))
     if keys:
         for item in planned.executions:
             console.print(f"{item.definition.provider} {item.definition.diagnostic} {item.definition.key}")
@@ -209,6 +202,10 @@ def render(
         console.print(f"# {label}\n{script}")
 
 
+app.command()(recover)
+app.command()(reingest)
+
+
 @database.command()
 def upgrade() -> None:
     """Bring the database to the schema of this version."""
@@ -243,32 +240,6 @@ def main() -> NoReturn:
     with lasting_streams(), errors_told():
         app()
     sys.exit(0)
-
-
-@contextmanager
-def _some_server() -> Iterator[None]:
-    """
-    Run the state directory's own Prefect server unless another one is configured.
-
-    The temporary one that Prefect would start loses history, and goes on running when this process is killed.
-    """
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
-
-    from climate_ref_prefect.flows.proxies import refuse_unusable_proxy  # noqa: PLC0415
-    from climate_ref_prefect.flows.server import local_server  # noqa: PLC0415
-
-    if api_url := PREFECT_API_URL.value():
-        refuse_unusable_proxy(api_url)
-        yield
-        return
-    with local_server(Settings().home_directory):
-        yield
-
-
-def _rules_in(file: Path | None) -> "list[RetryRule]":
-    from climate_ref_prefect.flows.retry_rules import read_retry_rules  # noqa: PLC0415 - only for what plans
-
-    return list(read_retry_rules(file)) if file else []
 
 
 def _existing() -> Settings:

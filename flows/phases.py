@@ -12,23 +12,20 @@ from typing import Any, Final, ParamSpec
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
-from climate_ref_prefect.diagnostics.errors import VocabularyMismatchError
 from climate_ref_prefect.diagnostics.fault_points import write_point
-from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.outcome import Telemetry
-from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.publishing import publish as publish_files
+from climate_ref_prefect.flows.results import check_vocabulary, read_results
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import StoreUnavailableError
 from climate_ref_prefect.store.values import Allocation, Finalisation
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import execute
 
 P = ParamSpec("P")
@@ -120,16 +117,9 @@ def publish(label: str, attempt: Attempt, workspace: Workspace) -> None:
 @_phase
 def ingest(label: str, attempt: Attempt, workspace: Workspace) -> None:
     """Check the results against the vocabulary and record them."""
-    metrics = MetricBundle.model_validate_json((attempt.target / METRIC_BUNDLE).read_bytes())
-    outputs = OutputBundle.model_validate_json((attempt.target / OUTPUT_BUNDLE).read_bytes())
-    series = SeriesCollection.from_json((attempt.target / SERIES).read_bytes()).series
-    try:
-        workspace.vocabulary.check(metrics, series, outputs)
-    except VocabularyMismatchError as error:
-        if workspace.settings.vocabulary_is_strict:
-            raise
-        get_run_logger().error("%s: %s", attempt.label, error)
-    workspace.store.ingest(attempt.execution_id, outputs, metrics, series)
+    results = read_results(attempt.target)
+    check_vocabulary(results, workspace, attempt.label)
+    workspace.store.ingest(attempt.execution_id, results.outputs, results.metrics, results.series)
 
 
 @_phase
@@ -163,7 +153,12 @@ def tidy(attempt: Attempt, workspace: Workspace) -> None:
     failed = attempt.verdict is None or not attempt.verdict.succeeded
     if keep == "all" or (keep == "failed" and failed):
         return
+    remove_output(attempt.files, with_log=attempt.published)
+
+
+def remove_output(files: ExecutionDirectory, *, with_log: bool) -> None:
+    """Remove an execution's output from scratch, and its log where that has been published."""
     with write_point("removal from scratch"):
-        shutil.rmtree(attempt.files.output, ignore_errors=True)
-        if attempt.published:
-            attempt.files.log.unlink(missing_ok=True)
+        shutil.rmtree(files.output, ignore_errors=True)
+        if with_log:
+            files.log.unlink(missing_ok=True)

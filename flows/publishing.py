@@ -70,6 +70,28 @@ def publish(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:
+    """
+    See that results that have been published are whole.
+
+    Parameters
+    ----------
+    target
+        `<results>/<fragment>`.
+    manifest
+        What the worker left; none where nothing tells any more: then only files that are missing, or links, are found.
+
+    Raises
+    ------
+    PublishError, ResultValidationError, OSError
+        As `publish`.
+    """
+    if manifest is None:
+        check_files(read_outputs(target), target)
+    else:
+        _verify(target, _wanted(target, manifest))
+
+
 def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
     outputs = read_outputs(output)
     check_files(outputs, output)

@@ -15,6 +15,7 @@ What can go wrong in the store.
         ├── StoreRefusedError       the database will never take it
         ├── UnknownExecutionError   no execution has that number
         ├── NotCoordinatingError    only who coordinates may write
+        ├── NotReopenedError        the results of an execution may not be ingested again
         └── CoordinatorBusyError    another coordinator works on this database
 """
 
@@ -77,6 +78,10 @@ class NotCoordinatingError(StoreError):
 
     def __init__(self, database: str) -> None:
         super().__init__(f"Only who coordinates on {database} may record anything: use `Store.coordinate`.")
+
+
+class NotReopenedError(StoreError):
+    """The results of an execution may not be ingested again; says why."""
 
 
 class CoordinatorBusyError(StoreError):

@@ -54,9 +54,9 @@ def ingest(
 ) -> None:
     """Record results by their natural keys; what is there already stays as it is."""
     _require(connection, execution_id)
-    insert_new(connection, ExecutionOutput.table(), _output_rows(execution_id, outputs))
-    insert_new(connection, ScalarValue.table(), _scalar_rows(execution_id, metrics))
-    insert_new(connection, SeriesValue.table(), _series_rows(execution_id, series))
+    insert_new(connection, ExecutionOutput.table(), output_rows(execution_id, outputs))
+    insert_new(connection, ScalarValue.table(), scalar_rows(execution_id, metrics))
+    insert_new(connection, SeriesValue.table(), series_rows(execution_id, series))
 
 
 def finalise(connection: Connection, execution_id: int, finalisation: Finalisation, now: datetime) -> None:
@@ -104,7 +104,8 @@ def _telemetry_meta(telemetry: Telemetry) -> dict[str, JsonValue]:
     }
 
 
-def _output_rows(execution_id: int, outputs: OutputBundle) -> list[dict[str, Any]]:
+def output_rows(execution_id: int, outputs: OutputBundle) -> list[dict[str, Any]]:
+    """Return the rows of the files that an execution left."""
     return [
         {
             "execution_id": execution_id,
@@ -119,7 +120,8 @@ def _output_rows(execution_id: int, outputs: OutputBundle) -> list[dict[str, Any
     ]
 
 
-def _scalar_rows(execution_id: int, metrics: MetricBundle) -> list[dict[str, Any]]:
+def scalar_rows(execution_id: int, metrics: MetricBundle) -> list[dict[str, Any]]:
+    """Return the rows of the numbers that an execution computed."""
     return [
         {
             "execution_id": execution_id,
@@ -131,7 +133,8 @@ def _scalar_rows(execution_id: int, metrics: MetricBundle) -> list[dict[str, Any
     ]
 
 
-def _series_rows(execution_id: int, series: Sequence[Series]) -> list[dict[str, Any]]:
+def series_rows(execution_id: int, series: Sequence[Series]) -> list[dict[str, Any]]:
+    """Return the rows of the series that an execution computed."""
     return [
         {
             "execution_id": execution_id,

@@ -10,7 +10,7 @@ from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import Series
-from climate_ref_prefect.store import allocation, reading, recording
+from climate_ref_prefect.store import allocation, reading, recording, reopening
 from climate_ref_prefect.store.database import Database
 from climate_ref_prefect.store.encoding import check_encoding
 from climate_ref_prefect.store.engine import build_engine, explained
@@ -25,6 +25,7 @@ from climate_ref_prefect.store.values import (
     GroupAddress,
     GroupHistory,
     OutputRow,
+    Reingestion,
     ScalarRow,
     SeriesRow,
     StatusCounts,
@@ -121,6 +122,43 @@ class Store(Database):
         """
         with self._writing() as connection:
             recording.finalise(connection, execution_id, finalisation, datetime.now(UTC))
+
+    def check_reingestion(self, execution_id: int) -> None:
+        """
+        See that the results of an execution may be ingested again.
+
+        Raises
+        ------
+        UnknownExecutionError
+            If there is no such execution.
+        NotReopenedError
+            If it has not ended, has no results by the kind of its failure, or another attempt has followed.
+        """
+        with self._reading() as connection:
+            reopening.check(connection, execution_id)
+
+    def reingest(
+        self,
+        execution_id: int,
+        outputs: OutputBundle,
+        metrics: MetricBundle,
+        series: Sequence[Series],
+        *,
+        results_path: str,
+    ) -> Reingestion:
+        """
+        Record what is missing of the results of a finished execution, which is a success from then on.
+
+        Nothing that is recorded is changed: where it differs from the results, nothing is recorded, and the answer says
+        what differs. The dirty flag of the group is cleared where the failure had left it.
+
+        Raises
+        ------
+        UnknownExecutionError, NotReopenedError
+            As `check_reingestion`.
+        """
+        with self._writing() as connection:
+            return reopening.reingest(connection, execution_id, outputs, metrics, series, results_path=results_path)
 
     def unfinished(self) -> tuple[UnfinishedExecution, ...]:
         """Return the executions that have not been finalised, oldest first."""

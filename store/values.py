@@ -140,6 +140,19 @@ class ExecutionRow(FrozenModel):
         return f"{self.provider}/{self.diagnostic}/{self.key}"
 
 
+class Reingestion(FrozenModel):
+    """What was recorded when the results of a finished execution were ingested again."""
+
+    added: int = 0
+    """Values and files that had not been recorded."""
+
+    mended: bool = False
+    """Whether it had failed, and is a success now."""
+
+    differing: tuple[str, ...] = ()
+    """What is recorded otherwise than the results have it; nothing was recorded then."""
+
+
 class StatusCounts(FrozenModel):
     """How many executions there are of each kind, and how many groups."""
 

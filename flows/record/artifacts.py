@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -56,8 +56,8 @@ def leave_artifacts(report: SolveReport) -> None:
     if not report.executions:
         return
     rows = [
-        dict(zip(SUMMARY_COLUMNS, (markdown_text(name), *numbers), strict=True))
-        for name, *numbers in summary_cells(report.summary())
+        dict(zip(SUMMARY_COLUMNS, (markdown_text(name), *numbers, markdown_text(rule)), strict=True))
+        for name, *numbers, rule in summary_cells(report.summary())
     ]
     create_table_artifact(rows, key="solve-summary", description="By diagnostic: asked against used.")
     create_table_artifact(_execution_cells(report), key="solve-executions", description="Every attempt.")
@@ -128,3 +128,9 @@ def _plots(report: SolveReport) -> Iterator[Path]:
 
 def _is_small(path: Path) -> bool:
     return path.stat().st_size <= _LARGEST_PLOT_BYTES
+
+
+def leave_table(key: str, columns: Sequence[str], rows: Iterable[Sequence[str]], description: str) -> None:
+    """Leave a table of texts where the UI shows it; none without rows."""
+    if table := [dict(zip(columns, map(markdown_text, cells), strict=True)) for cells in rows]:
+        create_table_artifact(table, key=key, description=description)

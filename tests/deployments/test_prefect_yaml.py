@@ -10,6 +10,8 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
+from climate_ref_prefect.flows.recover import replay_abandoned
+from climate_ref_prefect.flows.reingest import reingest
 from climate_ref_prefect.flows.retry_rules import RetryRule
 from climate_ref_prefect.flows.server import SERVER_SETTINGS
 from climate_ref_prefect.flows.solve import plan, run_diagnostic, solve
@@ -46,8 +48,18 @@ ONE = {
     "rerun": RERUN,
     "retry_rules": RULES,
 }
+SOME_KINDS = {"type": "array", "items": {"$ref": "#/definitions/FailureKind"}}
+CHOSEN = {
+    "execution_ids": {"type": "array", "items": {"type": "integer"}},
+    "providers": {"anyOf": [TEXTS, {"type": "null"}]},
+    "diagnostics": {"anyOf": [TEXTS, {"type": "null"}]},
+    "kinds": {"anyOf": [SOME_KINDS, {"type": "null"}]},
+    "failed_only": {"type": "boolean"},
+}
 FLOWS = [pytest.param(solve, MANY, id="solve"), pytest.param(plan, MANY, id="plan")]
 FLOWS.append(pytest.param(run_diagnostic, ONE, id="run-diagnostic"))
+FLOWS.append(pytest.param(replay_abandoned, {"transport": TRANSPORT, "retry_rules": RULES}, id="replay-abandoned"))
+FLOWS.append(pytest.param(reingest, CHOSEN, id="reingest"))
 
 
 def deployments() -> list[dict[str, Any]]:
@@ -88,13 +100,19 @@ def test_each_field_of_a_retry_rule_says_what_it_is() -> None:
     assert [name for name, field in fields.items() if not field.get("description")] == []
 
 
-@pytest.mark.parametrize("flow", [solve, plan, run_diagnostic])
+@pytest.mark.parametrize("flow", [solve, plan, run_diagnostic, replay_abandoned])
 def test_the_default_transport_says_its_kind(flow: Flow[..., Any]) -> None:
     assert schema(flow)["properties"]["transport"]["default"]["kind"] == "local"
 
 
-def test_there_are_three_deployments() -> None:
-    assert [deployment["name"] for deployment in deployments()] == ["solve", "solve-nightly", "run-diagnostic"]
+def test_there_are_five_deployments() -> None:
+    names = [deployment["name"] for deployment in deployments()]
+    assert names == ["solve", "solve-nightly", "run-diagnostic", "replay-abandoned", "reingest"]
+
+
+def test_what_is_scheduled_is_the_nightly_solve_and_the_recovery() -> None:
+    scheduled = {item["name"]: item["schedules"][0]["cron"] for item in deployments() if "schedules" in item}
+    assert scheduled == {"solve-nightly": "0 2 * * *", "replay-abandoned": "30 */6 * * *"}
 
 
 @pytest.mark.parametrize("deployment", deployments(), ids=lambda deployment: str(deployment["name"]))
@@ -104,8 +122,10 @@ def test_parameters_of_a_deployment_are_the_defaults_of_its_flow(deployment: dic
     defaults = {
         name: given.default for name, given in signature.items() if given.default is not inspect.Parameter.empty
     }
-    assert defaults.pop("transport") == LocalTransport()
-    assert deployment["parameters"] == {**defaults, "transport": {"kind": "local"}}
+    if "transport" in defaults:
+        assert defaults["transport"] == LocalTransport()
+        defaults["transport"] = {"kind": "local"}
+    assert deployment["parameters"] == defaults
 
 
 def test_the_environment_file_has_the_settings_of_our_own_server() -> None:

@@ -125,6 +125,11 @@ def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
     wait_for_file(notes() / "go")
 
 
+def fail_after_go(definition: ExecutionDefinition, output: Path) -> None:
+    wait_for_go(definition, output)
+    raise OSError("the disk is on fire")
+
+
 def wait_for_others(definition: ExecutionDefinition, _: Path) -> None:
     """End only once all executions of other diagnostics have their last word in the store."""
     give_up_at = time.monotonic() + 30
@@ -197,6 +202,7 @@ DIAGNOSTICS = (
     Noting("stuck", after(600), SMALL.model_copy(update={"wall_clock": timedelta(seconds=0.5)})),
     Noting("long", after(600)),
     Noting("waits-for-go", wait_for_go),
+    Noting("fails-after-go", fail_after_go),
     Noting("waits-for-others", wait_for_others),
     Noting("fails-then-waits", fail_then_wait),
     Noting("fills-disk", spoil(disks.fill)),

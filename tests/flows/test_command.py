@@ -161,6 +161,36 @@ class TestStatusAndLog:
         assert not site.home.exists()
 
 
+@pytest.mark.slow
+class TestReingest:
+    """Results that were refused, and are mended since."""
+
+    def test_it_says_what_came_of_each(self, site: Site, run: Run, prefect_server: object) -> None:
+        site.add_models("ModelA")
+        site.solve("unlisted", "good")
+        refused = run("reingest")
+        assert refused.code == 1
+        assert "1 failed; " in refused.output
+        assert "'atlantis' is not one of" in refused.output
+        site.configure(vocabulary_is_strict=False)
+        (number,) = [row.execution_id for row in site.attempts("unlisted")]
+        mended = run("reingest", number)
+        assert (mended.code, "1 mended; " in mended.output) == (0, True)
+        assert "2 unchanged; " in run("reingest", "--all", "--provider", "flows").output
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ([1, "--kind", "publish_failed"], "but not both"),
+            (["--kind", "crashed"], "vocabulary_mismatch, publish_failed, invalid_result"),
+            ([99], "There is no execution 99"),
+            (["--diagnostic", "goood"], "no recorded diagnostic 'goood'. Valid: good, own-error"),
+        ],
+    )
+    def test_what_makes_no_sense(self, solved: Site, run: Run, options: list[object], words: str) -> None:
+        assert_refused(run("reingest", *options), words)
+
+
 class TestDatabase:
     """`db upgrade`, and a database that this version cannot use."""
 

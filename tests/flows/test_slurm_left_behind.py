@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows.recover import replay_abandoned
 from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import QUICK
 from tests.flows.cluster_provider import started
@@ -119,12 +121,28 @@ def test_where_nobody_can_tell_whether_it_has_ended_it_is_left_alone(
         for transport in (transport_to(shared), LocalTransport(limits=QUICK)):
             report = site.solve("waits-for-go", providers=[PROVIDER], transport=transport).report
             assert report.leftovers.elsewhere == ("cluster/waits-for-go/ModelA",)
+        assert_named_and_left_alone(transport_to(shared))
         (site.notes / "go").touch()
         assert wait_until(run_of(site, "ModelA").read_outcome).succeeded
+        assert [row.successful for row in replay_abandoned(LocalTransport()).settled] == [True]
+        assert site.attempts()[0].results_path is not None
     site.add_models("ModelB")
     report = assert_goes_on(site, shared, slurm, "waits-for-go")
-    assert report.leftovers.settled == 1
+    assert report.leftovers.settled == 0
     assert [(row.key, row.attempt) for row in site.attempts()] == [("ModelA", 1), ("ModelB", 1)]
+
+
+def assert_named_and_left_alone(own: Transport) -> None:
+    """Hold that a recovery says of which transport an execution is that may still run, and how to settle it."""
+    report = replay_abandoned(own)
+    assert [row.label for row in report.running] == ["cluster/waits-for-go/ModelA"]
+    assert "1 may still run" in report.headline()
+    report = replay_abandoned(LocalTransport())
+    assert [row.label for row in report.elsewhere] == ["cluster/waits-for-go/ModelA"]
+    assert not report.settled
+    assert "`climate-ref-prefect recover --transport PROFILE`, with the site profile of the kind slurm" in str(
+        report._repr_html_()
+    )
 
 
 def test_a_job_of_a_dead_coordinator_is_not_taken_for_one_of_the_next(

@@ -1,0 +1,45 @@
+"""Options that several commands have, and what they do with them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from climate_ref_prefect.flows.settings import Settings
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.flows.retry_rules import RetryRule
+
+TransportName = Annotated[str, typer.Option(help="Where executions run: inline, local, or a site profile.")]
+RetryRulesFile = Annotated[
+    Path | None, typer.Option("--retry-rules", help="YAML file with retry rules; they come before those of the site.")
+]
+
+
+@contextmanager
+def some_server() -> Iterator[None]:
+    """
+    Run the state directory's own Prefect server unless another one is configured.
+
+    The temporary one that Prefect would start loses history, and goes on running when this process is killed.
+    """
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
+
+    from climate_ref_prefect.flows.proxies import refuse_unusable_proxy  # noqa: PLC0415
+    from climate_ref_prefect.flows.server import local_server  # noqa: PLC0415
+
+    if api_url := PREFECT_API_URL.value():
+        refuse_unusable_proxy(api_url)
+        yield
+        return
+    with local_server(Settings().home_directory):
+        yield
+
+
+def rules_in(file: Path | None) -> "list[RetryRule]":
+    """Return the retry rules of a file; none without one."""
+    from climate_ref_prefect.flows.retry_rules import read_retry_rules  # noqa: PLC0415 - only for what plans
+
+    return list(read_retry_rules(file)) if file else []

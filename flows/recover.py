@@ -1,0 +1,170 @@
+"""The flow `replay-abandoned`: take in what a coordinator that died has left, and start nothing."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Final
+from uuid import UUID
+
+from prefect import flow
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from rich.console import Console, ConsoleOptions, RenderResult
+
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.flows.choice import TransportChoice, transport_of
+from climate_ref_prefect.flows.plain_text import one_line, rich_text
+from climate_ref_prefect.flows.publishing import remove_leftovers
+from climate_ref_prefect.flows.record.artifacts import leave_table
+from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.unanswered import at_best, promptly
+from climate_ref_prefect.flows.recovery import settle_leftovers
+from climate_ref_prefect.flows.report import read_rows
+from climate_ref_prefect.flows.retry_rules import RetryRule
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
+from climate_ref_prefect.flows.workspace import open_workspace
+from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.store.values import ExecutionRow
+from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.port import Transport
+
+_COLUMNS: Final = ("execution", "transport", "outcome", "message")
+_CLOSE_SECONDS: Final = 10.0
+_NAMED_BY_KIND: Final = ("inline", "local")
+
+
+class RecoveryReport(FrozenModel):
+    """What was done about the executions of a coordinator that had ended; shows itself as a table."""
+
+    transport: str
+    """Name of the transport that was asked about what it had started."""
+
+    settled: tuple[ExecutionRow, ...] = ()
+    """Those that have ended, and are recorded now; what may still succeed is run by the next solve."""
+
+    running: tuple[ExecutionRow, ...] = ()
+    """Those of this transport of which it is not known that they have ended: they are left alone."""
+
+    elsewhere: tuple[ExecutionRow, ...] = ()
+    """The same, but of other transports, which can tell."""
+
+    busy: str = ""
+    """Who works, where another coordinator does: then nothing was done."""
+
+    seconds: float = 0.0
+
+    def headline(self) -> str:
+        """Return the outcome in one sentence."""
+        if self.busy:
+            return f"Nothing done: {self.busy}"
+        if not (self.settled or self.running or self.elsewhere):
+            return "No coordinator has left anything behind."
+        outcomes = Counter(map(_outcome, self.settled))
+        found = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+        parts = [f"{len(self.settled)} settled" + (f" ({found})" if found else "")]
+        if self.running:
+            parts.append(f"{len(self.running)} may still run")
+        if self.elsewhere:
+            parts.append(f"{len(self.elsewhere)} of other transports")
+        return f"{', '.join(parts)}; {self.seconds:.1f} s."
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.settled or self.running or self.elsewhere:
+            table = console_table(*_COLUMNS)
+            for cells in self.cells():
+                add_row(table, cells)
+            yield table
+        yield from map(rich_text, (self.headline(), *self._remarks()))
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return html_table(_COLUMNS, self.cells()) + paragraphs(self.headline(), *self._remarks())
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield a row per execution."""
+        for row in self.settled:
+            yield _name(row), row.transport or "", _outcome(row), one_line(row.failure_message or "")
+        for row in (*self.running, *self.elsewhere):
+            yield _name(row), row.transport or "", "may still run", "left alone"
+
+    def _remarks(self) -> Iterator[str]:
+        if self.running:
+            yield "What may still run is settled by the next `recover` or `solve` once it has ended."
+        for name in sorted({row.transport or "" for row in self.elsewhere}):
+            executions = ", ".join(_name(row) for row in self.elsewhere if row.transport == name)
+            yield f"{executions}: given to the transport {name!r}. Settle with {_command_for(name)}."
+
+
+def _name(row: ExecutionRow) -> str:
+    return f"{row.label} #{row.execution_id}"
+
+
+def _outcome(row: ExecutionRow) -> str:
+    return "success" if row.successful else str(row.failure_kind)
+
+
+def _command_for(transport: str) -> str:
+    if transport in _NAMED_BY_KIND:
+        return f"`climate-ref-prefect recover --transport {transport}`"
+    return (
+        f"`climate-ref-prefect recover --transport PROFILE`, with the site profile of the kind {transport} that it had"
+    )
+
+
+@flow(name="replay-abandoned", validate_parameters=True)
+def replay_abandoned(
+    transport: TransportChoice = LocalTransport(),  # noqa: B008 - frozen
+    *,
+    retry_rules: list[RetryRule] = [],  # noqa: B006 - Prefect shows the default in its form and never changes it
+) -> RecoveryReport:
+    """
+    Take in what a coordinator that died has left behind: results are recorded, failures classified. Runs nothing new.
+
+    Args:
+        transport: Where those executions were run; it can tell which of them have ended.
+        retry_rules: Decide about failures, as those of `solve`; they come before the rules of the site's file.
+    """
+    place = transport_of(transport)
+    try:
+        report = _recover(place, retry_rules)
+    except CoordinatorBusyError as busy:
+        report = RecoveryReport(transport=place.name, busy=str(busy))
+    get_run_logger().info(report.headline())
+    with at_best("the table there"):
+        leave_table("recovery", _COLUMNS, report.cells(), report.headline())
+    return Completed(message=report.headline(), data=report)  # type: ignore[return-value]  # callers get the data
+
+
+def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> RecoveryReport:
+    began = time.monotonic()
+    with (
+        promptly(),
+        open_workspace(
+            Settings(),
+            coordinating=True,
+            flow_run_id=flow_run.id,
+            retry_rules=retry_rules,
+            notify=get_run_logger().warning,
+        ) as workspace,
+    ):
+        remove_leftovers(workspace.results)
+        left = [execution.execution_id for execution in workspace.store.unfinished()]
+        ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        try:
+            settle_leftovers(workspace, transport, ledger)
+        finally:
+            transport.close(_CLOSE_SECONDS)  # it may have keys of the dead coordinator to remove
+        rows = read_rows(workspace.store, left)
+        ledger.wait_until_recorded()
+    unsettled = [row for row in rows if row.finished_at is None]
+    return RecoveryReport(
+        transport=transport.name,
+        settled=tuple(row for row in rows if row.finished_at is not None),
+        running=tuple(row for row in unsettled if row.transport in (None, transport.name)),
+        elsewhere=tuple(row for row in unsettled if row.transport not in (None, transport.name)),
+        seconds=time.monotonic() - began,
+    )

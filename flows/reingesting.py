@@ -1,0 +1,182 @@
+"""Publish and ingest the results of one finished execution again: from scratch, else from the results directory."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Literal
+
+from climate_ref_prefect.diagnostics.errors import (
+    ClimateRefPrefectError,
+    ResultValidationError,
+    UnreadableDocumentError,
+)
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.flows.phases import remove_output
+from climate_ref_prefect.flows.publishing import PublishError, publish, verify
+from climate_ref_prefect.flows.results import check_vocabulary, read_results
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.errors import NotReopenedError, StoreRefusedError
+from climate_ref_prefect.store.values import ExecutionRow, Reingestion
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.documents import Closed
+
+Source = Literal["scratch", "results"]
+
+
+class ReingestOutcome(StrEnum):
+    """What came of an execution whose results were to be ingested again."""
+
+    MENDED = "mended"
+    """It had failed, and is a success now."""
+    COMPLETED = "completed"
+    """It was a success of which something was not recorded; it is now."""
+    UNCHANGED = "unchanged"
+    """It was a success, and all of it had been recorded."""
+    REFUSED = "refused"
+    """It may not be: closed, superseded by a later attempt, not ended, or without results."""
+    MISSING = "missing"
+    """Its results are neither on scratch nor in the results directory."""
+    FAILED = "failed"
+    """What was wrong with its results, or with where they go, is not mended."""
+    DIFFERENT = "different"
+    """Its results are not what is recorded; nothing was changed."""
+
+
+FINE: Final = (ReingestOutcome.MENDED, ReingestOutcome.COMPLETED, ReingestOutcome.UNCHANGED)
+
+
+_NOT_MENDED: Final = (
+    OSError,
+    ValueError,
+    PublishError,
+    ResultValidationError,
+    UnreadableDocumentError,
+    StoreRefusedError,
+)
+"""What is one execution's own trouble; a database that is away, or a lease that is lost, is everybody's."""
+
+
+class Reingested(FrozenModel):
+    """What came of one execution."""
+
+    execution_id: int
+    label: str
+    """Name for people: provider, diagnostic and key."""
+
+    was: FailureKind | None
+    """How it had failed; none for a success."""
+
+    outcome: ReingestOutcome
+    source: Source | None = None
+    """Where its results were found."""
+
+    message: str = ""
+    """Why, where that is not plain."""
+
+
+class _MissingError(ClimateRefPrefectError):
+    """There are no results any more."""
+
+
+def reingest_one(workspace: Workspace, row: ExecutionRow) -> Reingested:
+    """
+    Publish and ingest the results of an execution again, and say what came of it; changes no value that is recorded.
+
+    Parameters
+    ----------
+    workspace
+        This process coordinates on it.
+    row
+        The execution.
+
+    Raises
+    ------
+    StoreUnavailableError, LeaseLostError
+        If the database cannot be reached, or another coordinator has taken over; nothing of it was recorded then.
+    """
+
+    def said(outcome: ReingestOutcome, message: str = "", source: Source | None = None) -> Reingested:
+        was = None if row.successful else row.failure_kind
+        return Reingested(
+            execution_id=row.execution_id, label=row.label, was=was, outcome=outcome, source=source, message=message
+        )
+
+    source: Source | None = None
+    try:
+        _check(workspace, row)
+        source, directory = _bring(workspace, row)
+        recorded = _record(workspace, row, directory)
+    except NotReopenedError as error:
+        return said(ReingestOutcome.REFUSED, str(error))
+    except _MissingError as error:
+        return said(ReingestOutcome.MISSING, str(error))
+    except _NOT_MENDED as error:
+        return said(ReingestOutcome.FAILED, str(error), source)
+    return said(*_outcome_of(recorded), source)
+
+
+def _outcome_of(recorded: Reingestion) -> tuple[ReingestOutcome, str]:
+    if recorded.differing:
+        return ReingestOutcome.DIFFERENT, "; ".join(recorded.differing)
+    added = f"{recorded.added} values and files recorded" if recorded.added else ""
+    if recorded.mended:
+        return ReingestOutcome.MENDED, added
+    return (ReingestOutcome.COMPLETED if recorded.added else ReingestOutcome.UNCHANGED), added
+
+
+def _check(workspace: Workspace, row: ExecutionRow) -> None:
+    workspace.store.check_reingestion(row.execution_id)
+    files = ExecutionDirectory(workspace.scratch / row.fragment)
+    if files.is_closed():
+        raise NotReopenedError(f"it was closed{_reason(files)}")
+
+
+def _reason(files: ExecutionDirectory) -> str:
+    try:
+        return f": {Closed.from_json((files.path / 'closed.json').read_bytes()).reason}"
+    except (OSError, ValueError, ClimateRefPrefectError):  # it is closed, whatever it says
+        return ""
+
+
+def _bring(workspace: Workspace, row: ExecutionRow) -> tuple[Source, Path]:
+    """Return where the results lie that can be recorded, and where they came from; publishes what is on scratch."""
+    files, target = ExecutionDirectory(workspace.scratch / row.fragment), workspace.results / row.fragment
+    outcome = _outcome_left(files)
+    if outcome is not None and outcome.failure is not None:
+        raise NotReopenedError(
+            f"its worker left no valid result ({outcome.failure.message}): only another run can, by `solve`, "
+            "with `--rerun failed` where it was given up"
+        )
+    if outcome is not None and files.output.is_dir():
+        publish(files, outcome.manifest, target, workspace.store.confirm_lease)
+        return "scratch", target
+    for published in (target, *([Path(row.results_path)] if row.results_path else [])):
+        if published.is_dir():
+            verify(published, outcome.manifest if outcome else None)
+            return "results", published
+    raise _MissingError(f"its results are neither on scratch ({files.output}) nor in the results directory ({target})")
+
+
+def _outcome_left(files: ExecutionDirectory) -> ExecutionOutcome | None:
+    try:
+        return files.read_outcome()
+    except UnreadableDocumentError:  # torn, or of another version: what is published may still be whole
+        return None
+
+
+def _record(workspace: Workspace, row: ExecutionRow, directory: Path) -> Reingestion:
+    results = read_results(directory)
+    check_vocabulary(results, workspace, f"{row.label} #{row.execution_id}")
+    recorded = workspace.store.reingest(
+        row.execution_id, results.outputs, results.metrics, results.series, results_path=str(directory)
+    )
+    if recorded.mended and workspace.settings.keep_scratch != "all":
+        remove_output(ExecutionDirectory(workspace.scratch / row.fragment), with_log=True)
+    return recorded
+
+
+def counted(executions: "tuple[Reingested, ...]") -> Mapping[ReingestOutcome, int]:
+    """Return how many executions came to each outcome, in the order of the outcomes."""
+    found = {outcome: sum(item.outcome is outcome for item in executions) for outcome in ReingestOutcome}
+    return {outcome: number for outcome, number in found.items() if number}

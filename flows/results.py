@@ -1,0 +1,53 @@
+"""Published results, as they are read back to be recorded."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect.logging import get_run_logger
+
+from climate_ref_prefect.diagnostics.errors import VocabularyMismatchError
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, Series, SeriesCollection
+from climate_ref_prefect.flows.workspace import Workspace
+
+
+class Results(NamedTuple):
+    """The bundles of one execution."""
+
+    metrics: MetricBundle
+    outputs: OutputBundle
+    series: tuple[Series, ...]
+
+
+def read_results(directory: Path) -> Results:
+    """
+    Return the bundles that lie in a directory.
+
+    Raises
+    ------
+    OSError, ValueError, SchemaMismatchError
+        If one of them is not there, cannot be read, or is no bundle.
+    """
+    return Results(
+        metrics=MetricBundle.model_validate_json((directory / METRIC_BUNDLE).read_bytes()),
+        outputs=OutputBundle.model_validate_json((directory / OUTPUT_BUNDLE).read_bytes()),
+        series=SeriesCollection.from_json((directory / SERIES).read_bytes()).series,
+    )
+
+
+def check_vocabulary(results: Results, workspace: Workspace, label: str) -> None:
+    """
+    Hold results against the vocabulary; where that is not strict, a mismatch is only logged.
+
+    Raises
+    ------
+    VocabularyMismatchError
+        If anything does not match; it lists all that does not.
+    """
+    try:
+        workspace.vocabulary.check(results.metrics, results.series, results.outputs)
+    except VocabularyMismatchError as error:
+        if workspace.settings.vocabulary_is_strict:
+            raise
+        get_run_logger().error("%s: %s", label, error)

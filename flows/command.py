@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import sys
-from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer

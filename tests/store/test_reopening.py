@@ -1,6 +1,6 @@
 """Results that are ingested again: what is missing is added, what is recorded stays, failures that are mended end."""
 
-from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,18 +13,18 @@ from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store.errors import NotReopenedError, UnknownExecutionError
 from climate_ref_prefect.store.location import sqlite_url
 from climate_ref_prefect.store.reopening import MENDABLE
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import Reingestion
-from tests.store.builders import METRICS, OUTPUTS, SERIES, allocate, definition, failure, success
+from tests.store.builders import METRICS, OUTPUTS, SERIES, allocate, coordinated, definition, failure, success
 
 ALL = 2 + 3 + 2
 """Files, numbers and series of the builders."""
 Recorded = tuple[object, ...]
 
 
-def reingest(store: Store, number: int, path: str = "/results/x", **other: object) -> Reingestion:
-    results: dict[str, object] = {"outputs": OUTPUTS, "metrics": METRICS, "series": SERIES, **other}
-    return store.reingest(number, results_path=path, **results)  # type: ignore[arg-type]
+def reingest(store: Store, number: int, path: str = "/results/x", **other: Any) -> Reingestion:
+    results: dict[str, Any] = {"outputs": OUTPUTS, "metrics": METRICS, "series": SERIES, **other}
+    return store.reingest(number, results_path=path, **results)
 
 
 def recorded(store: Store, number: int) -> Recorded:
@@ -69,8 +69,7 @@ def test_what_is_missing_of_a_success_is_added_and_nothing_else(store: Store) ->
     assert reingest(store, number) == Reingestion()
 
 
-Change = Callable[[], dict[str, object]]
-CHANGES = {
+CHANGES: dict[str, dict[str, Any]] = {
     "a number": {"metrics": MetricBundle.from_scalars(("model", "region"), {("m", "land"): 1.25})},
     "a missing number that has a value": {"metrics": MetricBundle.from_scalars(("model",), {("m",): 0.0})},
     "a file": {"outputs": OutputBundle(plots={"map": OutputFile(filename="another.png")})},
@@ -168,9 +167,9 @@ bundles = st.fixed_dictionaries(
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(bundles, bundles)
 def test_twice_is_as_once_and_other_values_change_nothing(
-    tmp_path_factory: pytest.TempPathFactory, results: dict[str, object], others: dict[str, object]
+    tmp_path_factory: pytest.TempPathFactory, results: dict[str, Any], others: dict[str, Any]
 ) -> None:
-    with open_store(sqlite_url(tmp_path_factory.mktemp("store") / "store.db")) as store:
+    with coordinated(sqlite_url(tmp_path_factory.mktemp("store") / "store.db")) as store:
         number = failed(store)
         assert reingest(store, number, **results).mended
         once = recorded(store, number)

@@ -33,6 +33,7 @@ from tests.executions import QUICK
 from tests.flows.disks import Disk
 from tests.flows.sites import PROVIDER, AttemptRow, Site, Solved, when
 from tests.prefect_server import cancel_flow_run, messages, state_of, task_runs
+from tests.store.builders import coordinated
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -174,7 +175,7 @@ class TestEndings:
         metrics = MetricBundle.model_validate_json((published / METRIC_BUNDLE).read_bytes())
         outputs = OutputBundle.model_validate_json((published / OUTPUT_BUNDLE).read_bytes())
         series = SeriesCollection.from_json((published / SERIES).read_bytes()).series
-        with ended_site.store() as store:
+        with coordinated(Settings().store_url) as store:
             scalars = store.scalars([row.execution_id])
             assert [(scalar.dimensions, scalar.value) for scalar in scalars] == list(metrics.scalars())
             assert len(scalars) == 2

@@ -226,16 +226,17 @@ class TestFullDisk:
         outcome = own.run(*Prepare(small_disk)(diagnostic))
         assert kind_of(outcome) is FailureKind.SYSTEM_ERROR
         assert "No space left" in message_of(outcome)
+        assert "so this is its own failure" in message_of(outcome)
         assert outcome.telemetry.host
 
     @pytest.mark.parametrize("isolation", ["warm", "fresh"])
-    def test_one_that_is_full_from_the_start_is_a_system_error(
+    def test_one_that_is_full_from_the_start_is_no_fault_of_the_execution(
         self, own: Driving, small_disk: Path, isolation: Isolation
     ) -> None:
         directory, resources = Prepare(small_disk)("noop", isolation=isolation)
         fill(small_disk)
         outcome = own.run(directory, resources)
-        assert kind_of(outcome) is FailureKind.SYSTEM_ERROR
+        assert kind_of(outcome) is FailureKind.SCRATCH_FULL
         assert "No space left" in message_of(outcome)
         assert [path.name for path in directory.iterdir() if path.name.startswith(".")] == []
 

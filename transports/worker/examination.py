@@ -10,6 +10,7 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKin
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.inputs import require_planned_inputs
 from climate_ref_prefect.transports.worker.manifest import manifest
+from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 _JOIN_SECONDS: Final = 1.0
@@ -56,12 +57,19 @@ class Examination:
         What lies there.
     failure
         How it failed; none if it succeeded, which is when its output is described.
+    space
+        What is known of the room on scratch.
     """
 
     def __init__(
-        self, directory: ExecutionDirectory, envelope: ExecutionEnvelope, failure: ExecutionFailure | None
+        self,
+        directory: ExecutionDirectory,
+        envelope: ExecutionEnvelope,
+        failure: ExecutionFailure | None,
+        space: ScratchSpace,
     ) -> None:
         self._directory = directory
+        self._space = space
         self._envelope = envelope
         self.failure = failure
         """How it failed, after everything was examined."""
@@ -94,15 +102,20 @@ class Examination:
 
     def _run(self) -> None:
         try:
-            self.failure = judge_inputs(self.failure, self._envelope)
-            if self.failure is None:
-                self.files = manifest(self._directory.output, self._note_progress)
+            self._examine()
         except _AbandonedError:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, what has not been described is no success
-            self.failure = judge_exception(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what has not been examined is no success
+            self.failure = self._space.judge(judge_exception(error))
         finally:
             os.close(self._writing)
+
+    def _examine(self) -> None:
+        self.failure = judge_inputs(self.failure, self._envelope)
+        if self.failure is None:
+            self.files = manifest(self._directory.output, self._note_progress)
+        else:
+            self.failure = self._space.judge(self.failure)
 
     def _note_progress(self, name: str, read_bytes: int) -> None:
         self._at = f"{name!r} ({read_bytes >> 20} MiB of it)"

@@ -5,7 +5,6 @@ import signal
 import socket
 import time
 from collections.abc import Container
-from contextlib import suppress
 from typing import Final
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
@@ -22,6 +21,7 @@ from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.examination import OF_THE_RUN, Examination
 from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.process_tree import terminate
+from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
 from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory
 from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
 
@@ -52,6 +52,8 @@ class Supervision:
         self._limits = envelope.limits
         self._caller: socket.socket | None = caller
         self._kills_before = oom_kills()
+        self.space = ScratchSpace(directory.path)
+        """What is known of the room on scratch."""
         self._report = b""
         self._failure: ExecutionFailure | None = None
         self._files: tuple[FileRecord, ...] = ()
@@ -115,14 +117,17 @@ class Supervision:
         if now < self._next_heartbeat:
             return None
         self._write_telemetry(self._meter.telemetry())
+        self.space.look()
         self._next_heartbeat = now + self._limits.heartbeat_seconds
         if self._directory.is_closed():
             return self._stop(FailureKind.CANCELLED, "The coordinator has given this attempt up.")
         return None
 
     def _write_telemetry(self, telemetry: Telemetry) -> None:
-        with suppress(OSError):  # a full disk stops nothing by itself: the diagnostic may be about to make room
+        try:
             self._directory.write_telemetry(telemetry)
+        except OSError as error:  # a full disk stops nothing by itself: the diagnostic may be about to make room
+            self.space.note_error(error)
 
     def _allowed_mb(self) -> float | None:
         tolerance = self._limits.memory_tolerance
@@ -203,7 +208,7 @@ class Supervision:
         self._meter.finish()
         if self._failure is not None and self._failure.kind not in OF_THE_RUN:
             return
-        examination = Examination(self._directory, self._envelope, self._failure)
+        examination = Examination(self._directory, self._envelope, self._failure, self.space)
         stopped = self._wait_for_examination(examination)
         examination.close()
         if stopped is None:

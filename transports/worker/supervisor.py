@@ -9,6 +9,7 @@ from climate_ref_prefect.transports.worker.child import Start
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.documents import Claim
 from climate_ref_prefect.transports.worker.process_tree import become_subreaper
+from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace, unwritable
 from climate_ref_prefect.transports.worker.supervision import Supervision
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
@@ -31,7 +32,8 @@ def supervise(directory: ExecutionDirectory, caller: socket.socket, start: Start
     if refused is not None:
         return refused
     become_subreaper()
-    return _leave(directory, Supervision(directory, envelope, caller).run(start))
+    supervision = Supervision(directory, envelope, caller)
+    return _leave(directory, supervision.run(start), supervision.space)
 
 
 def claim_or_refuse(directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> ExecutionOutcome | None:
@@ -43,12 +45,13 @@ def claim_or_refuse(directory: ExecutionDirectory, envelope: ExecutionEnvelope) 
     return None
 
 
-def _leave(directory: ExecutionDirectory, outcome: ExecutionOutcome) -> ExecutionOutcome:
+def _leave(directory: ExecutionDirectory, outcome: ExecutionOutcome, space: ScratchSpace) -> ExecutionOutcome:
     """Write the outcome; a success that cannot be written is none."""
     try:
         directory.write_outcome(outcome)
     except OSError as error:
-        failure = outcome.failure or judge_exception(error)
+        space.note_error(error)
+        failure = outcome.failure or space.judge(judge_exception(error))
         return outcome.model_copy(update={"failure": failure, "manifest": ()})
     return outcome
 
@@ -60,5 +63,9 @@ def refuse(envelope: ExecutionEnvelope, kind: FailureKind, message: str) -> Exec
 
 def refuse_unreadable(error: Exception) -> ExecutionOutcome:
     """Return the outcome where a document cannot be read or written; whose it is, the caller knows."""
-    kind = FailureKind.SCHEMA_MISMATCH if isinstance(error, SchemaMismatchError) else FailureKind.SYSTEM_ERROR
-    return ExecutionOutcome(execution_id=0, failure=ExecutionFailure(kind=kind, message=str(error)))
+    if isinstance(error, OSError):
+        failure = unwritable(error, "The worker could not read or write the files of the execution")
+    else:
+        kind = FailureKind.SCHEMA_MISMATCH if isinstance(error, SchemaMismatchError) else FailureKind.SYSTEM_ERROR
+        failure = ExecutionFailure(kind=kind, message=str(error))
+    return ExecutionOutcome(execution_id=0, failure=failure)

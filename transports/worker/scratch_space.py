@@ -1,0 +1,173 @@
+"""Whether an execution failed because scratch had no room, and whether it was its own output that took it."""
+
+import errno
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+
+UNWRITABLE: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.ESTALE,
+        errno.ENOTCONN,
+        errno.ESHUTDOWN,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+    }
+)
+"""Errors of a file system that is full, read-only or gone, and not of what somebody does with it."""
+_PROBE_BYTES: Final = 1 << 16
+_NO_ROOM_BYTES: Final = 1 << 16
+_HALF: Final = 2
+_HUNDREDTH: Final = 100
+_MIB: Final = 1 << 20
+_SAID: Final = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+_JUDGED: Final = (
+    FailureKind.DIAGNOSTIC_ERROR,
+    FailureKind.INVALID_RESULT,
+    FailureKind.PROVIDER_IMPORT,
+    FailureKind.SYSTEM_ERROR,
+    FailureKind.CRASHED,
+)
+"""Failures that may come from a lack of room; a deadline or a lack of memory has been seen for what it is."""
+
+
+@dataclass(frozen=True)
+class _Amount:
+    """Room on a file system, or what is taken of it."""
+
+    room_bytes: int
+    inodes: int
+
+    def is_most_of(self, free: "_Amount", total: "_Amount") -> bool:
+        """Whether this is at least half of what was free, and no trifle: a hundredth of all there is."""
+        return _is_most_of(self.room_bytes, free.room_bytes, total.room_bytes) or _is_most_of(
+            self.inodes, free.inodes, total.inodes
+        )
+
+
+class ScratchSpace:
+    """
+    Watches the room on the file system of an execution's directory.
+
+    The rule: a failure is `scratch_full` if scratch had no room, no inodes or no quota left, or could not be written,
+    when the execution failed or at any earlier look, and whatever it failed with. It is the execution's own failure
+    all the same if its own directory then held at least half of the room (or inodes) that had been free when it
+    started, and at least a hundredth of all that the file system has.
+
+    Parameters
+    ----------
+    directory
+        The execution's directory.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._why_full = ""
+        self._own = _Amount(0, 0)
+        self._free_at_start, self._total = _look_at(directory)
+
+    def look(self) -> None:
+        """Take note if there is no room; to be called now and then."""
+        if self._why_full:
+            return
+        free, total = _look_at(self._directory)
+        if total.room_bytes and free.room_bytes < _NO_ROOM_BYTES:
+            self._note("it had no room left")
+        elif total.inodes and free.inodes == 0:
+            self._note("it had no inodes left")
+
+    def note_error(self, error: OSError) -> None:
+        """Take note of an error that the supervisor itself has met when it wrote to scratch."""
+        if error.errno in UNWRITABLE and not self._why_full:
+            self._note(f"writing to it failed ({error.strerror})")
+
+    def judge(self, failure: ExecutionFailure) -> ExecutionFailure:
+        """Return the failure for what it is, having tried whether scratch can be written now."""
+        if failure.kind not in _JUDGED:
+            return failure
+        self.look()
+        self._try_to_write()
+        self._believe(failure)
+        if not self._why_full:
+            return failure
+        if self._own.is_most_of(self._free_at_start, self._total):
+            return failure.model_copy(update={"message": f"{failure.message} ({self._own_share()})"})
+        return ExecutionFailure(
+            kind=FailureKind.SCRATCH_FULL,
+            message=f"Scratch was full while it ran: {self._why_full}. It failed with: {failure.message}",
+            details=f"{self._directory}\n{failure.details}",
+        )
+
+    def _own_share(self) -> str:
+        own, free = self._own, self._free_at_start
+        return (
+            f"Scratch was full: {self._why_full}. Of what was free when it started, its own files took "
+            f"{own.room_bytes // _MIB} of {free.room_bytes // _MIB} MiB and {own.inodes} of {free.inodes} inodes, "
+            "so this is its own failure."
+        )
+
+    def _try_to_write(self) -> None:
+        # Quotas are seen by nothing else, and a file system that has become read-only neither.
+        try:
+            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
+                file.write(bytes(_PROBE_BYTES))
+        except OSError as error:
+            self.note_error(error)
+
+    def _believe(self, failure: ExecutionFailure) -> None:
+        """Take note of an error that says so, where there is so little room that it may well have been right."""
+        said = next((words for words in _SAID if words in failure.message or words in failure.details), "")
+        free, total = _look_at(self._directory)
+        if said and not self._why_full and free.room_bytes * _HUNDREDTH < total.room_bytes:
+            self._note(f"an error says {said!r}")
+
+    def _note(self, why: str) -> None:
+        self._why_full = why
+        self._own = _held_by(self._directory)
+
+
+def unwritable(error: OSError, what: str) -> ExecutionFailure:
+    """Return the failure that it is if the worker cannot read or write its own files; scratch may be at fault."""
+    kind = FailureKind.SCRATCH_FULL if error.errno in UNWRITABLE else FailureKind.SYSTEM_ERROR
+    return ExecutionFailure(kind=kind, message=f"{what}: {error}")
+
+
+def _is_most_of(own: int, free: int, total: int) -> bool:
+    return total > 0 and own * _HALF >= free and own * _HUNDREDTH >= total
+
+
+def _look_at(directory: Path) -> tuple[_Amount, _Amount]:
+    """Return what is free and what there is; nothing of either where nobody can tell."""
+    try:
+        status = os.statvfs(directory)
+    except OSError:
+        return _Amount(0, 0), _Amount(0, 0)
+    root = os.geteuid() == 0  # what is kept for root is free for it alone
+    blocks, inodes = (status.f_bfree, status.f_ffree) if root else (status.f_bavail, status.f_favail)
+    free = _Amount(blocks * status.f_frsize, inodes)
+    return free, _Amount(status.f_blocks * status.f_frsize, status.f_files)
+
+
+def _held_by(directory: Path) -> _Amount:
+    """Return what is on the disk below a directory."""
+    room_bytes = inodes = 0
+    pending = [str(directory)]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    room_bytes += entry.stat(follow_symlinks=False).st_blocks * 512
+                    inodes += 1
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+        except OSError:  # it has just been removed, or may not be looked into: what is counted is enough
+            continue
+    return _Amount(room_bytes, inodes)

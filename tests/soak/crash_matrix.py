@@ -55,7 +55,7 @@ def _points(command: PreloadedCommand, place: Place) -> list[str]:
 
 def _faults(command: PreloadedCommand, place: Place, point: str) -> Iterator[str]:
     killed = command.run(place.solve(), {**place.environment, VARIABLE: point}, place.log)
-    recovered = 0
+    recovered = command.run(["recover"], place.environment, place.log)
     solved = command.run(place.solve(), place.environment, place.log)
     found = broken(place)
     if (killed, recovered, solved) != (-signal.SIGKILL, 0, SOME_WERE_GIVEN_UP):

@@ -142,3 +142,31 @@ def test_a_site_that_enforces_memory(prepare: Prepare, tmp_path: Path, monkeypat
             outcome = driving.run(*prepare("allocate", limits=limits, memory_mb=128))
     assert kind_of(outcome) is FailureKind.OUT_OF_MEMORY
     assert "exceeded resource mem" in message_of(outcome)
+
+
+def test_a_site_whose_login_shells_report_a_kill(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PbsCluster(Settings(login_shell=True, kill_delay_seconds=2.0)) as site:
+        for name, value in site.environment.items():
+            monkeypatch.setenv(name, value)
+        with opening(PbsTransport, tmp_path / "shared", prologue=(f"export PYTHONPATH={ROOT}",)) as open_one:
+            running = Running(open_one(), prepare)
+            (pilot,) = running_with(PILOT, tmp_path)
+            os.kill(pilot, signal.SIGKILL)
+            running.assert_ended(FailureKind.KILLED, "and failed (Exit_status 137)")
+
+
+def test_a_job_that_asks_for_more_than_a_node_has_waits(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes = (NodeSettings("pbsvm", ncpus=8), NodeSettings("node2", ncpus=4))
+    with PbsCluster(Settings(nodes=nodes)) as site:
+        for name, value in site.environment.items():
+            monkeypatch.setenv(name, value)
+        with opening(PbsTransport, tmp_path / "shared", prologue=(f"export PYTHONPATH={ROOT}",)) as open_one:
+            driving = open_one(rules={"pending_limit": "PT3S"})
+            waits, never = (driving.run(*prepare("noop", cpu=cpu)) for cpu in (9, 13))
+    assert kind_of(waits) is FailureKind.UNAVAILABLE
+    assert "(R: 9 A: 4 T: 12)" in message_of(waits)
+    assert kind_of(never) is FailureKind.SUBMISSION_REFUSED

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 IMPORTED = b"imported\n"
 """First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
 CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
-_RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+_RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGCONT)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ class Meter:
         self._clock = clock
         self._begun = clock()
         self._ended: float | None = None
+        self._suspended_seconds = 0.0
         self._started_at = time.time()
         self._host = socket.gethostname()
         self._floor_mb = resident_mb(os.getpid())
@@ -59,8 +60,13 @@ class Meter:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since the child was started, until it had ended."""
-        return (self._clock() if self._ended is None else self._ended) - self._begun
+        """Time since the child was started, until it had ended, in which it could run."""
+        return (self._clock() if self._ended is None else self._ended) - self._begun - self._suspended_seconds
+
+    def discount(self, suspended_seconds: float) -> None:
+        """Take note of time in which the child could not run."""
+        if self._ended is None:
+            self._suspended_seconds += suspended_seconds
 
     @property
     def peak_mb(self) -> float:
@@ -78,8 +84,11 @@ class Meter:
             host=self._host,
             started_at=self._started_at,
             exit_code=exit_code,
-            transport_meta=batch_job(),
+            transport_meta={**batch_job(), **self._suspension()},
         )
+
+    def _suspension(self) -> dict[str, float]:
+        return {"suspended_seconds": round(self._suspended_seconds, 1)} if self._suspended_seconds else {}
 
     def finish(self) -> None:
         """Take note that the child has ended: what comes after that does not belong to its duration."""

@@ -141,6 +141,11 @@ def terminate(grace_seconds: float) -> list[int]:
     return descendants(own)
 
 
+def signal_descendants(number: signal.Signals) -> None:
+    """Send a signal to all that runs below the calling process."""
+    _signal(descendants(os.getpid()), number)
+
+
 def reap() -> bool:
     """Collect the children that have ended; whether any is left."""
     while True:

@@ -20,8 +20,9 @@ from climate_ref_prefect.transports.worker.child import IMPORTED, Start
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.examination import OF_THE_RUN, Examination
 from climate_ref_prefect.transports.worker.meter import Meter
-from climate_ref_prefect.transports.worker.process_tree import terminate
+from climate_ref_prefect.transports.worker.process_tree import signal_descendants, terminate
 from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
+from climate_ref_prefect.transports.worker.suspension import Suspension
 from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory
 from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
 
@@ -51,6 +52,7 @@ class Supervision:
         self._envelope = envelope
         self._limits = envelope.limits
         self._caller: socket.socket | None = caller
+        self._suspension = Suspension(caller, signal_descendants, time.monotonic)
         self._kills_before = oom_kills()
         self.space = ScratchSpace(directory.path)
         """What is known of the room on scratch."""
@@ -62,6 +64,7 @@ class Supervision:
     def run(self, start: Start) -> ExecutionOutcome:
         """Start the child and see it through."""
         signal.signal(signal.SIGTERM, _raise_terminated)
+        self._suspension.listen()
         self._importing = start.imports_provider
         self._next_heartbeat = time.monotonic()
         self._meter = Meter()
@@ -155,7 +158,11 @@ class Supervision:
         """Return which of these, and of the caller, have something to be read."""
         caller = None if self._caller is None else self._caller.fileno()
         watched = [source for source in (*sources, caller) if source is not None]
-        return wait_for_input(watched, min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS))
+        wait_seconds = min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
+        self._meter.discount(self._suspension.before_wait())
+        readable = wait_for_input(watched, wait_seconds)
+        self._meter.discount(self._suspension.after_wait(wait_seconds))
+        return readable
 
     def _pause_seconds(self) -> float:
         now = time.monotonic()
@@ -188,6 +195,7 @@ class Supervision:
 
     def _stop(self, kind: FailureKind, message: str) -> ExecutionFailure:
         self._meter.sample()
+        self._suspension.end()
         terminate(self._limits.kill_grace_seconds)
         return ExecutionFailure(kind=kind, message=message)
 

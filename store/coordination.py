@@ -177,7 +177,7 @@ class _Keeper:
                 logger.info("%s", lost)
                 return
             except (StoreError, BadInputError, OSError) as error:
-                self._say(str(error))
+                self._say(f"cannot be looked at: {str(error).rstrip('.')}")
                 pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
             else:
                 pause_seconds = CHECK_SECONDS
@@ -185,7 +185,7 @@ class _Keeper:
     def _look(self) -> None:
         self._confirm()
         if not self._lock.is_held():
-            self._say("its connection has ended")
+            self._say("is lost")
             self._lock.take()
             self._confirm()
         if self._trouble:
@@ -195,7 +195,7 @@ class _Keeper:
     def _say(self, trouble: str) -> None:
         if not self._trouble:
             self._notify(
-                f"The lock on {self._database} is lost, or cannot be looked at: {trouble.rstrip('.')}. Executions go "
-                f"on, and it is tried for again every {_LONGEST_PAUSE_SECONDS:g} s at the latest."
+                f"The lock on {self._database} {trouble}. Executions go on, and it is tried for again every "
+                f"{_LONGEST_PAUSE_SECONDS:g} s at the latest."
             )
         self._trouble = trouble

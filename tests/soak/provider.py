@@ -40,6 +40,11 @@ def work(definition: ExecutionDefinition, _: Path) -> None:
     time.sleep(0.1 + len(definition.key) % 5 / 10)
 
 
+def last(*_: object) -> None:
+    """Take longer than another coordinator needs to take over."""
+    time.sleep(8)
+
+
 provider = DiagnosticProvider(
     "soak",
     "Provider of the crash matrix and the soak",
@@ -47,6 +52,7 @@ provider = DiagnosticProvider(
     [
         Living("good", work, _SMALL),
         Living("brief", resources=_SMALL),
+        Living("lasting", last, _SMALL),
         Living("flaky", fail_at_first, _SMALL),
         Living("hungry", take_memory, _SMALL),
         Living("late", take_time, _SMALL.model_copy(update={"wall_clock": timedelta(seconds=1)})),

@@ -22,10 +22,17 @@ from climate_ref_prefect.transports.worker.verdict import judge_memory
 _POLL_SECONDS: Final = 0.2
 _SUBMISSION_TRIES: Final = 5
 _FIRST_PAUSE_SECONDS: Final = 2.0
+_using: Final = threading.Lock()
+_in_use: Final[dict[int, "TransportDriver"]] = {}
+"""Who has opened a transport, by the object's identity: equal settings are not the same transport."""
 
 
 class TransportClosedError(ClimateRefPrefectError):
     """The transport was closed while an execution was still waited for; it has been stopped."""
+
+
+class TransportInUseError(ClimateRefPrefectError):
+    """Another one submits to this transport object: each would hear of the other one's executions, and lose its own."""
 
 
 class TransportDriver:
@@ -60,6 +67,8 @@ class TransportDriver:
         ------
         TransportClosedError
             If the transport was closed meanwhile.
+        TransportInUseError
+            If another driver has opened the same transport object and not closed it yet.
         """
         execution = ExecutionDirectory(directory.absolute())
         try:
@@ -90,18 +99,22 @@ class TransportDriver:
         finally:
             self._closing.set()
             try:
-                self._transport.close(timeout_seconds)
+                if _in_use.get(id(self._transport), self) is self:
+                    self._transport.close(timeout_seconds)
             finally:  # interrupted once more: threads that still wait would keep this process for ever
                 self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
         self._closed = True
+        with _using:
+            if _in_use.get(id(self._transport)) is self:
+                del _in_use[id(self._transport)]
 
     def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
         with self._lock:
             self._refuse_if_closed()
             if directory in self._futures:  # it was delivered twice, and both hear how it ends
                 return self._futures[directory]
-            future = self._futures[directory] = Future()  # before it is submitted: it may end before that returns
             self._start_polling()
+            future = self._futures[directory] = Future()  # before it is submitted: it may end before that returns
         try:
             self._submissions[directory] = self._submit_patiently(directory, resources)
         except BaseException as error:
@@ -133,8 +146,17 @@ class TransportDriver:
 
     def _start_polling(self) -> None:
         if self._poller is None:
+            self._open()
             self._poller = threading.Thread(target=self._poll, name=f"wait-for-{self._transport.name}", daemon=True)
             self._poller.start()
+
+    def _open(self) -> None:
+        with _using:
+            if _in_use.setdefault(id(self._transport), self) is not self:
+                raise TransportInUseError(
+                    f"This transport {self._transport.name!r} is open for another flow: give each flow a transport "
+                    "of its own, with the same settings if you like."
+                )
 
     def _poll(self) -> None:
         try:

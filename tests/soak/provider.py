@@ -10,7 +10,7 @@ from climate_ref_prefect.diagnostics.errors import DiagnosticError
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows.cluster_provider import Living
+from tests.flows.cluster_provider import Living, wait_for_go
 from tests.flows.providers import fail_at_first, raise_error
 
 TARGET = "tests.soak.provider:provider"
@@ -40,11 +40,6 @@ def work(definition: ExecutionDefinition, _: Path) -> None:
     time.sleep(0.1 + len(definition.key) % 5 / 10)
 
 
-def last(*_: object) -> None:
-    """Take longer than another coordinator needs to take over."""
-    time.sleep(8)
-
-
 provider = DiagnosticProvider(
     "soak",
     "Provider of the crash matrix and the soak",
@@ -52,7 +47,7 @@ provider = DiagnosticProvider(
     [
         Living("good", work, _SMALL),
         Living("brief", resources=_SMALL),
-        Living("lasting", last, _SMALL),
+        Living("waits-for-go", wait_for_go, _SMALL.model_copy(update={"wall_clock": timedelta(minutes=30)})),
         Living("flaky", fail_at_first, _SMALL),
         Living("hungry", take_memory, _SMALL),
         Living("late", take_time, _SMALL.model_copy(update={"wall_clock": timedelta(seconds=1)})),

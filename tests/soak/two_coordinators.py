@@ -107,7 +107,7 @@ def contend(root: Path, commands: Sequence[PreloadedCommand], url: str, seed: in
     seed
         Of the moments at which connections are cut.
     """
-    place = Place.make(root, 3, ("lasting", "brief"), url)
+    place = Place.make(root, 3, ("waits-for-go", "brief"), url)
     over = threading.Event()
     contenders = [Contender(command, place, root / f"home-{n}", over) for n, command in enumerate(commands)]
     for contender in contenders:
@@ -116,6 +116,7 @@ def contend(root: Path, commands: Sequence[PreloadedCommand], url: str, seed: in
         missing = _cut_until_taken_over(place, Random(seed))
     finally:
         over.set()
+        (place.notes / "go").touch()
         for contender in contenders:
             contender.wait()
     codes = Counter(code for contender in contenders for code in contender.codes)

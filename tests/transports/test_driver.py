@@ -12,7 +12,7 @@ import pytest
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.driver import TransportClosedError, TransportDriver
+from climate_ref_prefect.transports.driver import TransportClosedError, TransportDriver, TransportInUseError
 from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import Prepare
@@ -375,3 +375,33 @@ class TestStopping:
         closing.join(PATIENCE_SECONDS)
         assert rig.transport.closed == 1
         assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+
+
+class TestSharing:
+    """One transport object, two drivers."""
+
+    def test_a_second_one_is_refused_in_words_and_the_first_goes_on(self, prepare: Prepare) -> None:
+        transport = Scripted()
+        one, other = TransportDriver(transport), TransportDriver(transport)
+        first, second = prepare("noop"), prepare("noop")
+        assert one.run(*first).failure is None
+        with pytest.raises(TransportInUseError, match="'scripted' is open for another flow"):
+            other.run(*second)
+        other.close(0)
+        assert transport.closed == 0
+        assert one.run(*second).failure is None
+        one.close(0)
+        assert transport.closed == 1
+
+    def test_one_after_another(self, prepare: Prepare) -> None:
+        transport = Scripted()
+        for _ in range(2):
+            driver = TransportDriver(transport)
+            assert driver.run(*prepare("noop")).failure is None
+            driver.close(0)
+
+    def test_equal_settings_are_not_the_same_transport(self, prepare: Prepare) -> None:
+        drivers = [TransportDriver(Scripted()) for _ in range(2)]
+        assert [driver.run(*prepare("noop")).failure for driver in drivers] == [None, None]
+        for driver in drivers:
+            driver.close(0)

@@ -46,7 +46,7 @@ class PostgresServer:
         self.directory = directory
         self.port = _free_port()
         self.password = secrets.token_hex(16)
-        self._programs = _find_programs()
+        self._programs = find_programs()
         self._prefix, owner = _as_ordinary_user()
         if owner is not None:
             os.chown(directory, owner.pw_uid, owner.pw_gid)
@@ -115,7 +115,8 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
-def _find_programs() -> Path:
+def find_programs() -> Path:
+    """Return where initdb, postgres and the clients are."""
     candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
     on_path = shutil.which("initdb")
     directories = [*reversed(candidates), *([Path(on_path).resolve().parent] if on_path else [])]

@@ -287,3 +287,47 @@ def test_publishing_twice_is_the_same_as_once(tmp_path_factory: pytest.TempPathF
     publish(*ran, target)
     assert snapshot(root) == once
     assert {name: (target / name).read_bytes() for name in tree} == tree
+
+
+_SWEEP = """
+import sys, time
+from pathlib import Path
+from climate_ref_prefect.flows.publishing import remove_leftovers
+print("ready", flush=True)
+while True:
+    remove_leftovers(Path(sys.argv[1]))
+"""
+
+
+def test_what_is_published_while_another_process_removes_leftovers_is_whole_or_fails(tmp_path: Path) -> None:
+    execution, files = leave(tmp_path / "scratch", {f"part{number}": bytes(2000) for number in range(100)})
+    results, whole = tmp_path / "results", 0
+    (results / FRAGMENT).parent.mkdir(parents=True)
+    sweeping = subprocess.Popen([sys.executable, "-c", _SWEEP, str(results)], stdout=subprocess.PIPE)
+    assert sweeping.stdout is not None
+    try:
+        assert sweeping.stdout.readline() == b"ready\n"
+        for number in range(60):
+            target = (results / FRAGMENT).with_name(str(number))
+            try:
+                publish(execution, files, target)
+            except (OSError, PublishError):
+                assert not target.exists()
+            else:
+                whole += 1
+    finally:
+        sweeping.kill()
+        sweeping.communicate()
+    published = list((results / FRAGMENT).parent.glob("[0-9]*"))
+    assert len(published) == whole
+    assert {len(list(target.iterdir())) for target in published} <= {len(files) + 1}
+
+
+def test_results_get_no_name_where_they_must_not(ran: Ran, target: Path) -> None:
+    def refuse() -> None:
+        raise PermissionError("another coordinator has taken over")
+
+    with pytest.raises(PermissionError, match="taken over"):
+        publish(*ran, target, refuse)
+    assert not target.exists()
+    assert not list(target.parent.iterdir())

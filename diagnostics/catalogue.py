@@ -86,9 +86,10 @@ def scan(root: Path) -> Catalogue:
     """
     Find the data sets below a directory, each in its latest version.
 
-    Directories that are symbolic links are followed. A data set that is there twice in the same version
-    is taken from the path that sorts first. Files whose name does not repeat the facets of their
-    directories, as the DRS demands, are left out.
+    Directories that are symbolic links are followed. A directory that cannot be read, for whatever reason, is left
+    out with a warning that says why; a file that cannot be looked at fails the executions that read it. A data set
+    that is there twice in the same version is taken from the path that sorts first. Files whose name does not repeat
+    the facets of their directories, as the DRS demands, are left out.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def scan(root: Path) -> Catalogue:
     Raises
     ------
     BadInputError
-        If the directory does not exist, is a file, or holds no data set.
+        If the directory does not exist, is a file, cannot be read, or holds no data set.
     """
     root = _checked(root)
     latest: dict[tuple[str, ...], tuple[tuple[int, str], list[os.DirEntry[str]]]] = {}
@@ -149,7 +150,7 @@ def _directories_with_netcdf(root: str) -> Iterator[tuple[str, list[os.DirEntry[
     while pending:
         directory, trail = pending.pop()
         files = []
-        for entry in _entries(directory):
+        for entry in _entries(directory) if directory != root else _entries_of_root(root):
             if _is_directory(entry):
                 if below := _followed(entry, trail):
                     pending.append((entry.path, below))
@@ -163,15 +164,25 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
-    except (FileNotFoundError, PermissionError) as error:
+    except OSError as error:  # one of many: no permission, a stale handle, a disk or a server that fails
         logger.warning("Cannot look into %s (%s); what is below it is left out.", directory, error.strerror)
         return []
+
+
+def _entries_of_root(root: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(root) as entries:
+            return list(entries)
+    except OSError as error:
+        raise BadInputError(f"The data directory {root} cannot be read: {error.strerror}.") from error
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir() and _is_text(entry.name)
-    except OSError:  # a link to itself, or into what may not be looked into
+    except OSError as error:  # a link to itself, or into what may not be looked into
+        if not entry.name.endswith(".nc"):  # a file fails what reads it
+            logger.warning("Cannot look at %s (%s); it is left out.", entry.path, error.strerror)
         return False
 
 
@@ -225,6 +236,7 @@ def _trace(file: os.DirEntry[str]) -> str:
     try:
         return trace(file.name, file.stat())
     except OSError as error:
+        logger.warning("Cannot look at %s (%s); what reads it will fail.", file.path, error.strerror)
         return trace(file.name, error)
 
 

@@ -2,14 +2,15 @@
 
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import netCDF4
 import numpy as np
 
 from climate_ref_prefect.diagnostics.definition import Dataset
+from climate_ref_prefect.diagnostics.demo.opening import read_patiently
 from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Record, Years
 from climate_ref_prefect.diagnostics.demo.times import Times, decode
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
@@ -185,21 +186,35 @@ def _record(dataset: Dataset, blocks: list[_Block], means: Floats, first_year: i
     )
 
 
-def _read(path: Path, level: float, years: Years) -> Iterator[_Block]:
-    """Yield what a file holds of these years: one block, or none."""
+def _read(path: Path, level: float, years: Years) -> list[_Block]:
+    """Return what a file holds of these years: one block, or none."""
     named = _TIME_RANGE.search(path.name)
     if named and (int(named[2]) < years.first or int(named[1]) > years.last):
-        return
+        return []
+    return read_patiently(path, lambda: _read_now(path, level, years))
+
+
+def _read_now(path: Path, level: float, years: Years) -> list[_Block]:
     try:
         with netCDF4.Dataset(path) as file:
-            time = file["time"]
-            times = decode(_coordinate(file, "time"), time.units, time.calendar, years)
-            if len(times.index):
-                yield _block(path, file, level, times)
-    except (OSError, RuntimeError) as error:
-        raise _explained(path, error) from error
+            times = _times(path, file, years)
+            return [_block(path, file, level, times)] if len(times.index) else []
     except (IndexError, KeyError, AttributeError) as error:
         raise DiagnosticError(f"{path} is not a CMIP6 file of {VARIABLE}: {error}.") from error
+
+
+def _times(path: Path, file: netCDF4.Dataset, years: Years) -> Times:
+    variable = file["time"]
+    units, calendar = str(variable.units), _calendar(variable)
+    try:
+        return decode(variable[:], units, calendar, years)
+    except (ValueError, TypeError, OverflowError, KeyError) as error:
+        raise DiagnosticError(f"{path}: its times ({units}, calendar {calendar!r}) cannot be used: {error}.") from error
+
+
+def _calendar(time: Any) -> str:
+    """Return the calendar of a time coordinate; CF says `standard` where none is named."""
+    return str(getattr(time, "calendar", "standard"))
 
 
 def _coordinate(file: netCDF4.Dataset, name: str) -> Floats:
@@ -220,7 +235,7 @@ def _block(path: Path, file: netCDF4.Dataset, level: float, times: Times) -> _Bl
     read = variable[when, _level_index(path, file, level), where, :]
     values = np.ma.filled(read.astype(np.float64), np.nan)
     _refuse_implausible(path, values)
-    return _Block(values, latitude[where], times, file["time"].calendar)
+    return _Block(values, latitude[where], times, _calendar(file["time"]))
 
 
 def _level_index(path: Path, file: netCDF4.Dataset, level: float) -> int:
@@ -238,14 +253,3 @@ def _refuse_implausible(path: Path, values: Floats) -> None:
         raise DiagnosticError(
             f"{path} has air temperatures from {low:g} to {high:g} K; {_PLAUSIBLE[0]:g} to {_PLAUSIBLE[1]:g} K can be."
         )
-
-
-def _explained(path: Path, error: OSError | RuntimeError) -> Exception:
-    """Tell a broken file, which stays broken, from a system that could not read it."""
-    if isinstance(error, OSError) and (error.errno or 0) > 0:
-        return error
-    try:
-        path.read_bytes()
-    except OSError as of_system:
-        return of_system
-    return DiagnosticError(f"{path} cannot be read as NetCDF: {error}.")

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Final
 
 import cftime
 import numpy as np
+import numpy.typing as npt
 
 from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Integers, Years
+
+_FILLED: Final = 1e19
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Times:
     """Days of the month that each falls in."""
 
 
-def decode(numbers: Floats, units: str, calendar: str, years: Years) -> Times:
+def decode(numbers: npt.NDArray[Any], units: str, calendar: str, years: Years) -> Times:
     """
     Find the times within a period.
 
@@ -32,15 +36,23 @@ def decode(numbers: Floats, units: str, calendar: str, years: Years) -> Times:
     Parameters
     ----------
     numbers
-        The time coordinate, shape (time,), in `units`.
+        The time coordinate, shape (time,), in `units`; masked where missing.
     units, calendar
         As CF writes them, for example `days since 1850-01-01` and `noleap`.
     years
         The period.
+
+    Raises
+    ------
+    ValueError
+        If a time is missing, the times are not in order, or units and calendar do not say when they are.
     """
+    numbers = _present(numbers)
     starts, per_day = _month_starts(units, calendar, years)
     month = np.searchsorted(starts, numbers, side="right") - 1
     index = np.flatnonzero((month >= 0) & (month < len(starts) - 1))
+    if (np.diff(index) != 1).any():
+        raise ValueError(f"those within {years} do not follow each other")
     within = month[index]
     return Times(
         index=index,
@@ -48,6 +60,15 @@ def decode(numbers: Floats, units: str, calendar: str, years: Years) -> Times:
         day=np.floor((numbers[index] - starts[0]) / per_day).astype(np.int64),
         month_days=np.rint((starts[within + 1] - starts[within]) / per_day).astype(np.int64),
     )
+
+
+def _present(numbers: npt.NDArray[Any]) -> Floats:
+    """Return times as numbers, none of them missing: by mask, as NaN, or as the huge number that CMIP fills with."""
+    filled = np.ma.filled(np.ma.asarray(numbers, dtype=np.float64), np.nan)
+    missing = np.flatnonzero(~(np.abs(filled) < _FILLED))
+    if len(missing):
+        raise ValueError(f"{len(missing)} of {filled.size} are missing, the first at index {missing[0]}")
+    return np.asarray(filled, dtype=np.float64)
 
 
 @lru_cache(maxsize=512)

@@ -4,8 +4,11 @@ import errno
 import importlib.util
 import logging
 import os
+import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from climate_ref_prefect.diagnostics.catalogue import FACETS, Catalogue, scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from tests.diagnostics.trees import DRS, STEM, add
+from tests.preload import failing
 
 PER_MODEL = DataRequirement(group_by=("source_id", "experiment_id", "member_id", "table_id", "variable_id"))
 
@@ -31,6 +35,63 @@ def test_the_sample_data(sample: Catalogue) -> None:
     assert sum(len(dataset.files) for dataset in sample.datasets) == 326
     assert all(file.is_absolute() and file.is_file() for dataset in sample.datasets for file in dataset.files)
     assert len({dataset.fingerprint for dataset in sample.datasets}) == 76
+
+
+SCAN = """
+import logging, sys
+from pathlib import Path
+from climate_ref_prefect.diagnostics.catalogue import scan
+logging.basicConfig(format="%(message)s")
+try:
+    print(*(dataset.facets["source_id"] for dataset in scan(Path(sys.argv[1])).datasets))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def scan_with(root: Path, faults: Mapping[str, str]) -> tuple[str, str]:
+    """Scan in a process in which calls of the system fail; return the models that were found, and the warnings."""
+    command = [sys.executable, "-c", SCAN, str(root)]
+    ended = subprocess.run(command, env={**os.environ, **faults}, capture_output=True, text=True, check=True)
+    return ended.stdout.strip(), ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        *((call, number) for number in (errno.ESTALE, errno.EIO, errno.ENOTCONN) for call in ("opendir", "readdir")),
+        ("opendir", errno.EACCES),
+        ("opendir", errno.ELOOP),
+        ("opendir", errno.EHOSTDOWN),
+        ("opendir", errno.ETIMEDOUT),
+    ],
+)
+def test_a_directory_that_cannot_be_read_is_left_out_with_the_reason(tmp_path: Path, call: str, number: int) -> None:
+    for model in ("GOOD", "BAD"):
+        add(tmp_path, DRS.replace("CanESM5", model))
+    found, warnings = scan_with(tmp_path, failing("/BAD/historical", **{call: number}))
+    assert found == "GOOD"
+    assert warnings.count("\n") == 1
+    assert "/BAD/historical" in warnings
+    assert os.strerror(number) in warnings
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_a_root_that_cannot_be_read_is_refused_in_a_line(tmp_path: Path, number: int) -> None:
+    root = tmp_path / "data"
+    add(root)
+    found, warnings = scan_with(root, failing("/data", opendir=number))
+    assert found == f"BadInputError The data directory {root} cannot be read: {os.strerror(number)}."
+    assert warnings == ""
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO])
+def test_a_file_that_cannot_be_looked_at_fails_only_what_reads_it(tmp_path: Path, number: int) -> None:
+    add(tmp_path)
+    found, warnings = scan_with(tmp_path, failing(".nc", stat=number))
+    assert found == "CanESM5"
+    assert os.strerror(number) in warnings
+    assert STEM in warnings
 
 
 def test_the_sample_data_in_groups(sample: Catalogue) -> None:

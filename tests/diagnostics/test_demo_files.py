@@ -107,7 +107,7 @@ class TestTimes:
             (set_time(3, np.nan), "1 of 36 are missing, the first at index 3"),
             (set_time(3, np.inf), "1 of 36 are missing"),
             (set_time(3, 1e20), "1 of 36 are missing"),
-            (set_time(3, netCDF4.default_fillvals["f8"]), "1 of 36 are missing"),
+            (set_time(3, float(netCDF4.default_fillvals["f8"])), "1 of 36 are missing"),
             (set_time(3, -1.0), "do not follow each other"),
             (lambda file: file["time"].__setitem__(slice(None), np.nan), "36 of 36 are missing"),
         ],

@@ -20,7 +20,7 @@ NUMBER_OF_ENVIRONMENT_JOB = 53
 SCRIPTS = {
     "e7.sh": "sleep 1; exit 7",
     "s60.sh": "sleep 60",
-    "mem.sh": "head -c 200000000 /dev/zero | tail",  # all of it is one line
+    "mem.sh": "sleep 3; head -c 200000000 /dev/zero | tail",  # all of it is one line
 }
 OF_SUBMITTER = {
     "LANG": "C.UTF-8",

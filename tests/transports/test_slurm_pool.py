@@ -161,6 +161,16 @@ class TestAccounts:
         assert float(str(meta["job_wall_seconds"])) >= 1
         assert float(str(meta["job_cpu_seconds"])) > 0
 
+    @pytest.mark.parametrize(("qos", "flags"), [("minute", ()), ("strictminute", ("Flags=DenyOnLimit",))])
+    def test_a_limit_per_job_of_a_qos_is_final_whether_the_site_takes_the_job_or_not(
+        self, open_there: Open, prepare: Prepare, cluster: SlurmCluster, qos: str, flags: tuple[str, ...]
+    ) -> None:
+        cluster.run("sacctmgr", "--immediate", "add", "qos", qos, "MaxWall=00:01:00", *flags)
+        cluster.run("sacctmgr", "--immediate", "modify", "account", next(iter(ACCOUNTS)), "set", f"qos+={qos}")
+        outcome = open_there(qos=qos).run(*prepare("noop", wall_clock_seconds=600))
+        assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
+        assert "QOSMaxWallDurationPerJobLimit" in message_of(outcome)
+
     def test_an_unknown_account_is_refused(self, open_there: Open, prepare: Prepare) -> None:
         outcome = open_there(account="nosuch").run(*prepare("noop"))
         assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED

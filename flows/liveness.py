@@ -1,7 +1,5 @@
 """Whether what another coordinator has started has ended, told from the files and processes that can be seen here."""
 
-import os
-import signal
 import time
 from contextlib import suppress
 from typing import Final
@@ -9,10 +7,12 @@ from typing import Final
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.documents import Claim
+from climate_ref_prefect.transports.worker.process_tree import end_tree
 from climate_ref_prefect.transports.worker.silence import quiet_seconds
 
 END_SECONDS: Final = 15.0
 """How long a supervisor may take to notice that its coordinator is gone and to end its tree."""
+_KILLING_SECONDS: Final = 0.5
 _KILLED_SECONDS: Final = 5.0
 """How long a supervisor may take to go that was killed; longer where it hangs in the kernel."""
 
@@ -62,8 +62,8 @@ class Liveness:
         if waited_seconds > END_SECONDS + _KILLED_SECONDS:
             return False
         if waited_seconds > END_SECONDS:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(claim.pid, signal.SIGKILL)
+            with suppress(PermissionError):
+                end_tree(claim.pid, _KILLING_SECONDS)
         return None
 
     def _is_quiet(self) -> bool | None:

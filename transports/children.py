@@ -1,9 +1,12 @@
 """Executions as child processes of this machine: started as a packing admits them, waited for all at once."""
 
+import logging
 import os
 import selectors
+import socket
 import threading
 from collections import deque
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +20,13 @@ from climate_ref_prefect.transports.port import Ended, Submission
 from climate_ref_prefect.transports.worker.client import RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import ServerPool, begin, begin_if_ready, finish
+from climate_ref_prefect.transports.worker.process_tree import is_stopped
 
 _STARTING_AT_ONCE = 8
+_FORCE_SECONDS = 5.0
+"""How long `close` takes at the longest to end by force what has not answered."""
+_SOME_SECONDS = 0.5
+logger = logging.getLogger(__name__)
 
 
 class Children:
@@ -38,6 +46,9 @@ class Children:
         self._submissions: dict[Path, Submission] = {}
         self._running: dict[Path, RunningExecution] = {}
         self._cancelled: set[Path] = set()
+        self._forced: set[Path] = set()
+        self.unended: dict[Path, list[int]] = {}
+        """The processes of executions that could not be ended."""
         self._ended: deque[Ended] = deque()
         self._lock = threading.RLock()
         self._closed = False
@@ -61,6 +72,7 @@ class Children:
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """Return what has ended, waiting up to `timeout_seconds` for the first."""
         give_up_at = monotonic() + timeout_seconds
+        self._look_for_overdue()
         while not self._ended:
             remaining = give_up_at - monotonic()
             for key, _ in self._selector.select(max(0.0, remaining)):
@@ -87,7 +99,11 @@ class Children:
                 running.cancel()
 
     def close(self, timeout_seconds: float) -> None:
-        """Stop everything, waiting up to `timeout_seconds` for it to be over; what is not ends by itself soon after."""
+        """
+        Stop everything, waiting up to `timeout_seconds` for it to be over, then ending by force what is left.
+
+        What not even that can end, a process that hangs in the kernel, is named in the log and by `unended`.
+        """
         give_up_at = monotonic() + timeout_seconds
         with self._lock:
             for directory in list(self._submissions):
@@ -95,6 +111,7 @@ class Children:
         try:
             while self._running and monotonic() < give_up_at:
                 self.wait(min(0.2, max(0.0, give_up_at - monotonic())))
+            self._end_by_force(list(self._running.values()), _FORCE_SECONDS)
         finally:  # who interrupts this does not wait, but nothing goes on without a caller
             self._let_go()
         self._starters.shutdown(cancel_futures=True)
@@ -102,12 +119,42 @@ class Children:
     def _let_go(self) -> None:
         with self._lock:
             self._closed = True
+            self._end_by_force([running for running in self._running.values() if _is_stopped(running)], 0.0)
             for running in self._running.values():
                 running.close()
             self._selector.close()
             os.close(self._wake_reading)
             os.close(self._wake_writing)
         self._servers.close()
+
+    def _end_by_force(self, left: Iterable[RunningExecution], patience_seconds: float) -> None:
+        give_up_at = monotonic() + patience_seconds
+        for running in left:
+            running.end_by_force(max(_SOME_SECONDS, give_up_at - monotonic()))
+            if running.survivors:
+                self.unended[running.directory.path] = list(running.survivors)
+                logger.error(
+                    "The execution in %s could not be ended: processes %s of %s hang in the kernel, for example on a "
+                    "file system that does not answer. Its attempt stays open until they are gone.",
+                    running.directory.path,
+                    ", ".join(map(str, running.survivors)),
+                    socket.gethostname(),
+                )
+
+    def _look_for_overdue(self) -> None:
+        """Have those ended by force whose supervisors do not answer although they should have by now."""
+        with self._lock:
+            overdue = {path: running for path, running in self._running.items() if running.is_overdue()}
+            for path in overdue.keys() - self._forced:
+                self._forced.add(path)
+                self._selector.unregister(overdue[path])
+                self._starters.submit(self._finish, path, overdue[path])
+
+    def _finish(self, directory: Path, running: RunningExecution) -> None:
+        outcome = finish(running)
+        if running.survivors:
+            self.unended[directory] = list(running.survivors)
+        self._end(directory, outcome)
 
     def _start_what_fits(self) -> None:
         for directory in self._packing.admit():
@@ -135,8 +182,8 @@ class Children:
                 running.cancel()
 
     def _hear(self, directory: Path) -> None:
-        running = self._running[directory]
-        if running.receive():
+        running = self._running.get(directory)
+        if running is not None and directory not in self._forced and running.receive():
             self._selector.unregister(running)
             self._end(directory, finish(running))
 
@@ -147,8 +194,14 @@ class Children:
             self._packing.release(directory)
             self._running.pop(directory, None)
             self._cancelled.discard(directory)
+            self._forced.discard(directory)
             submission = self._submissions.pop(directory)
             self._ended.append(Ended(submission=submission, outcome=outcome))
             self._start_what_fits()
             with suppress(BlockingIOError):  # full of earlier calls to wake up: one is enough
                 os.write(self._wake_writing, b".")
+
+
+def _is_stopped(running: RunningExecution) -> bool:
+    """Whether its supervisor has been stopped, and so would not notice that nobody waits for it any more."""
+    return running.pid is not None and is_stopped(running.pid)

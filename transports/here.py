@@ -13,6 +13,7 @@ from climate_ref_prefect.transports.children import Children
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
 from climate_ref_prefect.transports.worker.execute import ServerPool
+from climate_ref_prefect.transports.worker.process_tree import is_living
 
 _OPENING: Final = threading.Lock()
 """The thread that waits and those that submit may be the first at the same time."""
@@ -23,6 +24,7 @@ class HereTransport(TransportModel):
 
     _children: Children | None = PrivateAttr(default=None)
     _servers: ServerPool | None = PrivateAttr(default=None)
+    _unended: dict[Path, list[int]] = PrivateAttr(default_factory=dict)
 
     @abstractmethod
     def packing(self) -> Packing[Path]:
@@ -46,12 +48,19 @@ class HereTransport(TransportModel):
         """Stop an execution with its whole process tree, or keep it from starting."""
         self._open().cancel(submission.directory)
 
+    def is_over(self, directory: Path) -> bool | None:
+        """Return false of what could not be ended when this was closed, as long as it lives; else its claim tells."""
+        return False if any(is_living(pid) for pid in self._unended.get(directory, ())) else None
+
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop all that runs and the providers' servers."""
         with _OPENING:
             children, self._children, self._servers = self._children, None, None
         if children is not None:
-            children.close(timeout_seconds)
+            try:
+                children.close(timeout_seconds)
+            finally:
+                self._unended.update(children.unended)
 
     def _open(self) -> Children:
         with _OPENING:

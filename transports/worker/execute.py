@@ -1,6 +1,7 @@
 """`execute(directory)`: the one function that every transport calls, here or on a node."""
 
 import atexit
+import socket
 import threading
 from collections.abc import Collection
 from contextlib import suppress
@@ -15,6 +16,8 @@ from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse, re
 
 ENVELOPE_PATIENCE_SECONDS = 90.0
 """How long a shared file system may take to show an envelope: attribute caches last 60 s."""
+_ANSWER_SECONDS = 45.0
+"""Time for a supervisor to answer who is told to end, beside the grace: a process that hangs takes it 30 s."""
 _Key = tuple[ProviderReference, int]
 
 
@@ -45,14 +48,15 @@ class ServerPool:
         ProviderImportError
             If the provider cannot be imported, now or at an earlier try.
         """
-        return self.server(envelope.provider, envelope.resources.cpu, envelope.limits.import_deadline_seconds).execute(
-            directory
-        )
+        server = self.server(envelope.provider, envelope.resources.cpu, envelope.limits.import_deadline_seconds)
+        return _execute(server, directory, envelope)
 
     def start_if_ready(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> RunningExecution | None:
         """Start an execution, unless its provider would have to be imported first."""
         server = self._servers.get((envelope.provider, envelope.resources.cpu))
-        return server.execute(directory) if server is not None and server.ready and server.alive else None
+        if server is None or not server.ready or not server.alive:
+            return None
+        return _execute(server, directory, envelope)
 
     def server(self, reference: ProviderReference, cpu: int, import_deadline_seconds: float) -> ProviderServer:
         """Return the server of a provider, started if need be; raises as `start` does."""
@@ -145,7 +149,7 @@ def begin_if_ready(directory: ExecutionDirectory, pool: ServerPool) -> RunningEx
 def finish(running: RunningExecution) -> ExecutionOutcome:
     """Return the outcome of an execution whose supervisor has ended or is about to."""
     try:
-        return running.outcome() or _supervisor_died(running.directory)
+        return running.outcome() or _supervisor_died(running)
     except (OSError, ValueError, ClimateRefPrefectError) as error:
         return refuse_unreadable(error)
 
@@ -164,8 +168,24 @@ def _fail_import(
     return outcome
 
 
-def _supervisor_died(directory: ExecutionDirectory) -> ExecutionOutcome:
+def _execute(server: ProviderServer, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> RunningExecution:
+    running = server.execute(directory)
+    limits = envelope.limits
+    longest = limits.import_deadline_seconds + envelope.resources.wall_clock_seconds + limits.describe_deadline_seconds
+    running.expect(longest, grace_seconds=limits.kill_grace_seconds + _ANSWER_SECONDS)
+    return running
+
+
+def _supervisor_died(running: RunningExecution) -> ExecutionOutcome:
     """Return the outcome of an execution whose supervisor was itself killed; its child died with it."""
-    message = "The supervisor of the execution died without an outcome."
-    outcome = refuse(directory.read_envelope(), FailureKind.WORKER_LOST, message)
-    return outcome.model_copy(update={"telemetry": directory.last_telemetry()})
+    directory = running.directory
+    kind, message = FailureKind.WORKER_LOST, "The supervisor of the execution died without an outcome."
+    if running.was_forced:
+        kind = FailureKind.CANCELLED if running.was_cancelled else FailureKind.WORKER_LOST
+        message = f"Its supervisor (process {running.pid} of {socket.gethostname()}) did not answer and was killed."
+    telemetry = directory.last_telemetry()
+    if running.survivors:
+        message += f" These processes could not be ended: {', '.join(map(str, running.survivors))}."
+        meta = {**telemetry.transport_meta, "unkillable_pids": list(running.survivors)}
+        telemetry = telemetry.model_copy(update={"transport_meta": meta})
+    return refuse(directory.read_envelope(), kind, message).model_copy(update={"telemetry": telemetry})

@@ -146,6 +146,61 @@ def signal_descendants(number: signal.Signals) -> None:
     _signal(descendants(os.getpid()), number)
 
 
+def end_tree(pid: int, patience_seconds: float) -> list[int]:
+    """
+    Kill a process of this user and all below it, and see that they have ended.
+
+    The process itself comes last: as a subreaper it adopts, even while it is stopped, what loses its parent, so
+    that nothing escapes by having detached.
+
+    Parameters
+    ----------
+    pid
+        The supervisor of an execution; need not be a child of the calling process.
+    patience_seconds
+        How long to see to it; a process that hangs in the kernel takes longer.
+
+    Returns
+    -------
+    list of int
+        The processes that have not ended yet, normally none.
+    """
+    give_up_at = time.monotonic() + patience_seconds
+    while (below := _living(descendants(pid))) and time.monotonic() < give_up_at:
+        _signal(below, signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+    _signal([pid], signal.SIGKILL)
+    while (left := _living([*below, pid])) and time.monotonic() < give_up_at:
+        time.sleep(_PAUSE_SECONDS)
+    return left
+
+
+def is_living(pid: int) -> bool:
+    """Whether there is a process that has not ended; a zombie has."""
+    return bool(_living([pid]))
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process has been stopped, as by SIGSTOP; always false on macOS."""
+    return _state(pid) in ("T", "t")
+
+
+def _living(pids: Iterable[int]) -> list[int]:
+    return [pid for pid in pids if _state(pid) not in ("", "Z", "X")]
+
+
+def _state(pid: int) -> str:
+    """Return the state of a process as one letter of the kernel's; nothing if there is none."""
+    if not _LINUX:
+        import psutil  # noqa: PLC0415 - only macOS needs it
+
+        return "R" if psutil.pid_exists(pid) else ""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 def reap() -> bool:
     """Collect the children that have ended; whether any is left."""
     while True:

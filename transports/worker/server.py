@@ -98,6 +98,8 @@ class Server:
         if forked is None:
             replace_providers()
         try:
+            with suppress(OSError):  # a caller that is gone does not ask who it is
+                conversation.sendall(f"{os.getpid()}\n".encode())
             _supervise_and_report(conversation, forked or FreshStart(self._environment))
         finally:
             os._exit(0)

@@ -144,7 +144,9 @@ _PBS_NOT_NOW: Final = frozenset({173, 191, 196, 212})
 _PBS_EXISTS: Final = 161
 _OF_SHELLS: Final = 128
 _PBS_USAGE: Final = re.compile(
-    r"^usage: qsub|qsub: illegal -|cannot be used with|use of -l select is not permitted", re.IGNORECASE | re.MULTILINE
+    r"usage: qsub|qsub: (illegal -|invalid option|directive error|unmatched )|cannot be used with|"
+    r"use of -l select is not permitted",
+    re.IGNORECASE,
 )
 """What `qsub` says of its options and directives before it asks the server (recorded: codes 2 and 5)."""
 _NO_CONNECTION: Final = re.compile(r"(cannot|couldn't) connect|connection (refused|reset|timed out)", re.IGNORECASE)

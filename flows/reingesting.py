@@ -113,16 +113,19 @@ def reingest_one(workspace: Workspace, row: ExecutionRow) -> Reingested:
         return said(ReingestOutcome.MISSING, str(error))
     except _NOT_MENDED as error:
         return said(ReingestOutcome.FAILED, str(error), source)
-    return said(*_outcome_of(recorded), source)
+    return said(*_outcome_of(recorded, source), source)
 
 
-def _outcome_of(recorded: Reingestion) -> tuple[ReingestOutcome, str]:
+def _outcome_of(recorded: Reingestion, source: Source) -> tuple[ReingestOutcome, str]:
     if recorded.differing:
         return ReingestOutcome.DIFFERENT, "; ".join(recorded.differing)
-    added = f"{recorded.added} values and files recorded" if recorded.added else ""
+    said = [f"{recorded.added} values and files recorded"] if recorded.added else []
+    said += ["published again"] if recorded.moved and source == "scratch" else []
     if recorded.mended:
-        return ReingestOutcome.MENDED, added
-    return (ReingestOutcome.COMPLETED if recorded.added else ReingestOutcome.UNCHANGED), added
+        return ReingestOutcome.MENDED, ", ".join(said)
+    return (ReingestOutcome.COMPLETED if recorded.added or recorded.moved else ReingestOutcome.UNCHANGED), ", ".join(
+        said
+    )
 
 
 def _check(workspace: Workspace, row: ExecutionRow) -> None:
@@ -141,7 +144,7 @@ def _reason(files: ExecutionDirectory) -> str:
 
 def _bring(workspace: Workspace, row: ExecutionRow) -> tuple[Source, Path]:
     """Return where the results lie that can be recorded, and where they came from; publishes what is on scratch."""
-    files, target = ExecutionDirectory(workspace.scratch / row.fragment), workspace.results / row.fragment
+    files, target = ExecutionDirectory(workspace.scratch / row.fragment), _target(workspace, row)
     outcome = _outcome_left(files)
     if outcome is not None and outcome.failure is not None:
         raise NotReopenedError(
@@ -151,11 +154,17 @@ def _bring(workspace: Workspace, row: ExecutionRow) -> tuple[Source, Path]:
     if outcome is not None and files.output.is_dir():
         publish(files, outcome.manifest, target, workspace.store.confirm_lease)
         return "scratch", target
-    for published in (target, *([Path(row.results_path)] if row.results_path else [])):
-        if published.is_dir():
-            verify(published, outcome.manifest if outcome else None)
-            return "results", published
+    if target.is_dir():
+        verify(target, outcome.manifest if outcome else None)
+        return "results", target
     raise _MissingError(f"its results are neither on scratch ({files.output}) nor in the results directory ({target})")
+
+
+def _target(workspace: Workspace, row: ExecutionRow) -> Path:
+    """Return where its results were published, while they are there; else where they go by the settings of today."""
+    if row.results_path and Path(row.results_path).is_dir():
+        return Path(row.results_path)
+    return workspace.results / row.fragment
 
 
 def _outcome_left(files: ExecutionDirectory) -> ExecutionOutcome | None:

@@ -74,7 +74,7 @@ def reingest(
     results_path: str,
 ) -> Reingestion:
     """
-    Record what is missing of the results of a finished execution, which is a success from then on.
+    Record what is missing of the results of a finished execution, which is a success from then on, and where they lie.
 
     Where anything is recorded otherwise than the results have it, nothing is recorded at all.
     """
@@ -94,19 +94,24 @@ def reingest(
         return Reingestion(differing=_shortened(differing))
     for table, rows in wanted:
         insert_new(connection, table, rows)
+    moved = before.results_path != results_path
     if not before.successful:
         _make_successful(connection, before, results_path)
-    return Reingestion(added=added, mended=not before.successful)
+    elif moved:
+        _change(connection, before, results_path=results_path)
+    return Reingestion(added=added, mended=not before.successful, moved=moved)
 
 
 def _make_successful(connection: Connection, before: Row[Any], results_path: str) -> None:
     values = {"successful": True, "retryable": False, "counted": True, "failure_kind": None, "failure_message": None}
-    connection.execute(
-        update(_execution).where(_execution.c.id == before.id).values(**values, results_path=results_path)
-    )
+    _change(connection, before, **values, results_path=results_path)
     # A failure for good has cleared the flag: where it is set all the same, a user has set it since.
     if before.retryable:
         connection.execute(update(_group).where(_group.c.id == before.group_id).values(dirty=False))
+
+
+def _change(connection: Connection, before: Row[Any], **values: Any) -> None:
+    connection.execute(update(_execution).where(_execution.c.id == before.id).values(**values))
 
 
 def _recorded(connection: Connection, table: Table, execution_id: int) -> dict[tuple[Any, ...], Mapping[str, Any]]:

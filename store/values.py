@@ -149,6 +149,9 @@ class Reingestion(FrozenModel):
     mended: bool = False
     """Whether it had failed, and is a success now."""
 
+    moved: bool = False
+    """Whether the results had been recorded to lie elsewhere, or nowhere."""
+
     differing: tuple[str, ...] = ()
     """What is recorded otherwise than the results have it; nothing was recorded then."""
 

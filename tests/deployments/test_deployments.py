@@ -25,7 +25,16 @@ def deployed(name: str) -> DeploymentResponse:
         return client.read_deployment_by_name(name)
 
 
-@pytest.mark.parametrize("name", ["solve/solve", "solve/solve-nightly", "run-diagnostic/run-diagnostic"])
+DEPLOYMENTS = (
+    "solve/solve",
+    "solve/solve-nightly",
+    "run-diagnostic/run-diagnostic",
+    "replay-abandoned/replay-abandoned",
+    "reingest/reingest",
+)
+
+
+@pytest.mark.parametrize("name", DEPLOYMENTS)
 def test_runs_of_a_deployment_start_in_the_checkout(work: Work, name: str) -> None:
     deployment = deployed(name)
     assert deployment.work_pool_name == POOL
@@ -70,6 +79,18 @@ def test_run_diagnostic_by_a_worker_gives_what_it_gives_in_python(
     assert by_worker == here
 
 
+def test_recovery_and_reingestion_by_a_worker_say_what_they_did(work: Work, finished: FlowRun) -> None:
+    recovered = work.run("replay-abandoned/replay-abandoned", 'retry_rules=[{"match": "demo/*", "max_lost": 9}]')
+    assert (recovered.state_type, recovered.state and recovered.state.message) == (
+        StateType.COMPLETED,
+        "No coordinator has left anything behind.",
+    )
+    again = work.run("reingest/reingest", "failed_only=false", 'diagnostics=["annual-cycle"]')
+    assert again.state is not None
+    assert again.state.message is not None
+    assert again.state.message.startswith(f"{len(MODELS)} unchanged; ")
+
+
 def test_every_task_run_is_on_the_server_and_completed(finished: FlowRun) -> None:
     runs = task_runs(finished.id)
     phases = ("dispatch", "run", "classify", "publish", "ingest", "finalise")
@@ -84,3 +105,5 @@ def test_nothing_remains_of_a_run(work: Work, finished: FlowRun) -> None:
 def test_parameters_are_checked_before_a_run_is_made(work: Work) -> None:
     with pytest.raises(AssertionError, match="Validation failed for field 'transport'"):
         work.run("solve/solve", 'transport={"kind": "nowhere"}')
+    with pytest.raises(AssertionError, match="Validation failed for field 'retry_rules"):
+        work.run("solve/solve", 'retry_rules=[{"match": "demo/*", "tries": 9}]')

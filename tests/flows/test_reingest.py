@@ -205,6 +205,20 @@ class TestSuccesses:
         ]
         assert only(again(1)).outcome is ReingestOutcome.UNCHANGED
 
+    def test_results_that_are_gone_are_published_again(self, kept: Site, tmp_path: Path) -> None:
+        shutil.rmtree(kept.home / "results" / only_attempt(kept).fragment)
+        assert only(again(1)).source == "scratch"
+        kept.assert_settled()
+        shutil.rmtree(kept.home / "results" / only_attempt(kept).fragment)
+        kept.configure(results=tmp_path / "another disk")
+        item = only(again(1))
+        assert (item.outcome, item.message) == (ReingestOutcome.COMPLETED, "published again")
+        kept.assert_settled()
+        assert only_attempt(kept).results_path == str(tmp_path / "another disk" / only_attempt(kept).fragment)
+        kept.configure(results=tmp_path / "a third")
+        assert only(again(1)).outcome is ReingestOutcome.UNCHANGED
+        assert not list((tmp_path / "a third").glob("*/*/*/*"))
+
     def test_a_value_that_differs_is_told_and_stays(self, kept: Site) -> None:
         change(kept, "UPDATE scalar_value SET value = 17.5 WHERE id = 1", "DELETE FROM series_value")
         before = everything(kept)

@@ -42,7 +42,7 @@ def failed(store: Store, kind: FailureKind = FailureKind.VOCABULARY_MISMATCH, *,
 @pytest.mark.parametrize("retryable", [True, False])
 def test_a_failure_becomes_a_success(store: Store, kind: FailureKind, retryable: bool) -> None:  # noqa: FBT001
     number = failed(store, kind, retryable=retryable)
-    assert reingest(store, number) == Reingestion(added=ALL, mended=True)
+    assert reingest(store, number) == Reingestion(added=ALL, mended=True, moved=True)
     (row,) = store.executions(execution_ids=[number])
     assert (row.successful, row.retryable, row.failure_kind, row.failure_message) == (True, False, None, None)
     assert row.results_path == "/results/x"
@@ -63,10 +63,13 @@ def test_what_is_missing_of_a_success_is_added_and_nothing_else(store: Store) ->
     store.ingest(number, OutputBundle(data=OUTPUTS.data), METRICS, SERIES[:1])
     store.finalise(number, success("/results/before"))
     (before,) = store.executions(execution_ids=[number])
-    assert reingest(store, number, "/elsewhere") == Reingestion(added=2, mended=False)
+    assert reingest(store, number, "/results/before") == Reingestion(added=2, mended=False)
     assert store.executions(execution_ids=[number]) == (before,)
     assert [row.index_name for row in store.series([number])] == ["month", "year"]
-    assert reingest(store, number) == Reingestion()
+    assert reingest(store, number, "/results/before") == Reingestion()
+    assert reingest(store, number, "/elsewhere") == Reingestion(moved=True)
+    (after,) = store.executions(execution_ids=[number])
+    assert after == before.model_copy(update={"results_path": "/elsewhere"})
 
 
 CHANGES: dict[str, dict[str, Any]] = {

@@ -107,6 +107,13 @@ def test_lines_that_are_no_rows_of_the_queue_are_skipped(printing: Printing, wha
     assert states == {"7": JobState.RUNNING, "8": JobState.PENDING}
 
 
+@pytest.mark.parametrize("row", ["7", "7|", "7|running?|x", "7|RUNNING|None"])
+def test_a_job_whose_own_row_cannot_be_read_is_not_gone(printing: Printing, row: str) -> None:
+    printing("squeue", f"{row}\n{PENDING}\n")
+    printing("sacct", "")
+    assert set(SlurmCommands(0).look(["7", "8"])) == {"8"}
+
+
 REASONS = ["a|b", "Waiting|for|the site", "Grüße", "(null)", "QOSMaxJobsPerUserLimit|since Monday"]
 
 

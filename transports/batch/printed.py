@@ -11,7 +11,7 @@ _LONG_FORM: Final = re.compile(r"\bSubmitted batch job (\d+)(?: on cluster ([\w.
 
 def lines_of(printed: str) -> list[str]:
     """Return the lines that are not empty, without colours and without blanks around them."""
-    lines = (line.strip() for line in _ESCAPES.sub("", printed).splitlines())
+    lines = (line.strip() for line in re.split(r"[\r\n]+", _ESCAPES.sub("", printed)))
     return [line for line in lines if line]
 
 

@@ -4,7 +4,7 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -56,6 +56,8 @@ class SlurmCommands:
         self._accounts = True
         self._ends: dict[str, float] = {}
         self._doubtful: dict[str, float] = {}
+        self._unread: set[str] = set()
+        """Jobs whose rows in the last answer could not be read: they are there."""
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
@@ -77,9 +79,11 @@ class SlurmCommands:
         return self._number_by_mark(script, numbers, f"{done.stdout}\n{done.stderr}")
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts."""
+        """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts; what is not told is left out."""
         self._cancel_doubtful()
+        self._unread = set()
         queued = self._by_cluster(job_ids, self._queue)
+        job_ids = [job_id for job_id in job_ids if job_id not in self._unread]
         over = [job_id for job_id in job_ids if job_id not in queued or queued[job_id].over]
         accounts = self._by_cluster(over, self._account)
         records = {}
@@ -169,15 +173,18 @@ class SlurmCommands:
         return self._accounts and time.monotonic() - ended < self._accounts_seconds
 
     def _by_cluster(
-        self, job_ids: Sequence[str], ask: Callable[[list[str], list[str]], dict[str, JobRecord]]
+        self, job_ids: Sequence[str], ask: Callable[[list[str], list[str]], Mapping[str, JobRecord | None]]
     ) -> dict[str, JobRecord]:
         """Ask each cluster about its own jobs: two clusters may give the same number."""
         records = {}
         for cluster, chosen in self._grouped(job_ids).items():
             told = ask(list(cluster), [_number(job_id) for job_id in chosen])
             for job_id in chosen:
-                if _number(job_id) in told:
-                    records[job_id] = told[_number(job_id)].model_copy(update={"job_id": job_id})
+                record = told.get(_number(job_id))
+                if record is not None:
+                    records[job_id] = record.model_copy(update={"job_id": job_id})
+                elif _number(job_id) in told:
+                    self._unread.add(job_id)
         return records
 
     def _grouped(self, job_ids: Iterable[str]) -> dict[tuple[str, ...], list[str]]:
@@ -186,7 +193,7 @@ class SlurmCommands:
             groups[tuple(_option(job_id.partition(";")[2] or self._clusters))].append(job_id)
         return groups
 
-    def _queue(self, cluster: list[str], numbers: list[str]) -> dict[str, JobRecord]:
+    def _queue(self, cluster: list[str], numbers: list[str]) -> Mapping[str, JobRecord | None]:
         # Of several ids those that are unknown are left out; a single one would be an error.
         options = ("--noheader", "--states=all", f"--format={SQUEUE}", f"--jobs={','.join(numbers)}")
         done = run_command("squeue", *cluster, *options)

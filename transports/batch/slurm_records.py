@@ -38,10 +38,15 @@ _FEWEST_OF_QUEUE: Final = 6
 _FIELDS_OF_ACCOUNT: Final = 9
 
 
-def read_queue(printed: str) -> dict[str, JobRecord]:
-    """Return what `squeue` says of each job, by its number."""
-    records = (_of_queue(line.split("|")) for line in lines_of(printed))
-    return {record.job_id: record for record in records if record is not None}
+def read_queue(printed: str) -> dict[str, JobRecord | None]:
+    """Return what `squeue` says of each job, by its number; none of one whose row cannot be read."""
+    found: dict[str, JobRecord | None] = {}
+    for line in lines_of(printed):
+        fields = line.split("|")
+        number = fields[0].strip()
+        if _NUMBER.fullmatch(number):
+            found[number] = _of_queue(fields) or found.get(number)
+    return found
 
 
 def read_accounts(printed: str) -> dict[str, JobRecord]:
@@ -55,7 +60,7 @@ def read_accounts(printed: str) -> dict[str, JobRecord]:
 
 
 def _of_queue(fields: Sequence[str]) -> JobRecord | None:
-    if len(fields) < _FEWEST_OF_QUEUE or not (_NUMBER.fullmatch(fields[0].strip()) and _STATE.match(fields[1].strip())):
+    if len(fields) < _FEWEST_OF_QUEUE or not _STATE.match(fields[1].strip()):
         return None
     job_id, state, *words, node, submitted, started = (field.strip() for field in fields)
     reason = "|".join(words)  # the only field in which a site may have the separator

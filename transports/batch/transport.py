@@ -193,7 +193,9 @@ class BatchTransport(TransportModel):
             return None
         if claim.job_id in self._ended:
             return True
-        record = self.commands(patient=False).look([claim.job_id])[claim.job_id]
+        record = self.commands(patient=False).look([claim.job_id]).get(claim.job_id)
+        if record is None:
+            return False
         return record.over and (record.confirmed or is_silent(execution, self.outcome_patience_seconds))
 
     def close(self, timeout_seconds: float = 10.0) -> None:

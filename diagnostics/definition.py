@@ -92,6 +92,9 @@ class WorkerLimits(FrozenModel):
     describe_deadline_seconds: float = Field(default=3600.0, gt=0)
     """Time that it may take to read and hash, after the end, the files that a result names."""
 
+    max_log_mb: int = Field(default=50, ge=1)
+    """Most of `run.log` that is kept, in MiB: half of it for its beginning and half for its end."""
+
     memory_tolerance: float | None = Field(default=0.1, ge=0)
     """Fraction of `memory_mb` that may be used beyond it before the execution is stopped; none never stops it."""
 

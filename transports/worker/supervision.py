@@ -19,6 +19,7 @@ from climate_ref_prefect.transports.worker.cgroup import oom_kills
 from climate_ref_prefect.transports.worker.child import IMPORTED, Start
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.examination import OF_THE_RUN, Examination
+from climate_ref_prefect.transports.worker.log_limit import LogLimit
 from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.process_tree import signal_descendants, terminate
 from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
@@ -27,6 +28,7 @@ from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_e
 from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
 
 _LONGEST_WAIT_SECONDS: Final = 0.5
+_FAST_LOG_SECONDS: Final = 0.05
 
 
 class Terminated(BaseException):
@@ -56,6 +58,7 @@ class Supervision:
         self._kills_before = oom_kills()
         self.space = ScratchSpace(directory.path)
         """What is known of the room on scratch."""
+        self._log = LogLimit(directory.log, envelope.limits.max_log_mb)
         self._report = b""
         self._failure: ExecutionFailure | None = None
         self._files: tuple[FileRecord, ...] = ()
@@ -105,6 +108,7 @@ class Supervision:
 
     def _check_limits(self) -> ExecutionFailure | None:
         now = time.monotonic()
+        self._log.look()
         if now >= self._meter.next_sample:
             used_mb = self._meter.sample()
             allowed_mb = self._allowed_mb()
@@ -167,7 +171,8 @@ class Supervision:
     def _pause_seconds(self) -> float:
         now = time.monotonic()
         deadline = now + self._deadline_seconds() - self._meter.elapsed_seconds
-        return min(self._meter.next_sample, self._next_heartbeat, deadline) - now
+        pause = min(self._meter.next_sample, self._next_heartbeat, deadline) - now
+        return min(pause, _FAST_LOG_SECONDS) if self._log.grows_fast else pause
 
     def _hear_caller_if(self, readable: Container[int]) -> ExecutionFailure | None:
         if self._caller is None or self._caller.fileno() not in readable:
@@ -242,6 +247,7 @@ class Supervision:
         return examination.overdue(limit_seconds)
 
     def _conclude(self, survivors: list[int]) -> ExecutionOutcome:
+        self._log.finish()
         self._meter.close()
         telemetry = self._meter.telemetry(self._exit_code)
         if survivors:

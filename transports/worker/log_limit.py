@@ -1,0 +1,124 @@
+"""Keeps the log of an execution short while it grows: its beginning and its end stay, the middle goes."""
+
+import ctypes
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_LOG: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_PUNCH_HOLE_KEEP_SIZE: Final = 0x03
+_MIB: Final = 1 << 20
+_CHUNK_BYTES: Final = 1 << 20
+_LINE_BYTES: Final = 1 << 16
+"""How far the end of a line is looked for, so that neither half begins or ends in the middle of one."""
+_FAST_SHARE: Final = 8
+
+
+class LogLimit:
+    """
+    Limits one log, which the diagnostic and all that it starts write to directly.
+
+    While they write, the room of the middle is given back to the file system, and nothing is moved: so no line can
+    be lost, and nobody waits. Where the file system cannot do that, the middle is cut out as at the end.
+    When nothing writes any more, `finish` brings both ends together, with a line between them that says how much is
+    left out.
+
+    Parameters
+    ----------
+    path
+        The log; need not be there yet.
+    limit_mb
+        Most of it that is kept, in MiB; half of that for each end.
+    """
+
+    def __init__(self, path: Path, limit_mb: float) -> None:
+        self._path = path
+        self._half_bytes = max(_CHUNK_BYTES // 2, int(limit_mb * _MIB / 2))
+        self._file: int | None = None
+        self._seen_bytes = 0
+        self._head_bytes: int | None = None
+        self._left_out_bytes = 0
+        self.grows_fast = False
+        """Whether it should be looked at again soon."""
+
+    def look(self) -> None:
+        """Give back the room of the middle, if the log is longer than it may be."""
+        with suppress(OSError):  # a log that cannot be shortened is no failure of the execution
+            self._give_back()
+
+    def _give_back(self) -> None:
+        length = self._length()
+        self.grows_fast = length - self._seen_bytes > self._half_bytes // _FAST_SHARE
+        begin, end = self._half_bytes, length - self._half_bytes
+        is_too_long = end - begin > self._half_bytes // _FAST_SHARE and length > self._seen_bytes
+        if self._file is not None and is_too_long and not _punch_hole(self._file, begin, end - begin):
+            self._cut(self._file, length)
+            length = self._length()
+        self._seen_bytes = length
+
+    def finish(self) -> None:
+        """Cut the middle out; to be called when nothing writes to the log any more."""
+        with suppress(OSError):
+            length = self._length()
+            if self._file is not None and length > 2 * self._half_bytes + _LINE_BYTES:
+                self._cut(self._file, length)
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _length(self) -> int:
+        if self._file is None:
+            self._file = _open(self._path)
+        return 0 if self._file is None else os.fstat(self._file).st_size
+
+    def _cut(self, file: int, length: int) -> None:
+        if self._head_bytes is None:
+            last = os.pread(file, _LINE_BYTES, self._half_bytes - _LINE_BYTES)
+            self._head_bytes = self._half_bytes - _after_last_line(last)
+        head = self._head_bytes
+        tail = length - self._half_bytes
+        tail += _to_next_line(os.pread(file, _LINE_BYTES, tail))
+        self._left_out_bytes += tail - head
+        line = (
+            f"\n[... {self._left_out_bytes} bytes are left out here: a log is limited to "
+            f"{2 * self._half_bytes / _MIB:g} MiB (max_log_mb) ...]\n"
+        ).encode()
+        at = head + os.pwrite(file, line, head)
+        while chunk := os.pread(file, _CHUNK_BYTES, tail):
+            at += os.pwrite(file, chunk, at)
+            tail += len(chunk)
+        os.ftruncate(file, at)
+
+
+def _open(path: Path) -> int | None:
+    """Open a log; none if it is not there yet, or is no regular file but something that a diagnostic has put there."""
+    try:
+        descriptor = os.open(path, _LOG)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _after_last_line(text: bytes) -> int:
+    """Return how much of a text follows its last line; nothing where it has no lines."""
+    end = text.rfind(b"\n")
+    return 0 if end < 0 else len(text) - end - 1
+
+
+def _to_next_line(text: bytes) -> int:
+    """Return how much of a text comes before its first whole line; nothing where it has no lines."""
+    return text.find(b"\n") + 1
+
+
+def _punch_hole(file: int, begin: int, length: int) -> bool:
+    """Give the room of a part of a file back; false where the system or the file system cannot."""
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
+    if fallocate is None:
+        return False
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return bool(fallocate(file, _PUNCH_HOLE_KEEP_SIZE, begin, length) == 0)

@@ -1,5 +1,6 @@
 """The two kinds of diagnostic that a provider declares."""
 
+import errno
 import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from climate_ref_prefect.diagnostics.result import ExecutionResult
 _SHELL_REPORTS_SIGNAL = 128
 """A shell gives 128 + n for a child killed by signal n."""
 _SIGKILL = 9
+_CANNOT_BE_EXECUTED = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC, errno.E2BIG)
+"""Errors of starting a command that will be the same next time."""
 
 
 class Diagnostic(ABC):
@@ -59,7 +62,7 @@ class Diagnostic(ABC):
         ------
         DiagnosticError
             Where these inputs cannot give a result; it is not tried again.
-            Any other exception counts the same, but for `OSError` and `MemoryError`.
+            Any other exception counts the same, `SystemExit` too, but for `OSError` and `MemoryError`.
         """
 
 
@@ -81,11 +84,24 @@ class CommandLineDiagnostic(Diagnostic):
     def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
         """Run the command, then collect its result."""
         command = list(self.command(definition, output_directory))
-        ended = subprocess.run(  # noqa: S603 - the command is the provider's own, and no shell is involved
-            command, cwd=output_directory, env=self.environment(definition), check=False
-        )
+        try:
+            ended = subprocess.run(  # noqa: S603 - the command is the provider's own, and no shell is involved
+                command, cwd=output_directory, env=self.environment(definition), check=False
+            )
+        except OSError as error:
+            _raise_if_missing(command, error, output_directory)
+            raise
         _raise_if_failed(command, ended.returncode)
         return self.collect(definition, output_directory)
+
+
+def _raise_if_missing(command: Sequence[str], error: OSError, working_directory: Path) -> None:
+    """Say that the command cannot be started here, unless it is the place that has failed."""
+    if error.errno in _CANNOT_BE_EXECUTED and str(error.filename) != str(working_directory):
+        raise CommandFailedError(
+            f"{command[0]} cannot be started: {error.strerror}. Is it installed where the diagnostic runs, executable, "
+            "and on the PATH of the worker?"
+        ) from error
 
 
 def _raise_if_failed(command: Sequence[str], code: int) -> None:

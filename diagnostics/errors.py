@@ -10,7 +10,7 @@ What can go wrong on the ground floor.
     ├── UnreadableDocumentError     a file of an execution that is empty, torn or no such document
     │   └── SchemaMismatchError     a file written by another version
     ├── DiagnosticError             raised by a diagnostic: it can never succeed as it stands
-    │   └── CommandFailedError      an external command ended with an error
+    │   └── CommandFailedError      an external command could not be started or ended with an error
     ├── InputChangedError           a data file is not what it was when the execution was planned
     ├── CommandKilledError          an external command was killed by a signal
     └── ResultValidationError       a result that breaks its format
@@ -78,7 +78,7 @@ class DiagnosticError(ClimateRefPrefectError):
 
 
 class CommandFailedError(DiagnosticError):
-    """The external command of a diagnostic ended with a non-zero exit code."""
+    """The external command of a diagnostic could not be started, or ended with a non-zero exit code."""
 
 
 class InputChangedError(ClimateRefPrefectError):

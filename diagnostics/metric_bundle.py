@@ -5,13 +5,14 @@ Format: CMEC metrics package standards, "JSON results" (EMDS v1), https://cmec.l
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, model_serializer, model_validator
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.plain_numbers import PlainNumbers
 
-Attributes = Mapping[str, JsonValue]
+Attributes = Annotated[Mapping[str, JsonValue], PlainNumbers]
 Scalar = float | int | None
 ATTRIBUTES = "attributes"
 """Key that CMEC allows at every level of RESULTS; it holds no results."""
@@ -34,8 +35,8 @@ class MetricBundle(FrozenModel):
     dimensions: Mapping[str, Mapping[str, Attributes]]
     """For each dimension, its values and what is to be said of each."""
 
-    results: Mapping[str, Any]
-    """One level of nesting per dimension; scalars, or null, at the bottom."""
+    results: Annotated[Mapping[str, Any], PlainNumbers]
+    """One level of nesting per dimension; scalars, or null, at the bottom. Numbers of numpy are numbers."""
 
     provenance: Attributes = Field(default_factory=dict)
     disclaimer: Attributes = Field(default_factory=dict)
@@ -56,7 +57,8 @@ class MetricBundle(FrozenModel):
         json_structure
             Names of the dimensions, outermost first.
         scalars
-            The value at each address, an address having as many parts as there are dimensions.
+            The value at each address, an address having as many parts as there are dimensions. Scalars of numpy's are
+            taken for the numbers that they are.
         provenance
             Free attributes about how the values were made.
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, field_validator
 
+from climate_ref_prefect.diagnostics.metric_bundle import Attributes
 from climate_ref_prefect.diagnostics.model import FrozenModel
 
 OutputType = Literal["data", "plots", "html", "metrics"]
@@ -39,11 +40,11 @@ class OutputFile(FrozenModel):
 class Provenance(FrozenModel):
     """How the output was made."""
 
-    environment: Mapping[str, JsonValue] = Field(default_factory=dict)
+    environment: Attributes = Field(default_factory=dict)
     """Software versions and the like."""
     modeldata: tuple[str, ...] = ()
     """Model data sets that were read."""
-    obsdata: Mapping[str, JsonValue] = Field(default_factory=dict)
+    obsdata: Attributes = Field(default_factory=dict)
     """Observations that were read."""
     log: str | None = None
     """Log file of the run."""

@@ -1,13 +1,14 @@
 """What a diagnostic returns: pure data; building one touches no disk."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, model_validator
 
-from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.metric_bundle import Attributes, MetricBundle
 from climate_ref_prefect.diagnostics.model import Document, FrozenModel
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
+from climate_ref_prefect.diagnostics.plain_numbers import PlainNumbers
 
 METRIC_BUNDLE = "metric.json"
 OUTPUT_BUNDLE = "output.json"
@@ -24,11 +25,11 @@ class Series(FrozenModel):
     index_name: str
     """What the index counts, for example `month` or `year`."""
 
-    index: tuple[float | int | str, ...] = Field(min_length=1)
-    values: tuple[float | None, ...]
+    index: Annotated[tuple[float | int | str, ...], PlainNumbers] = Field(min_length=1)
+    values: Annotated[tuple[float | None, ...], PlainNumbers]
     """One per index; null where there is none."""
 
-    attributes: Mapping[str, JsonValue] = Field(default_factory=dict)
+    attributes: Attributes = Field(default_factory=dict)
     """For example `{"units": "K"}`."""
 
     @model_validator(mode="after")

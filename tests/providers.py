@@ -1,6 +1,7 @@
 """Providers for tests: diagnostics that do, on request, what diagnostics do at their worst."""
 
 import ctypes
+import io
 import json
 import os
 import signal
@@ -73,18 +74,18 @@ class Writing(Diagnostic):
 
 
 class Command(CommandLineDiagnostic):
-    """Runs a shell command line given when it is made."""
+    """Runs a shell command line given when it is made, by the program given."""
 
     data = PER_DATASET
     resources = SMALL
 
-    def __init__(self, slug: str, line: str) -> None:
+    def __init__(self, slug: str, line: str, program: str = "sh") -> None:
         self.slug = slug  # type: ignore[misc]
         self.name = slug  # type: ignore[misc]
-        self._line = line
+        self._command = [program, "-c", line]
 
     def command(self, definition: ExecutionDefinition, output_directory: Path) -> list[str]:
-        return ["sh", "-c", self._line]
+        return self._command
 
     def collect(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
         return ExecutionResult(metrics=some_metrics(definition))
@@ -93,6 +94,45 @@ class Command(CommandLineDiagnostic):
 def raise_error(error: BaseException) -> Callable[[Path], None]:
     def act(_: Path) -> None:
         raise error
+
+    return act
+
+
+def raise_from_itself(_: Path) -> None:
+    try:
+        1 / 0  # noqa: B018 - for its error
+    except ZeroDivisionError as error:
+        raise error from error
+
+
+def close_output(output: Path) -> None:
+    sys.stdout = (output / "steps.log").open("w", encoding="utf-8")
+    print("step 1")  # noqa: T201 - this is what is tested
+    sys.stdout.close()
+
+
+def wrap_output(_: Path) -> None:
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
+    sys.stdout.close()
+
+
+class NoFlush:
+    """A stream that has no `flush`."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class BadFlush(NoFlush):
+    """A stream whose `flush` ends the program."""
+
+    def flush(self) -> None:
+        raise SystemExit(5)
+
+
+def replace_output(stream: object) -> Callable[[Path], None]:
+    def act(_: Path) -> None:
+        sys.stdout = sys.stderr = stream
 
     return act
 
@@ -231,6 +271,12 @@ provider = DiagnosticProvider(
         Behaving("os-error", raise_error(OSError("disk on fire"))),
         Behaving("memory-error", raise_error(MemoryError())),
         Behaving("system-exit", raise_error(SystemExit(3))),
+        Behaving("own-cause", raise_from_itself),
+        Behaving("output-closed", close_output),
+        Behaving("output-wrapped", wrap_output),
+        Behaving("output-none", replace_output(None)),
+        Behaving("output-without-flush", replace_output(NoFlush())),
+        Behaving("output-that-raises", replace_output(BadFlush())),
         Behaving("segfault", segfault),
         Behaving("os-exit", lambda _: os._exit(7)),
         Behaving("killed", kill_self),
@@ -264,6 +310,7 @@ provider = DiagnosticProvider(
         Command("command", "echo from the command"),
         Command("command-fails", "echo broken >&2; exit 3"),
         Command("command-killed", "kill -9 $$"),
+        Command("command-missing", "", "no-such-program"),
     ],
 )
 fresh = DiagnosticProvider("fresh", "Fresh provider", "1", provider.diagnostics.values(), isolation="fresh")

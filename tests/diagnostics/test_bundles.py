@@ -4,12 +4,14 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
+import xarray
 from hypothesis import given
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle, Scalar
-from climate_ref_prefect.diagnostics.output_bundle import OUTPUT_TYPES, OutputBundle, OutputFile
+from climate_ref_prefect.diagnostics.output_bundle import OUTPUT_TYPES, OutputBundle, OutputFile, Provenance
 from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
 from tests.diagnostics import strategies
 
@@ -71,6 +73,55 @@ def test_what_json_cannot_hold_is_refused(missing: float) -> None:
         MetricBundle.model_validate(document(RESULTS={"x": 1.0, "attributes": {"q": missing}}))
     with pytest.raises(ValidationError, match="finite"):
         Series(dimensions={"a": "b"}, index_name="year", index=(1,), values=(missing,))
+
+
+TRUE: Any = np.bool_(True)
+NUMBERS = [
+    (np.float32(1.5), 1.5),
+    (np.float64(1.5), 1.5),
+    (np.float16(1.5), 1.5),
+    (np.longdouble(1.5), 1.5),
+    (np.int64(3), 3),
+    (np.uint8(3), 3),
+    (np.array(2.5, dtype="f4"), 2.5),
+    (xarray.DataArray(2.5), 2.5),
+    (np.ma.masked_array(2.5), 2.5),
+    (np.ma.masked, None),
+    (np.ma.masked_array(2.5, mask=True), None),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), NUMBERS)
+def test_numbers_of_numpy_are_numbers(given: Any, expected: float | None) -> None:
+    attributes = {"n": given, "all": [given, {"deep": given}]}
+    plain = {"n": expected, "all": [expected, {"deep": expected}]}
+    metrics = MetricBundle.from_scalars(("a",), {("x",): given}, provenance=attributes)
+    series = Series(dimensions={"a": "b"}, index_name="n", index=(1,), values=(given,), attributes=attributes)
+    outputs = OutputBundle(provenance=Provenance(environment=attributes))
+    written = json.loads(ExecutionResult(metrics=metrics, series=(series,), outputs=outputs).model_dump_json())
+    assert written["metrics"]["RESULTS"] == {"x": expected}
+    assert written["metrics"]["PROVENANCE"] == written["series"][0]["attributes"] == plain
+    assert written["outputs"]["provenance"]["environment"] == plain
+    assert written["series"][0]["values"] == [expected]
+    assert type(next(metrics.scalars())[1]) is type(expected)
+
+
+def test_an_index_of_numpys_numbers_keeps_its_type() -> None:
+    series = Series(dimensions={"a": "b"}, index_name="year", index=tuple(np.arange(1850, 1853)), values=(1, 2, 3))
+    assert [(year, type(year)) for year in series.index] == [(1850, int), (1851, int), (1852, int)]
+
+
+def test_a_truth_of_numpys_is_an_attribute_and_no_scalar() -> None:
+    made = MetricBundle.from_scalars(("a",), {("x",): 1.0}, provenance={"detrended": TRUE})
+    assert made.provenance == {"detrended": True}
+    with pytest.raises(ValidationError, match="must be an int, a float or null, not True"):
+        MetricBundle.from_scalars(("a",), {("x",): TRUE})
+
+
+@pytest.mark.parametrize("scalar", [np.array([1.0]), np.complex64(1), np.datetime64("2000"), np.float32("nan")])
+def test_what_is_no_number_of_numpys_is_refused(scalar: Any) -> None:
+    with pytest.raises(ValidationError, match="RESULTS at"):
+        MetricBundle.from_scalars(("a",), {("x",): scalar})
 
 
 @pytest.mark.parametrize("scalar", [True, "1.0", [1.0], {"deeper": 1.0}])

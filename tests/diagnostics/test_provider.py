@@ -98,6 +98,21 @@ def test_exit_codes(
     assert isinstance(caught.value, DiagnosticError) == (error is CommandFailedError)
 
 
+@pytest.mark.parametrize("program", ["no-such-program", "/etc/passwd", "/etc/passwd/x"])
+def test_a_command_that_cannot_be_started_says_so(program: str, definition: ExecutionDefinition, output: Path) -> None:
+    missing = LineCount()
+    missing.command = lambda *_: [program]  # type: ignore[method-assign]
+    with pytest.raises(CommandFailedError, match=f"{program} cannot be started.*PATH"):
+        missing.run(definition, output)
+
+
+def test_a_place_where_no_command_can_run_is_not_the_commands_fault(
+    definition: ExecutionDefinition, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match="gone"):
+        LineCount().run(definition, tmp_path / "gone")
+
+
 def test_a_command_may_have_an_environment_of_its_own(
     definition: ExecutionDefinition, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

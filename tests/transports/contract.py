@@ -39,7 +39,8 @@ ENDINGS = [
     ("own-error", FailureKind.DIAGNOSTIC_ERROR, "DiagnosticError: no such method"),
     ("value-error", FailureKind.DIAGNOSTIC_ERROR, "ValueError: wrong"),
     ("os-error", FailureKind.SYSTEM_ERROR, "disk on fire"),
-    ("system-exit", FailureKind.SYSTEM_ERROR, "SystemExit: 3"),
+    ("system-exit", FailureKind.DIAGNOSTIC_ERROR, "SystemExit: 3"),
+    ("own-cause", FailureKind.DIAGNOSTIC_ERROR, "ZeroDivisionError: division by zero"),
     ("memory-error", FailureKind.OUT_OF_MEMORY, "MemoryError"),
     ("os-exit", FailureKind.CRASHED, "exit code 7"),
     ("segfault", FailureKind.CRASHED, "SIGSEGV"),
@@ -49,10 +50,12 @@ ENDINGS = [
     ("missing-file", FailureKind.INVALID_RESULT, "'none.nc', which does not exist"),
     ("link", FailureKind.INVALID_RESULT, "passes through a link"),
     ("command-fails", FailureKind.DIAGNOSTIC_ERROR, "exit code 3"),
+    ("command-missing", FailureKind.DIAGNOSTIC_ERROR, "no-such-program cannot be started"),
     ("command-killed", FailureKind.KILLED, "sh was killed"),
     ("hang", FailureKind.TIMEOUT, "wall clock limit of 1 s"),
     ("allocate", FailureKind.OUT_OF_MEMORY, "it asked for 256 MiB"),
 ]
+OUTPUTS = ["output-closed", "output-wrapped", "output-none", "output-without-flush", "output-that-raises"]
 EXIT_CODES = {"os-exit": 7, "segfault": -11, "killed": -9, "own-error": 0}
 BROKEN_IMPORTS = [
     ("tests.providers_that_fail:provider", "the licence server does not answer"),
@@ -167,6 +170,13 @@ class EndingContract:
         limit = 2.0 if diagnostic == "hang" else None  # the import counts, too
         execution = prepare(diagnostic, isolation="fresh", wall_clock_seconds=limit)
         assert kind_of(shared.run(*execution)) is kind
+
+    @pytest.mark.parametrize("diagnostic", OUTPUTS)
+    def test_what_becomes_of_the_standard_output_is_no_failure(
+        self, shared: Driving, prepare: Prepare, diagnostic: str
+    ) -> None:
+        directory, resources = prepare(diagnostic)
+        assert kind_of(shared.run(directory, resources)) is None
 
     def test_a_failure_keeps_the_traceback_in_its_details_and_the_log(self, shared: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("value-error")

@@ -48,7 +48,7 @@ def test_the_outcome_is_like_any_other(driver: TransportDriver, prepare: Prepare
     [
         ("own-error", FailureKind.DIAGNOSTIC_ERROR),
         ("os-error", FailureKind.SYSTEM_ERROR),
-        ("system-exit", FailureKind.SYSTEM_ERROR),
+        ("system-exit", FailureKind.DIAGNOSTIC_ERROR),
         ("not-a-result", FailureKind.INVALID_RESULT),
     ],
 )

@@ -1,6 +1,7 @@
 """What an exception, an exit code and the system's own counters mean."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,16 +33,155 @@ def wrapped(code: int) -> Exception:
         (CommandKilledError("killed"), FailureKind.KILLED),
         (ResultValidationError("no result"), FailureKind.INVALID_RESULT),
         (FileNotFoundError("tas.nc"), FailureKind.SYSTEM_ERROR),
-        (SystemExit(1), FailureKind.SYSTEM_ERROR),
+        (SystemExit(1), FailureKind.DIAGNOSTIC_ERROR),
+        (SystemExit(-9), FailureKind.KILLED),
+        (SystemExit("no data"), FailureKind.DIAGNOSTIC_ERROR),
+        (RuntimeError("can't start new thread"), FailureKind.SYSTEM_ERROR),
         (KeyboardInterrupt(), FailureKind.SYSTEM_ERROR),
         (subprocess.CalledProcessError(1, "tool"), FailureKind.DIAGNOSTIC_ERROR),
         (subprocess.CalledProcessError(-9, "tool"), FailureKind.KILLED),
         (wrapped(137), FailureKind.KILLED),
         (wrapped(1), FailureKind.DIAGNOSTIC_ERROR),
+        (ExceptionGroup("both", [ValueError("no"), MemoryError()]), FailureKind.OUT_OF_MEMORY),
+        (
+            ExceptionGroup("both", [OSError("gone"), ExceptionGroup("deep", [OSError("gone")])]),
+            FailureKind.SYSTEM_ERROR,
+        ),
+        (ExceptionGroup("both", [OSError("gone"), ValueError("no")]), FailureKind.DIAGNOSTIC_ERROR),
+        (ExceptionGroup("both", [wrapped(-9), ValueError("no")]), FailureKind.KILLED),
     ],
 )
 def test_an_exception_has_its_kind(error: BaseException, kind: FailureKind) -> None:
     assert judge_exception(error).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("command", "directory", "kind"),
+    [
+        (["no-such-program"], None, FailureKind.DIAGNOSTIC_ERROR),
+        (["no-such-program"], "/", FailureKind.DIAGNOSTIC_ERROR),
+        (["/etc/passwd"], None, FailureKind.DIAGNOSTIC_ERROR),
+        (["true", *["x" * 100_000] * 100], None, FailureKind.DIAGNOSTIC_ERROR),
+        (["true"], "/no/such/directory", FailureKind.SYSTEM_ERROR),
+    ],
+)
+def test_a_program_that_is_missing_is_the_diagnostics_own_error(
+    command: list[str], directory: str | None, kind: FailureKind
+) -> None:
+    assert judge_exception(raised_by(lambda: subprocess.run(command, cwd=directory, check=False))).kind is kind
+
+
+def raised_by(act: Callable[[], object]) -> BaseException:
+    """Return what a call raises, with its traceback."""
+    with pytest.raises(OSError, match="Errno") as caught:
+        act()
+    return caught.value
+
+
+def circle(*links: str) -> Exception:
+    """Return one of two errors that are the cause, or the context, of each other."""
+    first, second = ValueError("first"), KeyError("second")
+    for link in links:
+        setattr(first, link, second)
+        setattr(second, link, first)
+    return first
+
+
+def own_cause() -> Exception:
+    """Return an error that is its own cause."""
+    error = ZeroDivisionError("division by zero")
+    error.__cause__ = error
+    return error
+
+
+def long_chain() -> Exception:
+    """Return an error with thousands of causes."""
+    error = ValueError("0")
+    for number in range(5_000):
+        following = ValueError(str(number))
+        following.__cause__ = error
+        error = following
+    return error
+
+
+def deep_group() -> Exception:
+    """Return a group of a group of a group, and so on."""
+    error: Exception = ValueError("deep")
+    for _ in range(2_000):
+        error = ExceptionGroup("group", [error])
+    return error
+
+
+class _OfItself(ExceptionGroup[Exception]):
+    """A group that is a part of itself."""
+
+    @property
+    def exceptions(self) -> tuple[Exception, ...]:
+        return (self,)
+
+
+class _SilentError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class _WordlessError(Exception):
+    def __str__(self) -> str:
+        return 5  # type: ignore[return-value]  # noqa: PLE0307
+
+
+class _TalkativeError(Exception):
+    def __str__(self) -> str:
+        return "x" * 50_000_000
+
+
+class _HostileError(Exception):
+    @property
+    def returncode(self) -> int:
+        raise RuntimeError("never")
+
+
+class _Nameless(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]  # noqa: PLW3201, RUF100 - what a metaclass may do
+        raise ValueError("no name")
+
+
+class _UnnamedError(Exception, metaclass=_Nameless):
+    pass
+
+
+def noted() -> Exception:
+    """Return an error whose notes are none."""
+    error = ValueError("noted")
+    error.__notes__ = 5  # type: ignore[assignment]
+    return error
+
+
+ODD = [
+    own_cause(),
+    circle("__cause__"),
+    circle("__context__"),
+    circle("__cause__", "__context__"),
+    long_chain(),
+    deep_group(),
+    _OfItself("group", [ValueError("one")]),
+    _SilentError(),
+    _WordlessError(),
+    _TalkativeError(),
+    _HostileError("hostile"),
+    _UnnamedError("unnamed"),
+    noted(),
+]
+
+
+@pytest.mark.parametrize("error", ODD, ids=lambda error: type.__getattribute__(type(error), "__qualname__"))
+def test_an_odd_exception_is_the_providers_own_error(error: Exception) -> None:
+    failure = judge_exception(error)
+    assert failure.kind is FailureKind.DIAGNOSTIC_ERROR
+    assert failure.message
+    assert failure.details
+    assert len(failure.details) < 50_000
 
 
 @given(texts)

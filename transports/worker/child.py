@@ -126,18 +126,21 @@ def _run_and_exit(
 
 
 def _log(failure: ExecutionFailure) -> None:
-    with suppress(OSError):  # the disk may be full
+    with suppress(Exception):  # the disk may be full, and the diagnostic may have closed or replaced it
         print(failure.details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
+
+
+def _flush_output() -> None:
+    """Flush what was printed; a log that is cut short is no failure, and the streams may be anything by now."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        with suppress(BaseException):
+            stream.flush()  # type: ignore[union-attr]
 
 
 def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
     """Tell the supervisor how it went and end, running nothing that was registered in the parent."""
     verdict = json.dumps(failure.model_dump(mode="json") if failure else None)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:  # a full disk has cut the log short; the verdict still counts
-            continue
+    _flush_output()
     with os.fdopen(report, "w", encoding="utf-8") as pipe:
         pipe.write(verdict + "\n")
     os._exit(0)

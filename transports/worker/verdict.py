@@ -1,7 +1,9 @@
 """What an exception or an exit of the child means; the only place that looks at exception types."""
 
+import errno
 import signal
-import traceback
+import subprocess
+from collections.abc import Sequence
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,6 +15,13 @@ from climate_ref_prefect.diagnostics.errors import (
     UnreadableDocumentError,
 )
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.transports.worker.exceptions import (
+    causes,
+    describe_exception,
+    format_exception,
+    leaves,
+    text_of,
+)
 
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Exit codes of a process killed by SIGKILL: as the kernel tells it, and as a shell does."""
@@ -25,31 +34,66 @@ _KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...],
     (CommandKilledError, FailureKind.KILLED),
     (InputChangedError, FailureKind.INPUT_CHANGED),
     ((ResultValidationError, ValidationError), FailureKind.INVALID_RESULT),
-    ((OSError, SystemExit, KeyboardInterrupt, UnreadableDocumentError), FailureKind.SYSTEM_ERROR),
+    ((OSError, KeyboardInterrupt, UnreadableDocumentError), FailureKind.SYSTEM_ERROR),
 )
+_NO_THREAD: Final = "can't start new thread"
+"""What Python says where a limit on threads is reached, without a type of its own."""
+_NO_PROGRAM: Final = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC, errno.E2BIG)
+"""Errors of starting a program that will be the same next time."""
 
 
 def judge_exception(error: BaseException) -> ExecutionFailure:
     """Map what a diagnostic raised to a failure, most specific kind first; the rest is the provider's own error."""
-    kind = next((kind for types, kind in _KINDS if isinstance(error, types)), FailureKind.DIAGNOSTIC_ERROR)
-    if kind is FailureKind.DIAGNOSTIC_ERROR and _is_of_killed_command(error):
-        kind = FailureKind.KILLED
-    text = str(error).strip() or "no message"
-    details = "".join(traceback.format_exception(error))
+    message = describe_exception(error)
     return ExecutionFailure(
-        kind=kind,
-        message=f"{type(error).__name__}: {text}"[:_DETAILS_CHARACTERS],
-        details=details[-_DETAILS_CHARACTERS:],
+        kind=_kind_of_all(leaves(error)),
+        message=message[:_DETAILS_CHARACTERS],
+        details=format_exception(error)[-_DETAILS_CHARACTERS:],
     )
 
 
-def _is_of_killed_command(error: BaseException | None) -> bool:
+def _kind_of_all(errors: Sequence[BaseException]) -> FailureKind:
+    """Return the kind of errors that were raised together: lack of memory and kills tell why the others failed."""
+    kinds = [_kind_of(error) for error in errors]
+    telling = (FailureKind.OUT_OF_MEMORY, FailureKind.KILLED)
+    told = next((kind for kind in telling if kind in kinds), None)
+    if told is not None:
+        return told
+    return kinds[0] if len(set(kinds)) == 1 else FailureKind.DIAGNOSTIC_ERROR
+
+
+def _kind_of(error: BaseException) -> FailureKind:
+    kind = next((kind for types, kind in _KINDS if isinstance(error, types)), FailureKind.DIAGNOSTIC_ERROR)
+    if isinstance(error, OSError) and _is_of_missing_program(error):
+        return FailureKind.DIAGNOSTIC_ERROR
+    if isinstance(error, RuntimeError) and text_of(error) == _NO_THREAD:
+        return FailureKind.SYSTEM_ERROR
+    if kind is FailureKind.DIAGNOSTIC_ERROR and any(_is_of_killed_command(cause) for cause in causes(error)):
+        return FailureKind.KILLED
+    return kind
+
+
+def _is_of_killed_command(error: BaseException) -> bool:
     """Whether it reports a command that was killed: providers wrap `CalledProcessError` in errors of their own."""
-    while error is not None:
-        if getattr(error, "returncode", None) in _KILLED:
-            return True
-        error = error.__cause__
-    return False
+    try:
+        # A command's own code may be handed on: `sys.exit(command.returncode)`.
+        code = error.code if isinstance(error, SystemExit) else getattr(error, "returncode", None)
+    except Exception:  # noqa: BLE001 - an attribute of the provider's own, which may do anything
+        return False
+    return isinstance(code, int) and code in _KILLED
+
+
+def _is_of_missing_program(error: OSError) -> bool:
+    """Whether `subprocess` has raised it because there is no such program, or it cannot be executed."""
+    if error.errno not in _NO_PROGRAM:
+        return False
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename != subprocess.__file__:
+        return False
+    working_directory = trace.tb_frame.f_locals.get("cwd")  # it may be what is missing
+    return working_directory is None or error.filename != working_directory
 
 
 def judge_exit(exit_code: int) -> ExecutionFailure:

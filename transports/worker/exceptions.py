@@ -1,0 +1,65 @@
+"""Exceptions of a provider's, looked at and put into words, however odd they are: nothing here raises or goes on."""
+
+import traceback
+from collections.abc import Iterator
+from typing import Final
+
+_EXCEPTIONS_AT_MOST: Final = 1000
+"""Nobody reads more, and some are made without end."""
+_CHARACTERS_AT_MOST: Final = 100_000
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised from, each once: the chain may be a circle."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen and len(seen) < _EXCEPTIONS_AT_MOST:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """Return the exceptions that a group holds, however deep, each once; of what is no group, it itself."""
+    found: list[BaseException] = []
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting and len(seen) < _EXCEPTIONS_AT_MOST:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(reversed(one.exceptions))
+        else:
+            found.append(one)
+    return found or [error]
+
+
+def describe_exception(error: BaseException) -> str:
+    """Return the type of an exception and what it says, in one line where it says one line."""
+    return f"{_name_of(error)}: {text_of(error).strip() or 'no message'}"
+
+
+def _name_of(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}"
+    except Exception:  # noqa: BLE001 - a metaclass of the provider's own, which may do anything
+        return "Exception"
+
+
+def text_of(error: BaseException) -> str:
+    """Return what an exception says; where it cannot say it, that."""
+    try:
+        return str(error)[:_CHARACTERS_AT_MOST]
+    except BaseException as failed:  # noqa: BLE001 - code of the provider's own, which may do anything
+        return f"its message cannot be told: {type(failed).__name__}"
+
+
+def format_exception(error: BaseException) -> str:
+    """Return the traceback of an exception; where Python cannot format it, as much of it as can be told."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001 - code of the provider's own, which may do anything
+        frames = traceback.format_tb(error.__traceback__)
+        return "".join(["Traceback (most recent call last):\n", *frames, f"{describe_exception(error)}\n"])

@@ -112,6 +112,14 @@ def deep_group() -> Exception:
     return error
 
 
+def wide_group() -> Exception:
+    """Return a group that holds another twice, which does so in turn: more members than anybody can count."""
+    error: Exception = ValueError("wide")
+    for _ in range(40):
+        error = ExceptionGroup("group", [error, error])
+    return error
+
+
 class _OfItself(ExceptionGroup[Exception]):
     """A group that is a part of itself."""
 
@@ -165,6 +173,7 @@ ODD = [
     circle("__cause__", "__context__"),
     long_chain(),
     deep_group(),
+    wide_group(),
     _OfItself("group", [ValueError("one")]),
     _SilentError(),
     _WordlessError(),

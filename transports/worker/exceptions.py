@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 _EXCEPTIONS_AT_MOST: Final = 1000
@@ -30,10 +31,35 @@ def leaves(error: BaseException) -> list[BaseException]:
             continue
         seen.add(id(one))
         if isinstance(one, BaseExceptionGroup):
-            waiting.extend(reversed(one.exceptions))
+            waiting.extend(reversed(_members(one)))
         else:
             found.append(one)
     return found or [error]
+
+
+def _members(error: BaseException) -> tuple[BaseException, ...]:
+    """Return what a group holds; nothing for what is no group."""
+    try:
+        return tuple(error.exceptions) if isinstance(error, BaseExceptionGroup) else ()
+    except Exception:  # noqa: BLE001 - an attribute of the provider's own, which may do anything
+        return ()
+
+
+def _can_be_formatted(error: BaseException) -> bool:
+    """Whether Python would come to an end: it follows groups that hold themselves, or one another many times over."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        seen.add(id(one))
+        members = _members(one)
+        if len(seen) > _EXCEPTIONS_AT_MOST or any(id(member) in seen for member in members):
+            return False
+        raised_from = (one.__cause__, one.__context__)
+        waiting.extend(cause for cause in raised_from if cause is not None and id(cause) not in seen)
+        seen.update(id(member) for member in members)
+        waiting.extend(members)
+    return True
 
 
 def describe_exception(error: BaseException) -> str:
@@ -58,8 +84,8 @@ def text_of(error: BaseException) -> str:
 
 def format_exception(error: BaseException) -> str:
     """Return the traceback of an exception; where Python cannot format it, as much of it as can be told."""
-    try:
-        return "".join(traceback.format_exception(error))
-    except BaseException:  # noqa: BLE001 - code of the provider's own, which may do anything
-        frames = traceback.format_tb(error.__traceback__)
-        return "".join(["Traceback (most recent call last):\n", *frames, f"{describe_exception(error)}\n"])
+    if _can_be_formatted(error):
+        with suppress(BaseException):  # code of the provider's own, which may do anything
+            return "".join(traceback.format_exception(error))
+    frames = traceback.format_tb(error.__traceback__)
+    return "".join(["Traceback (most recent call last):\n", *frames, f"{describe_exception(error)}\n"])

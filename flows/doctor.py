@@ -3,12 +3,14 @@
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from itertools import chain
 from typing import Final
 
 from rich.console import Console
 
 from climate_ref_prefect.diagnostics.provider import find_provider
 from climate_ref_prefect.flows.endings import EndedBySignal
+from climate_ref_prefect.flows.file_systems import examine_file_systems
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.transports.doctor.examination import examine
 from climate_ref_prefect.transports.doctor.finding import Verdict
@@ -47,7 +49,7 @@ def run_doctor(
     wrong = 0
     findings = examine(transport, references, settings.scratch_directory, wait_seconds)
     with _ended_in_order(), closing(findings):
-        for finding in findings:
+        for finding in chain(examine_file_systems(settings), findings):
             wrong += finding.verdict is Verdict.WRONG
             console.print(str(finding))
     console.print(f"{wrong} to be mended." if wrong else "All is well.")

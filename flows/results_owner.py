@@ -1,10 +1,11 @@
 """A results directory belongs to one store, and says so in a file: two would remove what the other one publishes."""
 
+import errno
 import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.transports.worker.directory import sync_directory
 
+_WITHOUT_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 MARKER: Final = "store.json"
 _ANOTHER: Final = "give another directory in CLIMATE_REF_PREFECT_RESULTS"
 _TAKE: Final = "if no other store publishes there any more, run `climate-ref-prefect db claim-results`"
@@ -110,12 +112,23 @@ def _mark(results: Path, store: Store) -> ResultsOwner | None:
                 file.write(owner.to_json())
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                os.link(temporary, results / MARKER)
+            _link(temporary, results / MARKER)
         finally:
             temporary.unlink(missing_ok=True)
         sync_directory(results)
     return read_owner(results)
+
+
+def _link(temporary: Path, marker: Path) -> None:
+    try:
+        os.link(temporary, marker)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        if not marker.exists():
+            temporary.replace(marker)
 
 
 @contextmanager

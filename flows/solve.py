@@ -20,6 +20,7 @@ from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import find_provider, installed_providers
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
+from climate_ref_prefect.flows.file_systems import check_file_systems
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plan import Plan
@@ -143,6 +144,7 @@ def plan_only(
 def check_request(data: str, providers: Sequence[str]) -> None:
     """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
     make_writable(Settings().home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
+    check_file_systems(Settings())
     retry_policies(Settings())
     for name in providers:
         find_provider(name)

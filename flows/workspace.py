@@ -11,6 +11,7 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.flows.file_systems import check_file_systems
 from climate_ref_prefect.flows.results_owner import check_results_owner
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
@@ -60,8 +61,8 @@ def open_workspace(
     Raises
     ------
     BadInputError
-        If a directory cannot be made or written, the results directory belongs to another store, or the vocabulary,
-        retry rules or database are no good.
+        If a directory cannot be made or written, its file system lacks something, the results directory belongs to
+        another store, or the vocabulary, retry rules or database are no good.
     CoordinatorBusyError
         If another coordinator has the workspace.
     """
@@ -74,6 +75,7 @@ def open_workspace(
         return
     make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
     make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
+    check_file_systems(settings)
     holder = _this_process(settings, flow_run_id)
     home = settings.home_directory
     with (

@@ -126,6 +126,10 @@ def holder_of(path: Path) -> Holder | None:
                 if (holder := _read(file.read())) is not None:
                     return holder
                 time.sleep(_PAUSE_SECONDS)  # it has just taken the lock, and writes who it is
+            except OSError as error:
+                if error.errno not in _NOT_SUPPORTED:
+                    raise
+                return None  # without locks nobody can hold one
             else:
                 return None
     return None

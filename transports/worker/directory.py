@@ -21,6 +21,8 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
 from climate_ref_prefect.transports.worker.regular_files import NotARegularFileError, open_regular
 
+_NOTHING_TO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems answer that know no fsync of directories: CIFS, VirtualBox, some of FUSE."""
 _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 20
 _LARGEST_DOCUMENT_BYTES = 256 << 20
@@ -231,9 +233,12 @@ def _write(path: Path, text: str, *, durable: bool) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Force the names in a directory to disk."""
+    """Force the names in a directory to disk, where its file system has such a thing."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOTHING_TO_SYNC:
+            raise
     finally:
         os.close(descriptor)

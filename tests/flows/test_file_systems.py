@@ -1,0 +1,56 @@
+"""File systems that lack something: told in a line before anything runs, or of no consequence."""
+
+import errno
+import os
+
+import pytest
+
+from tests.flows.coordinators import run_command
+from tests.flows.sites import PROVIDER, Site
+from tests.preload import failing
+
+SILENT = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+"""A server that does not answer: it must not be asked."""
+
+
+def options(site: Site) -> list[str]:
+    return ["--data", str(site.data), "--provider", PROVIDER, "--diagnostic", "good"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_state_directory_without_file_locks_is_refused_in_a_line(site: Site, number: int) -> None:
+    site.add_models("ModelA")
+    ended = run_command("solve", *options(site), more={**SILENT, **failing(site.home, flock=number)})
+    assert ended.code == 2, ended.errors
+    (line,) = ended.errors.splitlines()
+    for words in (str(site.home), os.strerror(number), "CLIMATE_REF_PREFECT_HOME"):
+        assert words in line
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_scratch_without_hard_links_is_refused_in_a_line(site: Site, number: int) -> None:
+    site.add_models("ModelA")
+    ended = run_command("solve", *options(site), more={**SILENT, **failing(site.home, link=number)})
+    assert ended.code == 2, ended.errors
+    (line,) = ended.errors.splitlines()
+    for words in (str(site.home / "scratch"), os.strerror(number), "CLIMATE_REF_PREFECT_SCRATCH"):
+        assert words in line
+
+
+def test_the_doctor_says_so_too(site: Site) -> None:
+    more = failing(site.home.parent, flock=errno.ENOSYS, link=errno.EPERM)
+    ended = run_command("doctor", "--transport", "local", "--provider", PROVIDER, more=more)
+    assert ended.code == 1
+    assert "has no file locks" in ended.output
+    assert "has no hard links" in ended.output
+    assert not site.home.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_directories_that_cannot_be_forced_to_disk_are_no_failure(site: Site, number: int) -> None:
+    site.add_models("ModelA")
+    ended = run_command("solve", *options(site), more=failing(site.home, directory_fsync=number))
+    assert ended.code == 0, ended.output + ended.errors
+    assert "1 succeeded, 0 failed" in ended.output

@@ -67,7 +67,7 @@ def _why_no_locks(directory: Path) -> str:
         except OSError as error:
             if error.errno not in _WITHOUT_LOCKS:
                 raise
-            return error.strerror
+            return error.strerror or str(error)
     return ""
 
 
@@ -78,7 +78,7 @@ def _why_no_links(directory: Path) -> str:
         try:
             os.link(first, second)
         except OSError as error:
-            return error.strerror
+            return error.strerror or str(error)
     return ""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final, NoReturn
+from urllib.parse import quote
 
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
@@ -39,6 +40,7 @@ Triggers and the event persister stand for automations and the event feed, which
 address of the API is relative, because Prefect's default is port 4200 whatever port the server has.
 """
 
+_DATABASE: Final = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 _READY_SECONDS: Final = 90.0
 _STOP_SECONDS: Final = 15.0
 _DRAIN_SECONDS: Final = 10.0
@@ -114,7 +116,9 @@ def _command(port: int) -> list[str]:
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    return environment_of_prefect_server({**SERVER_SETTINGS, "PREFECT_HOME": str(directory)})
+    # Prefect makes a URL of its home without quoting it; who has set a database of their own keeps it.
+    database = os.environ.get(_DATABASE, f"sqlite+aiosqlite:///{quote(str(directory / 'prefect.db'))}")
+    return environment_of_prefect_server({**SERVER_SETTINGS, "PREFECT_HOME": str(directory), _DATABASE: database})
 
 
 def _start(directory: Path, server: LocalServer, log: IO[bytes]) -> "subprocess.Popen[bytes]":

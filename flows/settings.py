@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -95,4 +96,5 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """The database's URL; it may hold a password."""
-        return self.database_url or f"sqlite:///{self.home_directory / 'climate-ref-prefect.db'}"
+        # Quoted, since `?` and `%` mean something in a URL.
+        return self.database_url or f"sqlite:///{quote(str(self.home_directory / 'climate-ref-prefect.db'))}"

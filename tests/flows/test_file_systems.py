@@ -2,10 +2,13 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
-from tests.flows.coordinators import run_command
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.location import parse_location
+from tests.flows.coordinators import command, run_command
 from tests.flows.sites import PROVIDER, Site
 from tests.preload import failing
 
@@ -54,3 +57,28 @@ def test_directories_that_cannot_be_forced_to_disk_are_no_failure(site: Site, nu
     ended = run_command("solve", *options(site), more=failing(site.home, directory_fsync=number))
     assert ended.code == 0, ended.output + ended.errors
     assert "1 succeeded, 0 failed" in ended.output
+
+
+ODD_NAMES = [
+    *("a b", "a?b", "a#b", "a%20b", "100%", "it's", '"quoted"', "[bold]", "{x}", "$HOME", "-x", "a@b:c", "é\n"),
+    "a?mode=ro",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_state_directory_of_any_name_has_its_database_in_it(tmp_path: Path, name: str) -> None:
+    settings = Settings(home=tmp_path / name)
+    assert parse_location(settings.store_url).database == str(tmp_path / name / "climate-ref-prefect.db")
+
+
+@pytest.mark.slow
+def test_a_solve_with_its_own_server_below_a_directory_of_an_odd_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / 'it\'s [bold] 100%20 é $HOME {x} "y"?#', monkeypatch)
+    site.add_models("ModelA")
+    with command(site, "solve", *options(site), without=("PREFECT_API_URL",)) as solve:
+        assert solve.wait(180) == 0, solve.said
+    assert "1 succeeded, 0 failed" in solve.said
+    assert {path.name for path in site.home.iterdir()} >= {"climate-ref-prefect.db", "prefect", "results", "scratch"}
+    assert (site.home / "prefect" / "prefect.db").exists()

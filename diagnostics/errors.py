@@ -17,6 +17,7 @@ What can go wrong on the ground floor.
         └── VocabularyMismatchError a value outside the controlled vocabulary
 """
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,11 +33,13 @@ class BadInputError(ClimateRefPrefectError, ValueError):
 class UnknownNameError(BadInputError):
     """A provider, diagnostic, transport or setting of that name does not exist."""
 
-    def __init__(self, what: str, name: str, valid: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, valid: Iterable[str], hint: str = "") -> None:
         self.name = name
         self.valid = tuple(sorted(valid))
         known = ", ".join(self.valid) or "none"
-        super().__init__(f"There is no {what} {name!r}. Valid: {known}.")
+        close = difflib.get_close_matches(name, self.valid, 1)
+        meant = f" Is it {close[0]!r}?" if close else ""
+        super().__init__(f"There is no {what} {name!r}. Valid: {known}.{meant}{hint}")
 
 
 class ProviderReferenceError(BadInputError):

@@ -6,34 +6,53 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import ValidationError
 
-from climate_ref_prefect.diagnostics.definition import Isolation, ProviderReference
+from climate_ref_prefect.diagnostics.definition import Isolation, ProviderReference, Slug
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import BadInputError, ProviderReferenceError, UnknownNameError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.wording import in_words
 
+_BY_MODULE = " A provider that is not installed is named by where it is, as in my_module:provider."
 ENTRY_POINT_GROUP = "climate_ref_prefect.providers"
 
 
 class DiagnosticDescription(FrozenModel):
     """What a coordinator knows of a diagnostic without importing its provider."""
 
-    slug: str
+    slug: str = Slug
     name: str
     version: str
     data: DataRequirement
     resources: ResourceHint
 
 
+class FaultyDiagnostic(FrozenModel):
+    """A diagnostic whose declaration is wrong; the others of its provider are run."""
+
+    slug: str
+    """As it calls itself."""
+
+    message: str
+    """What is wrong, in words for people."""
+
+
 class ProviderDescription(FrozenModel):
     """What a coordinator knows of a provider without importing it."""
 
-    slug: str
+    slug: str = Slug
     name: str
     version: str
     isolation: Isolation
     diagnostics: tuple[DiagnosticDescription, ...]
+    faulty: tuple[FaultyDiagnostic, ...] = ()
+    """Those that cannot be run because of what they declare."""
+
+    @property
+    def slugs(self) -> set[str]:
+        """What all diagnostics call themselves, faulty or not."""
+        return {item.slug for item in self.diagnostics} | {item.slug for item in self.faulty}
 
     def diagnostic(self, slug: str) -> DiagnosticDescription:
         """Return one diagnostic; `UnknownNameError` lists the valid ones."""
@@ -94,23 +113,48 @@ class DiagnosticProvider:
         """Do once, in the server that children are forked from, what is slow the first time; nothing by default."""
 
     def describe(self) -> ProviderDescription:
-        """Return what a coordinator needs to plan executions."""
-        return ProviderDescription(
-            slug=self.slug,
-            name=self.name,
-            version=self.version,
-            isolation=self.isolation,
-            diagnostics=tuple(
-                DiagnosticDescription(
-                    slug=diagnostic.slug,
-                    name=diagnostic.name,
-                    version=diagnostic.version,
-                    data=diagnostic.data,
-                    resources=diagnostic.resources,
-                )
-                for diagnostic in self._diagnostics.values()
-            ),
+        """
+        Return what a coordinator needs to plan executions; a diagnostic that declares nonsense is told apart.
+
+        Raises
+        ------
+        BadInputError
+            If slug, name, version or isolation of the provider itself are wrong; says how.
+        """
+        described = [_describe(slug, diagnostic) for slug, diagnostic in self._diagnostics.items()]
+        try:
+            return ProviderDescription(
+                slug=self.slug,
+                name=self.name,
+                version=self.version,
+                isolation=self.isolation,
+                diagnostics=tuple(each for each in described if isinstance(each, DiagnosticDescription)),
+                faulty=tuple(each for each in described if isinstance(each, FaultyDiagnostic)),
+            )
+        except ValidationError as error:
+            raise BadInputError(in_words(error)) from error
+
+
+def _describe(slug: str, diagnostic: object) -> DiagnosticDescription | FaultyDiagnostic:
+    if not isinstance(diagnostic, Diagnostic):
+        return FaultyDiagnostic(
+            slug=str(slug), message=f"it is {diagnostic!r}, and must be an instance of a Diagnostic"
         )
+    try:
+        return DiagnosticDescription(
+            slug=diagnostic.slug,
+            name=diagnostic.name,
+            version=diagnostic.version,
+            data=diagnostic.data,
+            resources=diagnostic.resources,
+        )
+    except ValidationError as error:
+        message = in_words(error)
+    except AttributeError as error:
+        message = f"it does not declare {error.name!r}" if error.obj is diagnostic else f"AttributeError: {error}"
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a property may raise anything
+        message = f"{type(error).__name__}: {error}"
+    return FaultyDiagnostic(slug=str(slug), message=message)
 
 
 def find_provider(name: str) -> ProviderReference:
@@ -128,7 +172,7 @@ def find_provider(name: str) -> ProviderReference:
         return _reference(name)
     known = installed_providers()
     if name not in known:
-        raise UnknownNameError("provider", name, known)
+        raise UnknownNameError("provider", name, known, _BY_MODULE)
     return _reference(known[name].value)
 
 

@@ -94,6 +94,8 @@ def plan(  # noqa: PLR0917 - they are options, given by name
         for item in planned.executions:
             console.print(f"{item.definition.provider} {item.definition.diagnostic} {item.definition.key}")
     console.print(planned)
+    if planned.broken:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

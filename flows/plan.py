@@ -45,6 +45,8 @@ class Plan(FrozenModel):
     """Groups that have failed for good on the same inputs; `rerun="failed"` runs them."""
 
     broken: tuple[BrokenProvider, ...] = ()
+    """Providers, diagnostics and groups that nothing can be planned for."""
+
     transport: str
 
     def without(self, labels: Collection[str]) -> "Plan":
@@ -96,4 +98,4 @@ class Plan(FrozenModel):
 
     def _remarks(self) -> Iterator[str]:
         for provider in self.broken:
-            yield f"Provider {provider.name} cannot be used: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
+            yield f"{provider.name} cannot be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"

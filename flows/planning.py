@@ -7,10 +7,12 @@ from typing import Literal
 from climate_ref_prefect.diagnostics.catalogue import Catalogue, DataGroup
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
+from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.policy import Standing
-from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure
+from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure, sum_up, unusable
 from climate_ref_prefect.flows.retry_rules import RetryPolicies
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import GroupHistory, address_of
@@ -59,18 +61,20 @@ def make_plan(
     ------
     BadInputError
         If no data set of the catalogue is of use to the diagnostics, or no group has that key.
-    ResourcesRefusedError
-        If the transport has no place for an execution; names it.
     """
     candidates: list[PlannedExecution] = []
     failed = list(broken)
     for provider in loaded:
-        definitions = _definitions(provider, provider.choose(diagnostics), catalogue, key)
+        failed += provider.faulty(diagnostics)
+        definitions, without_groups = _definitions(provider, provider.choose(diagnostics), catalogue, key)
+        failed += without_groups
         try:
             hints = provider.sizes(definitions)
         except ProviderCodeError as error:
             failed.append(BrokenProvider(name=provider.description.slug, failure=code_failure(error)))
             continue
+        sized = list(zip(definitions, hints, strict=True))
+        failed += sum_up((definition, hint) for definition, hint in sized if isinstance(hint, ExecutionFailure))
         candidates += [
             PlannedExecution(
                 definition=definition,
@@ -79,7 +83,8 @@ def make_plan(
                 granted=hint,
                 retry_rule=policies.of(definition.provider, definition.diagnostic).rule,
             )
-            for definition, hint in zip(definitions, hints, strict=True)
+            for definition, hint in sized
+            if isinstance(hint, ResourceHint)
         ]
     if not candidates and len(failed) == len(broken) < len(loaded) + len(broken):
         raise BadInputError(_nothing_to_run(catalogue, key))
@@ -88,13 +93,17 @@ def make_plan(
 
 def _definitions(
     provider: LoadedProvider, diagnostics: Sequence[DiagnosticDescription], catalogue: Catalogue, key: str | None
-) -> list[ExecutionDefinition]:
-    return [
-        _definition(provider, diagnostic, group)
-        for diagnostic in diagnostics
-        for group in catalogue.groups(diagnostic.data)
-        if key is None or group.key == key
-    ]
+) -> tuple[list[ExecutionDefinition], list[BrokenProvider]]:
+    """Return what there is to run, and the diagnostics whose requirement on data cannot be met by any."""
+    definitions, failed = [], []
+    for diagnostic in diagnostics:
+        try:
+            groups = catalogue.groups(diagnostic.data)
+        except BadInputError as error:
+            failed.append(unusable(f"{provider.description.slug}/{diagnostic.slug}", f"Its data requirement: {error}"))
+        else:
+            definitions += [_definition(provider, diagnostic, group) for group in groups if key in (None, group.key)]
+    return definitions, failed
 
 
 def _definition(provider: LoadedProvider, diagnostic: DiagnosticDescription, group: DataGroup) -> ExecutionDefinition:
@@ -128,7 +137,9 @@ def _select(
     rerun: Rerun,
 ) -> Plan:
     histories = store.histories([item.definition for item in candidates])
-    chosen, up_to_date, given_up = [], 0, 0
+    chosen: list[PlannedExecution] = []
+    refused: list[tuple[ExecutionDefinition, ExecutionFailure]] = []
+    up_to_date = given_up = 0
     for item in candidates:
         history = histories[address_of(item.definition)]
         if history.succeeded and not history.dirty and rerun != "all":
@@ -136,12 +147,16 @@ def _select(
         elif _was_given_up(history) and rerun == "none":
             given_up += 1
         else:
-            chosen.append(_granted(_continued(item, history, policies, transport), transport))
+            try:
+                chosen.append(_granted(_continued(item, history, policies, transport), transport))
+            except ResourcesRefusedError as error:
+                failure = ExecutionFailure(kind=FailureKind.SUBMISSION_REFUSED, message=str(error))
+                refused.append((item.definition, failure))
     return Plan(
         executions=tuple(sorted(chosen, key=_size, reverse=True)),
         up_to_date=up_to_date,
         given_up=given_up,
-        broken=tuple(broken),
+        broken=(*broken, *sum_up(refused)),
         transport=transport.name,
     )
 
@@ -175,10 +190,7 @@ def _continued(
 
 
 def _granted(item: PlannedExecution, transport: Transport) -> PlannedExecution:
-    try:
-        return item.model_copy(update={"granted": transport.check(item.resources)})
-    except ResourcesRefusedError as error:
-        raise ResourcesRefusedError(f"{item.definition.label}: {error}") from error
+    return item.model_copy(update={"granted": transport.check(item.resources)})
 
 
 def _size(item: PlannedExecution) -> tuple[float, int, int]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, Isolation, ProviderReference
-from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
+from climate_ref_prefect.diagnostics.errors import ProviderReferenceError, UnknownNameError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription, find_provider
@@ -18,9 +18,11 @@ _CPU = 1
 
 
 class BrokenProvider(FrozenModel):
-    """A provider that nothing can be planned for; the others go on."""
+    """A provider, or one of its diagnostics or groups, that nothing can be planned for; the others go on."""
 
     name: str
+    """The provider as it was asked for, `provider/diagnostic`, or `provider/diagnostic/key`."""
+
     failure: ExecutionFailure
 
 
@@ -43,8 +45,16 @@ class LoadedProvider:
         known = self.description.diagnostics
         return known if diagnostics is None else tuple(item for item in known if item.slug in diagnostics)
 
-    def sizes(self, definitions: Sequence[ExecutionDefinition]) -> list[ResourceHint]:
-        """Ask what executions need; raises `ProviderCodeError` where the provider's code fails."""
+    def faulty(self, diagnostics: Sequence[str] | None) -> list[BrokenProvider]:
+        """Return those of the chosen diagnostics that cannot be run because of what they declare."""
+        return [
+            unusable(f"{self.description.slug}/{item.slug}", f"What it declares is wrong: {item.message}.")
+            for item in self.description.faulty
+            if diagnostics is None or item.slug in diagnostics
+        ]
+
+    def sizes(self, definitions: Sequence[ExecutionDefinition]) -> list[ResourceHint | ExecutionFailure]:
+        """Ask what executions need, or why that cannot be told; raises `ProviderCodeError` where all of it fails."""
         return self._server.sizes(definitions, _ANSWER_SECONDS) if definitions else []
 
 
@@ -68,14 +78,18 @@ def load_providers(
     ------
     UnknownNameError
         If a name is no entry point; lists those that are.
-    BadInputError
-        If two different providers have the same slug.
+    ProviderReferenceError
+        If a name has a colon, and is no `module:attribute`.
     """
     references: dict[ProviderReference, str] = {}
-    for name in names:
-        references.setdefault(find_provider(name), name)
     loaded: list[LoadedProvider] = []
     broken: list[BrokenProvider] = []
+    for name in names:
+        found = find_usable(name)
+        if isinstance(found, BrokenProvider):
+            broken.append(found)
+        else:
+            references.setdefault(found, name)
     with ExitStack() as ending:
         pool = servers or ending.enter_context(closing(ServerPool()))
         for reference, name in references.items():
@@ -87,18 +101,60 @@ def load_providers(
             except ProviderCodeError as error:
                 broken.append(BrokenProvider(name=name, failure=code_failure(error)))
             else:
-                _check_slug(provider, loaded)
-                loaded.append(provider)
+                namesake = next((one for one in loaded if one.description.slug == provider.description.slug), None)
+                if namesake is None:
+                    loaded.append(provider)
+                else:
+                    broken.append(_second_of_a_name(name, provider, namesake))
         yield loaded, broken
 
 
-def _check_slug(provider: LoadedProvider, others: Iterable[LoadedProvider]) -> None:
-    for other in others:
-        if other.description.slug == provider.description.slug:
-            raise BadInputError(
-                f"{other.reference.target} and {provider.reference.target} both call themselves "
-                f"{provider.description.slug!r}: their executions could not be told apart."
-            )
+def find_usable(name: str) -> ProviderReference | BrokenProvider:
+    """
+    Find a provider as `find_provider` does; an installed one that is declared wrongly is no other's trouble.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is no entry point; lists those that are.
+    ProviderReferenceError
+        If a name has a colon, and is no `module:attribute`.
+    """
+    try:
+        return find_provider(name)
+    except ProviderReferenceError as error:
+        if ":" in name:  # as the user wrote it
+            raise
+        return unusable(name, f"The package that brings it declares its entry point wrongly: {error}")
+
+
+def _second_of_a_name(name: str, provider: LoadedProvider, first: LoadedProvider) -> BrokenProvider:
+    return unusable(
+        name,
+        f"{provider.reference.target} calls itself {provider.description.slug!r}, as {first.reference.target} does: "
+        "their executions could not be told apart, and those of the one that is named first are run.",
+    )
+
+
+def unusable(name: str, message: str, kind: FailureKind = FailureKind.PROVIDER_IMPORT) -> BrokenProvider:
+    """Return that nothing can be planned for something, and why."""
+    return BrokenProvider(name=name, failure=ExecutionFailure(kind=kind, message=message))
+
+
+def sum_up(failures: Iterable[tuple[ExecutionDefinition, ExecutionFailure]]) -> list[BrokenProvider]:
+    """Return the failures of groups, one for all of a diagnostic that fail in the same way."""
+    alike: dict[tuple[str, ExecutionFailure], list[ExecutionDefinition]] = {}
+    for definition, failure in failures:
+        same = failure.model_copy(update={"details": ""})
+        alike.setdefault((f"{definition.provider}/{definition.diagnostic}", same), []).append(definition)
+    return [_summed_up(name, failure, definitions) for (name, failure), definitions in alike.items()]
+
+
+def _summed_up(name: str, failure: ExecutionFailure, definitions: Sequence[ExecutionDefinition]) -> BrokenProvider:
+    if len(definitions) == 1:
+        return BrokenProvider(name=definitions[0].label, failure=failure)
+    message = f"{len(definitions)} groups, {definitions[0].key} first: {failure.message}"
+    return BrokenProvider(name=name, failure=failure.model_copy(update={"message": message}))
 
 
 def code_failure(error: ProviderCodeError) -> ExecutionFailure:
@@ -108,7 +164,7 @@ def code_failure(error: ProviderCodeError) -> ExecutionFailure:
 
 def check_diagnostics(loaded: Sequence[LoadedProvider], diagnostics: Sequence[str] | None) -> None:
     """Raise `UnknownNameError`, listing the valid ones, for a diagnostic that no provider has."""
-    known = {item.slug for provider in loaded for item in provider.description.diagnostics}
+    known = {slug for provider in loaded for slug in provider.description.slugs}
     for slug in diagnostics or ():
         if slug not in known:
             raise UnknownNameError("diagnostic", slug, known)

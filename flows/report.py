@@ -89,7 +89,7 @@ class SolveReport(FrozenModel):
         if self.leftovers.elsewhere:
             parts.append(f"{len(self.leftovers.elsewhere)} left alone")
         if self.plan.broken:
-            parts.append(f"{len(self.plan.broken)} providers unusable")
+            parts.append(f"{len(self.plan.broken)} could not be planned")
         return ", ".join(parts) + f"; {self.seconds:.1f} s."
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -126,7 +126,7 @@ class SolveReport(FrozenModel):
         if self.failed:
             yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
         for provider in self.plan.broken:
-            yield f"Provider {provider.name}: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
+            yield f"{provider.name} could not be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
         if self.leftovers.settled:
             yield f"{self.leftovers.settled} executions of a coordinator that had ended were taken up again."
         for label in self.leftovers.elsewhere:

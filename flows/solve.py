@@ -18,14 +18,14 @@ from prefect.states import Cancelled
 
 from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.provider import find_provider, installed_providers
+from climate_ref_prefect.diagnostics.provider import installed_providers
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.file_systems import check_file_systems
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
-from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
+from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
 from climate_ref_prefect.flows.proxies import avoid_proxies
 from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.record.artifacts import Progress, leave_artifacts, leave_plan
@@ -147,7 +147,7 @@ def check_request(data: str, providers: Sequence[str]) -> None:
     check_file_systems(Settings())
     retry_policies(Settings())
     for name in providers:
-        find_provider(name)
+        find_usable(name)
     scan(data_directory(data))
 
 

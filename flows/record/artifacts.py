@@ -78,8 +78,13 @@ def leave_plan(plan: Plan) -> None:
             for item in plan.executions
         ],
         key="plan",
-        description=f"{len(plan.executions)} executions, at most {plan.cpu_hours:.1f} CPU hours, "
-        f"the largest with {plan.largest_memory_mb} MiB; {plan.up_to_date} groups are up to date.",
+        description="\n\n".join(
+            [
+                f"{len(plan.executions)} executions, at most {plan.cpu_hours:.1f} CPU hours, "
+                f"the largest with {plan.largest_memory_mb} MiB; {plan.up_to_date} groups are up to date.",
+                *_not_planned(plan),
+            ]
+        ),
     )
 
 
@@ -98,6 +103,10 @@ def _results_page(report: SolveReport) -> str:
         path = os.path.relpath(plot, report.results_directory)
         parts += [markdown_text(path), f"![plot](data:image/png;base64,{encoded})"]
     return "\n\n".join(parts)
+
+
+def _not_planned(plan: Plan) -> list[str]:
+    return [f"{markdown_text(one.name)} cannot be run: {markdown_text(one.failure.message)}" for one in plan.broken]
 
 
 def _execution_cells(report: SolveReport) -> list[dict[str, str]]:

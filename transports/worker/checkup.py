@@ -109,6 +109,7 @@ def import_provider(reference: str, deadline_seconds: float) -> str:
         server.wait_until_ready(deadline_seconds)
         description = server.describe(_ANSWER_SECONDS)
         described = f"{description.slug} {description.version} ({len(description.diagnostics)} diagnostics)"
+        failure = "; ".join(f"{description.slug}/{one.slug}: {one.message}" for one in description.faulty)
     except ProviderImportError as error:
         failure = _with_last_line(error.failure.message, error.failure.details)
     except ProviderCodeError as error:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
+from pydantic import ValidationError
+
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
+from climate_ref_prefect.diagnostics.wording import declaration_error
 from climate_ref_prefect.transports.worker.descriptors import close_all, close_all_of_ours, close_ours, move_away
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import Inheritance
@@ -174,9 +177,10 @@ def _import_or_report(reference: ProviderReference, report: int) -> DiagnosticPr
 def import_failure(target: str, error: BaseException) -> ExecutionFailure:
     """Say that a provider could not be imported, and with what."""
     judged = judge_exception(error)
+    why = declaration_error(error) if isinstance(error, ValidationError) else judged.message
     return ExecutionFailure(
         kind=FailureKind.PROVIDER_IMPORT,
-        message=f"Provider {target} cannot be imported: {judged.message}",
+        message=f"Provider {target} cannot be imported: {why}",
         details=judged.details,
     )
 

@@ -9,15 +9,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Final
+
+from pydantic import JsonValue, ValidationError
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, SchemaMismatchError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.provider import ProviderDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.wording import in_words
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.environment import environment_of_provider
 from climate_ref_prefect.transports.worker.process_tree import end_tree
@@ -218,13 +221,21 @@ class ProviderServer:
         ProviderCodeError
             If its code fails, or does not answer in time.
         """
-        return ProviderDescription.model_validate(self._ask(DESCRIBE, b"", timeout_seconds))
+        answer = self._ask(DESCRIBE, b"", timeout_seconds)
+        try:
+            return ProviderDescription.model_validate(answer)
+        except ValidationError as error:
+            raise ProviderCodeError(
+                f"Provider {self._reference.target} describes itself wrongly: {in_words(error)}."
+            ) from error
 
-    def sizes(self, definitions: Sequence[ExecutionDefinition], timeout_seconds: float) -> list[ResourceHint]:
-        """Ask the diagnostics what some executions need; raises as `describe` does."""
+    def sizes(
+        self, definitions: Sequence[ExecutionDefinition], timeout_seconds: float
+    ) -> list[ResourceHint | ExecutionFailure]:
+        """Ask the diagnostics what some executions need, or why they cannot tell; raises as `describe` does."""
         asked = json.dumps([definition.model_dump(mode="json") for definition in definitions]).encode()
         answer = self._ask(SIZES, asked, timeout_seconds)
-        return [ResourceHint.model_validate(item) for item in answer]  # type: ignore[attr-defined]
+        return [_size(item) for item in answer]  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """End the server, whatever it is doing; an execution under way goes on for as long as its caller listens."""
@@ -318,3 +329,13 @@ class ProviderServer:
             failure = ExecutionFailure.model_validate(answer["failure"])
             raise ProviderCodeError(f"Provider {self._reference.target} failed: {failure.message}\n{failure.details}")
         return answer["value"]
+
+
+def _size(told: Mapping[str, JsonValue]) -> ResourceHint | ExecutionFailure:
+    if "failure" in told:
+        return ExecutionFailure.model_validate(told["failure"])
+    try:
+        return ResourceHint.model_validate(told["hint"])
+    except ValidationError as error:  # made without being checked
+        message = f"resources_for returned a wrong ResourceHint: {in_words(error)}"
+        return ExecutionFailure(kind=FailureKind.PROVIDER_IMPORT, message=message)

@@ -20,11 +20,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, DiagnosticError
+from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.wording import declaration_error
 from climate_ref_prefect.transports.worker.child import ForkedStart, FreshStart, Start, import_failure
 from climate_ref_prefect.transports.worker.descriptors import close_ours, move_away, our_socket, replace_providers
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -79,8 +82,8 @@ class Server:
             with _ending_with(self._control):
                 said = self._imported.describe() if request == DESCRIBE else self._imported.size(asked)
             answer = {"value": said}
-        except Exception as error:  # noqa: BLE001 - it is the provider's code, and its error is the answer
-            answer = {"failure": judge_exception(error).model_dump(mode="json")}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the provider's code: its error is the answer
+            answer = {"failure": _failure_of(error)}
         obstacles = self._imported.look_for_obstacles()
         with suppress(BrokenPipeError):  # a caller that is gone has no use for it
             conversation.sendall(json.dumps({**answer, "obstacles": obstacles}).encode())
@@ -141,12 +144,24 @@ class Imported:
         return self._provider.describe().model_dump(mode="json")
 
     def size(self, asked: bytes) -> JsonValue:
-        """Return what each of some definitions needs."""
-        definitions = [ExecutionDefinition.model_validate(item) for item in json.loads(asked)]
-        return [
-            self._provider.diagnostic(definition.diagnostic).resources_for(definition).model_dump(mode="json")
-            for definition in definitions
-        ]
+        """Return what each of some definitions needs, or why that cannot be told."""
+        return [self._size_of(ExecutionDefinition.model_validate(item)) for item in json.loads(asked)]
+
+    def _size_of(self, definition: ExecutionDefinition) -> JsonValue:
+        try:
+            hint: object = self._provider.diagnostic(definition.diagnostic).resources_for(definition)
+            if not isinstance(hint, ResourceHint):
+                raise DiagnosticError(f"resources_for returned {hint!r}, and must return a ResourceHint")  # noqa: TRY301
+            return {"hint": hint.model_dump(mode="json")}
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is this group's trouble alone
+            return {"failure": _failure_of(error)}
+
+
+def _failure_of(error: BaseException) -> JsonValue:
+    failure = judge_exception(error)
+    if isinstance(error, ValidationError):
+        failure = failure.model_copy(update={"message": declaration_error(error)})
+    return failure.model_copy(update={"kind": FailureKind.PROVIDER_IMPORT}).model_dump(mode="json")
 
 
 def _supervise_and_report(conversation: socket.socket, start: Start) -> None:

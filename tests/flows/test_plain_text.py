@@ -141,10 +141,10 @@ def test_a_report_shows_every_message_on_any_console_and_in_notebooks(report: So
     for shown in (printed(report), printed(report, markup=True, emoji=True, highlight=True), str(report)):
         for text in SHOWN.values():
             assert text in shown
-        assert r"Provider bad[/name]: cannot import [/x]\n\x1b[2J" in shown
+        assert r"bad[/name] could not be run: cannot import [/x]\n\x1b[2J" in shown
         assert "demo/mean/[/left] was left alone" in shown
         assert "\x1b" not in shown
-    assert "bad[/name]: cannot import" in unescape(report._repr_html_())
+    assert "bad[/name] could not be run: cannot import" in unescape(report._repr_html_())
     assert "\x1b" not in report._repr_html_()
 
 

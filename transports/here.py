@@ -13,7 +13,7 @@ from climate_ref_prefect.transports.children import Children
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
 from climate_ref_prefect.transports.worker.execute import ServerPool
-from climate_ref_prefect.transports.worker.process_tree import is_living
+from climate_ref_prefect.transports.worker.process_tree import living
 
 _OPENING: Final = threading.Lock()
 """The thread that waits and those that submit may be the first at the same time."""
@@ -50,7 +50,7 @@ class HereTransport(TransportModel):
 
     def is_over(self, directory: Path) -> bool | None:
         """Return false of what could not be ended when this was closed, as long as it lives; else its claim tells."""
-        return False if any(is_living(pid) for pid in self._unended.get(directory, ())) else None
+        return False if living(self._unended.get(directory, ())) else None
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop all that runs and the providers' servers."""

@@ -166,18 +166,13 @@ def end_tree(pid: int, patience_seconds: float) -> list[int]:
         The processes that have not ended yet, normally none.
     """
     give_up_at = time.monotonic() + patience_seconds
-    while (below := _living(descendants(pid))) and time.monotonic() < give_up_at:
+    while (below := living(descendants(pid))) and time.monotonic() < give_up_at:
         _signal(below, signal.SIGKILL)
         time.sleep(_PAUSE_SECONDS)
     _signal([pid], signal.SIGKILL)
-    while (left := _living([*below, pid])) and time.monotonic() < give_up_at:
+    while (left := living([*below, pid])) and time.monotonic() < give_up_at:
         time.sleep(_PAUSE_SECONDS)
     return left
-
-
-def is_living(pid: int) -> bool:
-    """Whether there is a process that has not ended; a zombie has."""
-    return bool(_living([pid]))
 
 
 def is_stopped(pid: int) -> bool:
@@ -185,7 +180,8 @@ def is_stopped(pid: int) -> bool:
     return _state(pid) in ("T", "t")
 
 
-def _living(pids: Iterable[int]) -> list[int]:
+def living(pids: Iterable[int]) -> list[int]:
+    """Return those of some processes that have not ended; a zombie has."""
     return [pid for pid in pids if _state(pid) not in ("", "Z", "X")]
 
 

@@ -19,15 +19,18 @@ from climate_ref_prefect.transports.worker.cgroup import oom_kills
 from climate_ref_prefect.transports.worker.child import IMPORTED, Start
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.examination import OF_THE_RUN, Examination
+from climate_ref_prefect.transports.worker.left_behind import LeftBehind
 from climate_ref_prefect.transports.worker.log_limit import LogLimit
 from climate_ref_prefect.transports.worker.meter import Meter
-from climate_ref_prefect.transports.worker.process_tree import signal_descendants, terminate
+from climate_ref_prefect.transports.worker.process_tree import descendants, living, signal_descendants, terminate
 from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
 from climate_ref_prefect.transports.worker.suspension import Suspension
 from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory
 from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
 
 _LONGEST_WAIT_SECONDS: Final = 0.5
+_LEFT_GRACE_SECONDS: Final = 0.3
+"""What a diagnostic leaves may tidy up after itself, as the tracker of Python's shared memory does."""
 _FAST_LOG_SECONDS: Final = 0.05
 
 
@@ -59,6 +62,8 @@ class Supervision:
         self.space = ScratchSpace(directory.path)
         """What is known of the room on scratch."""
         self._log = LogLimit(directory.log, envelope.limits.max_log_mb)
+        self._left_behind = LeftBehind()
+        self._child = 0
         self._report = b""
         self._failure: ExecutionFailure | None = None
         self._files: tuple[FileRecord, ...] = ()
@@ -74,7 +79,8 @@ class Supervision:
         try:
             self._start(start)
             self._failure = self._watch()
-            terminate(0.0)
+            self._left_behind.note_processes(living(descendants(os.getpid())))
+            terminate(_LEFT_GRACE_SECONDS)
             self._examine()
         except Terminated:
             self._failure = self._failure or self._stop(
@@ -250,9 +256,11 @@ class Supervision:
         self._log.finish()
         self._meter.close()
         telemetry = self._meter.telemetry(self._exit_code)
+        left = self._left_behind.settle(self._child, self._directory.log)
         if survivors:
-            meta = {**telemetry.transport_meta, "unkillable_pids": list(survivors)}
-            telemetry = telemetry.model_copy(update={"transport_meta": meta})
+            left["unkillable_pids"] = list(survivors)
+        if left:
+            telemetry = telemetry.model_copy(update={"transport_meta": {**telemetry.transport_meta, **left}})
         self._write_telemetry(telemetry)
         failure = self._failure
         if failure is not None:

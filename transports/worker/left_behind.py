@@ -1,0 +1,122 @@
+"""What a diagnostic leaves behind on its node: processes, which are ended, and shared memory."""
+
+import ctypes
+import os
+import stat
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from pydantic import JsonValue
+
+_SEGMENTS: Final = Path("/proc/sysvipc/shm")
+_SHARED_FILES: Final = Path("/dev/shm")  # noqa: S108 - looked at, never written to
+_REMOVE: Final = 0
+"""IPC_RMID."""
+_MENTIONED: Final = 5
+_LOG: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class LeftBehind:
+    """
+    Takes stock of a node before and after one execution.
+
+    A System V segment says which process made it, so those of the child are removed. A file in `/dev/shm` does not:
+    those of this user that have appeared meanwhile may be another execution's, and are only told.
+    """
+
+    def __init__(self) -> None:
+        self._began = int(time.time())
+        self._files_before = _shared_files()
+        self._processes: list[str] = []
+
+    def note_processes(self, pids: Iterable[int]) -> None:
+        """Take note of processes that are about to be ended because the diagnostic has ended without them."""
+        self._processes = [f"{_name_of(pid)} ({pid})" for pid in pids]
+
+    def settle(self, child: int, log: Path) -> dict[str, JsonValue]:
+        """
+        Remove the segments of the child, and tell in the log what was left.
+
+        Returns
+        -------
+        dict
+            What goes to the telemetry: `left_processes`, `left_segments` (removed), `new_shared_memory_files`.
+        """
+        segments = [number for number in self._segments_of(child) if _remove(number)]
+        files = sorted(_shared_files() - self._files_before)
+        lines = []
+        if self._processes:
+            lines.append(f"It left {len(self._processes)} processes, which were ended: {_some(self._processes)}.")
+        if segments:
+            lines.append(f"It left {len(segments)} segments of shared memory, which were removed.")
+        if files:
+            lines.append(
+                f"While it ran, {len(files)} files of this user appeared in {_SHARED_FILES}: {_some(files)}. "
+                "Whose they are cannot be told; they take memory of the node until somebody removes them."
+            )
+        _append(log, lines)
+        counts = {
+            "left_processes": len(self._processes),
+            "left_segments": len(segments),
+            "new_shared_memory_files": len(files),
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    def _segments_of(self, child: int) -> list[int]:
+        """Return the segments that a process has made and that nobody uses; since it began, for pids come again."""
+        try:
+            rows = [line.split() for line in _SEGMENTS.read_text(encoding="utf-8").splitlines()]
+        except OSError:
+            return []
+        columns = {name: number for number, name in enumerate(rows[0])} if rows else {}
+        return [
+            int(row[columns["shmid"]])
+            for row in rows[1:]
+            if int(row[columns["cpid"]]) == child
+            and int(row[columns["nattch"]]) == 0
+            and int(row[columns["ctime"]]) >= self._began
+        ]
+
+
+def _shared_files() -> set[str]:
+    """Return the files of this user in the node's shared memory."""
+    own = os.geteuid()
+    found = set()
+    try:
+        with os.scandir(_SHARED_FILES) as entries:
+            for entry in entries:
+                if entry.stat(follow_symlinks=False).st_uid == own:
+                    found.add(entry.name)
+    except OSError:  # there is none, or it changes while it is looked at: what was found counts
+        return found
+    return found
+
+
+def _remove(segment: int) -> bool:
+    return bool(ctypes.CDLL(None, use_errno=True).shmctl(segment, _REMOVE, None) == 0)
+
+
+def _name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "ended meanwhile"
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MENTIONED} more" if len(names) > _MENTIONED else ""
+    return ", ".join(names[:_MENTIONED]) + more
+
+
+def _append(log: Path, lines: list[str]) -> None:
+    if not lines:
+        return
+    try:
+        descriptor = os.open(log, _LOG)
+    except OSError:  # the diagnostic has taken it away, or scratch is gone
+        return
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.write("".join(f"[climate-ref-prefect] {line}\n" for line in lines).encode(errors="backslashreplace"))

@@ -51,6 +51,9 @@ def parse_location(url: str) -> URL:
         raise BadInputError(f"This is not the URL of a database. {_VALID}") from None
     if parsed.drivername not in _DRIVERS:
         raise BadInputError(f"There is no support for {parsed.drivername!r} databases. {_VALID}")
+    if "@" in (parsed.host or ""):
+        # Not shown: the host is the end of a password.
+        raise BadInputError("In the URL of a database `@` comes before the host alone: in a password it is `%40`.")
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
     return _with_absolute_path(parsed, url) if parsed.drivername == SQLITE else parsed
 

@@ -227,3 +227,16 @@ def test_without_psycopg_the_error_says_what_to_install(monkeypatch: pytest.Monk
 def test_the_directory_of_a_new_database_is_open_to_its_owner_alone(sqlite_path_url: str) -> None:
     with open_store(sqlite_path_url) as store:
         assert Path(store.name).parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("password", ["p#s", "p/s", "p?s", "p%s", "p:s", "p[s", "p s", "p\u00e9", "p$s{}'"])
+def test_a_password_may_have_any_character(password: str) -> None:
+    url = parse_location(f"postgresql://user:{password}@host/name")
+    assert (url.password, url.host, url.database) == (password, "host", "name")
+
+
+def test_but_an_at_sign_is_written_in_hexadecimal_and_what_follows_it_is_not_shown() -> None:
+    assert parse_location("postgresql://user:p%40s3cr3t@host/name").password == "p@s3cr3t"
+    with pytest.raises(BadInputError, match="%40") as refused:
+        parse_location("postgresql://user:p@s3cr3t@host/name")
+    assert "s3cr3t" not in str(refused.value)

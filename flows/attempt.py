@@ -7,7 +7,8 @@ from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, Provid
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import Standing, Verdict
+from climate_ref_prefect.flows.plan import PlannedExecution
+from climate_ref_prefect.flows.policy import RULES, Fault, Standing, Verdict
 from climate_ref_prefect.store.values import AllocatedExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
@@ -57,6 +58,12 @@ class Attempt:
         """What it was given once it has been dispatched, before that what it asks for."""
         return self.envelope.resources if self.envelope else self.allocated.resources
 
+    @property
+    def failure_kind(self) -> FailureKind | None:
+        """Why it has failed; none where it has not, or has no outcome yet."""
+        failure = self.outcome.failure if self.outcome else None
+        return failure.kind if failure else None
+
     def has_result(self) -> bool:
         """Whether it has run and left a result, taken in or not."""
         outcome = self.outcome
@@ -70,3 +77,21 @@ class Attempt:
         failure = ExecutionFailure(kind=kind, message=message, details=details)
         before = self.outcome or ExecutionOutcome(execution_id=self.execution_id)
         self.outcome = before.model_copy(update={"failure": failure, "manifest": ()})
+
+
+def attempt_after(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
+    """Return the attempt that follows one that has failed, with what it has taught."""
+    was_lost = attempt.failure_kind is not None and RULES[attempt.failure_kind].fault is Fault.PLACE
+    standing = Standing(
+        attempts=attempt.standing.attempts + 1,
+        counted=attempt.standing.counted + int(verdict.counts),
+        lost=attempt.standing.lost + int(was_lost),
+    )
+    return PlannedExecution(
+        definition=attempt.allocated.definition,
+        provider=attempt.provider,
+        resources=verdict.resources,
+        granted=verdict.resources,
+        standing=standing,
+        replaces=attempt.execution_id,
+    )

@@ -1,8 +1,9 @@
 """Whether what another coordinator has started has ended, told from the files and processes that can be seen here."""
 
 import time
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Final, TypeVar
 
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -13,8 +14,11 @@ from climate_ref_prefect.transports.worker.silence import quiet_seconds
 END_SECONDS: Final = 15.0
 """How long a supervisor may take to notice that its coordinator is gone and to end its tree."""
 _KILLING_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.1
+"""How often what is in doubt is looked at."""
 _KILLED_SECONDS: Final = 5.0
 """How long a supervisor may take to go that was killed; longer where it hangs in the kernel."""
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Liveness:
@@ -72,3 +76,15 @@ class Liveness:
         waited_seconds = time.monotonic() - self._began
         silent_seconds = max(waited_seconds, self._directory.silence_seconds())
         return True if silent_seconds > self._quiet_seconds else None
+
+
+def wait_until_known(in_doubt: Mapping[Key, Liveness]) -> dict[Key, bool]:
+    """Return of each whether it has ended; waits for all at once."""
+    known: dict[Key, bool] = {}
+    while True:
+        for key, liveness in in_doubt.items():
+            if key not in known and (ended := liveness.has_ended()) is not None:
+                known[key] = ended
+        if len(known) == len(in_doubt):
+            return known
+        time.sleep(POLL_SECONDS)

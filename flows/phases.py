@@ -7,6 +7,7 @@ long as the flow runs.
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, ParamSpec
 
 from prefect import Task, task
@@ -14,11 +15,14 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.errors import ResultValidationError
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.outcome import Telemetry
 from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.places import PlaceUnavailableError
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import RetryPolicy
+from climate_ref_prefect.flows.publishing import OutputUnreadableError, PublishError
 from climate_ref_prefect.flows.publishing import publish as publish_files
 from climate_ref_prefect.flows.results import check_vocabulary, read_results
 from climate_ref_prefect.flows.workspace import Workspace
@@ -29,7 +33,7 @@ from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import execute
 
 P = ParamSpec("P")
-_TRANSIENT: Final = (OSError, StoreUnavailableError)
+_TRANSIENT: Final = (OSError, PlaceUnavailableError, OutputUnreadableError, StoreUnavailableError)
 _RETRY_DELAYS_SECONDS: Final = [0.5, 2.0]
 
 
@@ -88,7 +92,8 @@ def dispatch(label: str, attempt: Attempt, workspace: Workspace, transport: Tran
         resources=transport.check(attempt.allocated.resources),
         limits=transport.limits,
     )
-    attempt.files.write_envelope(envelope)
+    with workspace.scratch_place.used(part=attempt.allocated.definition.provider):
+        attempt.files.write_envelope(envelope)
     workspace.store.mark_dispatched(attempt.execution_id, envelope.resources, transport.name)
     attempt.envelope = envelope
 
@@ -110,14 +115,20 @@ def classify(label: str, attempt: Attempt, policy: RetryPolicy, transport: Trans
 def publish(label: str, attempt: Attempt, workspace: Workspace) -> None:
     """Bring the results to the results directory, unless another coordinator has taken over."""
     assert attempt.outcome is not None  # noqa: S101 - the run phase has set it
-    publish_files(attempt.files, attempt.outcome.manifest, attempt.target, workspace.store.confirm_lease)
+    try:
+        with workspace.results_place.used(part=attempt.allocated.definition.provider):
+            publish_files(attempt.files, attempt.outcome.manifest, attempt.target, workspace.store.confirm_lease)
+    except (ResultValidationError, PublishError, OutputUnreadableError):
+        workspace.scratch_place.check()  # where scratch is gone, nothing can be said of what lay there
+        raise
     attempt.published = True
 
 
 @_phase
 def ingest(label: str, attempt: Attempt, workspace: Workspace) -> None:
     """Check the results against the vocabulary and record them."""
-    results = read_results(attempt.target)
+    with workspace.results_place.used(part=attempt.allocated.definition.provider):
+        results = read_results(attempt.target)
     check_vocabulary(results, workspace, attempt.label)
     workspace.store.ingest(attempt.execution_id, results.outputs, results.metrics, results.series)
 
@@ -161,4 +172,5 @@ def remove_output(files: ExecutionDirectory, *, with_log: bool) -> None:
     with write_point("removal from scratch"):
         shutil.rmtree(files.output, ignore_errors=True)
         if with_log:
-            files.log.unlink(missing_ok=True)
+            with suppress(OSError):  # as above: what stays there takes room, no more
+                files.log.unlink(missing_ok=True)

@@ -55,6 +55,11 @@ class KindRule(FrozenModel):
     """Whether such an attempt counts towards the limit of attempts."""
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether it is given up when it has been tried often: not for what says nothing about the execution."""
+        return self.counts or (self.decision is Decision.RETRY and self.fault is not Fault.HOUSE)
+
+    @property
     def may_be_changed(self) -> bool:
         """Whether a retry rule may decide otherwise: it may not for what says nothing about the execution."""
         return self.fault in (Fault.DIAGNOSTIC, Fault.SIZE, Fault.UNKNOWN, Fault.PLACE)
@@ -85,7 +90,7 @@ RULES: Final[Mapping[FailureKind, KindRule]] = {
     FailureKind.SCRATCH_FULL: KindRule(fault=Fault.HOUSE, decision=Decision.RETRY, counts=False),
     FailureKind.INPUT_CHANGED: KindRule(fault=Fault.INPUTS, decision=Decision.RETRY_LATER, counts=False),
     FailureKind.COORDINATOR_LOST: _HOUSE,
-    FailureKind.PUBLISH_FAILED: _HOUSE,
+    FailureKind.PUBLISH_FAILED: KindRule(fault=Fault.UNKNOWN, decision=Decision.RETRY_LATER),
     FailureKind.UNAVAILABLE: _NO_PLACE,
     FailureKind.CANCELLED: _USER,
 }
@@ -186,12 +191,12 @@ class RetryPolicy(FrozenModel):
         verdict = Verdict(
             decision=rule.decision, counts=rule.counts, reason=self._changed_by_rule(kind), resources=resources
         )
-        usual = RULES[kind].decision
-        if rule.decision is Decision.GIVE_UP or rule.decision is usual is Decision.RETRY_LATER:
+        usual = RULES[kind]
+        if rule.decision is Decision.GIVE_UP or (rule.decision is usual.decision and not usual.is_bounded):
             return verdict
         if limit := self._limit_reached(rule, standing):
-            # What the table itself leaves to the next solve is never given up for being tried too often.
-            decision = usual if usual is Decision.RETRY_LATER else Decision.GIVE_UP
+            # What the table itself leaves to the next solve for ever is never given up for being tried too often.
+            decision = Decision.GIVE_UP if usual.is_bounded else usual.decision
             return verdict.model_copy(update={"decision": decision, "reason": limit})
         grows = rule.grows if rule.decision is Decision.RETRY else None  # the next solve asks `after`
         return self._grown(verdict, grows, fit) if grows else verdict

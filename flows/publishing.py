@@ -1,24 +1,34 @@
 """Bring results from scratch to the results directory: checked, and visible all at once or not at all."""
 
+import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, Final
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.outcome import FileRecord
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, describe_file, sync_directory
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, sync_directory
 from climate_ref_prefect.transports.worker.manifest import check_files, published_names, read_outputs
+from climate_ref_prefect.transports.worker.output_files import UnusableFileError, open_output_file
 
-LOG = "run.log"
-_DIRECTORY_MODE = 0o750
+LOG: Final = "run.log"
+_DIRECTORY_MODE: Final = 0o750
+_CHUNK_BYTES: Final = 1 << 20
+_ZEROS: Final = bytes(_CHUNK_BYTES)
+_LARGEST_LOG_BYTES: Final = 1 << 30
 
 
 class PublishError(ClimateRefPrefectError):
     """What lies on scratch, or already lies in the results directory, is not what the worker left."""
+
+
+class OutputUnreadableError(ClimateRefPrefectError):
+    """What an execution left on scratch cannot be read, or is gone: another run may do better."""
 
 
 def publish(
@@ -47,14 +57,17 @@ def publish(
     Raises
     ------
     PublishError
-        If a file differs from the manifest, or is not in it.
+        If a file differs from the manifest, or is not in it, or the log is no file.
+    OutputUnreadableError
+        If what is to be copied cannot be read.
     ResultValidationError
         If the output bundle is none, or names something outside its directory.
     OSError
         If the file system does not take it; nothing is then visible at `target`.
     """
+    _check_is_there(execution)
     wanted = _wanted(execution.output, manifest)
-    if target.exists():
+    if os.path.lexists(target):
         _verify(target, wanted)
         return
     target.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
@@ -92,9 +105,19 @@ def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:
         _verify(target, _wanted(target, manifest))
 
 
+def _check_is_there(execution: ExecutionDirectory) -> None:
+    if execution.path.is_symlink():
+        raise PublishError(f"{execution.path} is not the directory that the coordinator made, but a link.")
+    if not os.path.lexists(execution.output):
+        raise OutputUnreadableError(f"{execution.output} is gone.")
+
+
 def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
-    outputs = read_outputs(output)
-    check_files(outputs, output)
+    try:
+        outputs = read_outputs(output)
+        check_files(outputs, output)
+    except OSError as error:
+        raise OutputUnreadableError(f"{output} cannot be read: {error}.") from error
     names = published_names(outputs)
     records = {record.path: record for record in manifest}
     if missing := sorted(names - records.keys()):
@@ -104,33 +127,71 @@ def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
 
 def _copy(execution: ExecutionDirectory, wanted: Iterable[FileRecord], target: Path) -> None:
     target.mkdir(mode=_DIRECTORY_MODE)
-    shutil.copyfile(execution.log, target / LOG)
+    _write(target / LOG, _log_chunks(execution))
     for record in wanted:
         destination = target / record.path
         destination.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        shutil.copyfile(execution.output / record.path, destination, follow_symlinks=False)
-        _check(destination, record)
-        _sync(destination)
-    _sync(target / LOG)
+        _write(destination, _checked_chunks(execution.output, record))
     sync_directory(target)
+
+
+def _write(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a new file and force it to disk; what is nothing but zeros becomes a hole, as it may have been before."""
+    with path.open("xb", buffering=0) as file:
+        for chunk in chunks:
+            if chunk == _ZEROS[: len(chunk)]:
+                file.seek(len(chunk), os.SEEK_CUR)
+            else:
+                _write_all(file, chunk)
+        file.truncate(file.tell())
+        os.fsync(file.fileno())
+
+
+def _write_all(file: BinaryIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:  # a disk that has just become full takes in a part, and refuses the next
+        rest = rest[file.write(rest) :]
 
 
 def _verify(target: Path, wanted: Iterable[FileRecord]) -> None:
     for record in wanted:
-        _check(target / record.path, record)
+        for _ in _checked_chunks(target, record):
+            continue
 
 
-def _check(path: Path, record: FileRecord) -> None:
-    if path.is_symlink() or not path.is_file() or describe_file(path, record.path) != record:
-        raise PublishError(f"{path} is not the file that the worker left (size or SHA-256 differ).")
+def _checked_chunks(root: Path, record: FileRecord) -> Iterator[bytes]:
+    """Read a file to its end; raises there, or before, if it is not the one that the worker left."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(root, record.path, record.size_bytes):
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != record.sha256:
+        raise _another_file(root / record.path, "the SHA-256 differs")
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def _log_chunks(execution: ExecutionDirectory) -> Iterator[bytes]:
+    return _chunks(execution.path, LOG)
+
+
+def _chunks(root: Path, name: str, size_bytes: int | None = None) -> Iterator[bytes]:
+    """Read a regular file below a directory, reached by no link; of a size, or of any that a log may have."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with os.fdopen(open_output_file(root, name), "rb", buffering=0) as file:
+            found_bytes = os.fstat(file.fileno()).st_size
+            if found_bytes != size_bytes if size_bytes is not None else found_bytes > _LARGEST_LOG_BYTES:
+                raise _another_file(root / name, f"it is {found_bytes} bytes long")
+            remaining_bytes = found_bytes  # what something still adds is not ours
+            while remaining_bytes and (chunk := file.read(min(_CHUNK_BYTES, remaining_bytes))):
+                remaining_bytes -= len(chunk)
+                yield chunk
+    except UnusableFileError as error:
+        raise _another_file(root / name, f"it {error}") from error
+    except OSError as error:
+        raise OutputUnreadableError(f"{root / name} cannot be read: {error}.") from error
+
+
+def _another_file(path: Path, reason: str) -> PublishError:
+    return PublishError(f"{path} is not the file that the worker left: {reason}.")
 
 
 def remove_leftovers(results: Path) -> None:

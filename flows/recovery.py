@@ -11,7 +11,8 @@ from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, Unrea
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
 from climate_ref_prefect.flows.gate import SignalGate
-from climate_ref_prefect.flows.liveness import Liveness
+from climate_ref_prefect.flows.house_faults import patiently
+from climate_ref_prefect.flows.liveness import POLL_SECONDS, Liveness
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
@@ -20,7 +21,6 @@ from climate_ref_prefect.store.values import Finalisation, UnfinishedExecution
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
-_POLL_SECONDS: Final = 0.1
 _ENDING_WITH_THEIR_COORDINATOR: Final = ("inline", "local")
 """Transports whose executions are processes of the coordinator's own host, or of the batch job that it runs in."""
 
@@ -40,7 +40,8 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     Give every execution its last word that has none: by its outcome if it left one, else once it is dead.
 
     Must be called by the one coordinator of the workspace, before it starts anything. Waits for those of which nobody
-    can tell yet whether they have ended, all at once: some heartbeats.
+    can tell yet whether they have ended, all at once: some heartbeats. Waits for the directories and the database, too,
+    where they are full or away, for as long as `house_patience` says.
 
     Parameters
     ----------
@@ -50,13 +51,19 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
         Is asked about those that it started; what other transports have started is judged by its files.
     ledger
         Counts the task runs.
+
+    Raises
+    ------
+    HouseFaultError
+        If the house has a fault that does not pass.
     """
     settled, elsewhere = 0, []
-    unfinished = workspace.store.unfinished()
+    patience_seconds = workspace.settings.house_patience.total_seconds()
+    unfinished = patiently(workspace.store.unfinished, patience_seconds)
     with frugal_task_runs() if unfinished else nullcontext():
         undecided = [_Leftover(workspace, execution, transport, ledger) for execution in unfinished]
         while undecided:
-            decisions = [(leftover, leftover.settle()) for leftover in undecided]
+            decisions = [(leftover, patiently(leftover.settle, patience_seconds)) for leftover in undecided]
             settled += sum(decision is True for _, decision in decisions)
             elsewhere += [leftover.label for leftover, decision in decisions if decision is False]
             _say_once(undecided, still := [leftover for leftover, decision in decisions if decision is None])
@@ -78,7 +85,7 @@ def _say_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -
         )
         for leftover in before:
             leftover.told = True
-    time.sleep(_POLL_SECONDS)
+    time.sleep(POLL_SECONDS)
 
 
 class _Leftover:
@@ -103,6 +110,11 @@ class _Leftover:
         return self._liveness.longest_wait_seconds if self._liveness else 0.0
 
     def settle(self) -> bool | None:
+        """Settle it as `_settle` does, telling faults of the house from its own."""
+        with self._workspace.scratch_place.used():
+            return self._settle()
+
+    def _settle(self) -> bool | None:
         """Give it its last word; false if it runs elsewhere, none while nobody knows. To be called again and again."""
         self._workspace.store.raise_if_lease_lost()  # who has been replaced ends nobody's processes
         if self._liveness is None and self._take_in_outcome():

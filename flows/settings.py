@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     retry_rules: Path | None = None
     """Retry rules in YAML; none for `retry.yaml` in the state directory, where it is there."""
 
+    house_patience: timedelta = Field(default=timedelta(minutes=30), ge=timedelta(0))
+    """How long a full, read-only or missing directory or database is waited for before a solve ends."""
+
     publish_threads: int = Field(default=2, ge=1)
     """Results copied at once: one large copy must not hold up the others."""
 

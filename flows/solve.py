@@ -21,6 +21,7 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import installed_providers
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.file_systems import check_file_systems
+from climate_ref_prefect.flows.house_faults import patiently
 from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plan import Plan
@@ -206,7 +207,10 @@ def _solve_to_the_end(
         ended = time.monotonic()
         report = SolveReport(
             plan=planned,
-            executions=read_rows(workspace.store, lifecycle.execution_ids),
+            executions=patiently(
+                lambda: read_rows(workspace.store, lifecycle.execution_ids),
+                workspace.settings.house_patience.total_seconds(),
+            ),
             leftovers=leftovers,
             recorded=ledger.wait_until_recorded(),
             seconds=ended - began,

@@ -5,7 +5,9 @@ from typing import Final
 from prefect import Task
 
 from climate_ref_prefect.diagnostics.errors import (
+    BadInputError,
     ResultValidationError,
+    SchemaMismatchError,
     UnreadableDocumentError,
     VocabularyMismatchError,
 )
@@ -13,24 +15,37 @@ from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.policy import Standing
+from climate_ref_prefect.flows.publishing import OutputUnreadableError, PublishError
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.workspace import Workspace
-from climate_ref_prefect.store.errors import StoreError
+from climate_ref_prefect.store.errors import StoreRefusedError
 from climate_ref_prefect.store.values import AllocatedExecution, UnfinishedExecution, address_of
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
-REFUSALS: Final = (StoreError, OSError, ValueError, ResultValidationError)
-"""What publish and ingest raise where a result cannot be taken."""
+_NEVER: Final = (
+    ResultValidationError,
+    PublishError,
+    StoreRefusedError,
+    SchemaMismatchError,
+    ValueError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What publish and ingest raise where a result can never be taken, however often it is tried."""
+_PERHAPS: Final = (OutputUnreadableError, OSError, MemoryError)
+"""What they raise where the same result, or that of another run, may be taken another time."""
 
 
-def kind_of_refusal(error: BaseException) -> FailureKind:
-    """Return what it means for an execution that its result could not be published or ingested."""
+def kind_of_refusal(error: BaseException) -> FailureKind | None:
+    """Return what it means for an execution that its result could not be published or ingested; none if nothing."""
     if isinstance(error, VocabularyMismatchError):
         return FailureKind.VOCABULARY_MISMATCH
-    if isinstance(error, ResultValidationError):
+    if isinstance(error, BadInputError):  # of the coordinator's: a value error by inheritance alone
+        return None
+    if isinstance(error, _NEVER):
         return FailureKind.INVALID_RESULT
-    return FailureKind.PUBLISH_FAILED
+    return FailureKind.PUBLISH_FAILED if isinstance(error, _PERHAPS) else None
 
 
 def attempt_with_outcome(
@@ -75,7 +90,10 @@ def take_in(attempt: Attempt, workspace: Workspace, transport: Transport, ledger
         try:
             call(phases.publish, workspace=workspace)
             call(phases.ingest, workspace=workspace)
-        except REFUSALS as error:
-            attempt.fail(kind_of_refusal(error), f"{type(error).__name__}: {error}")
+        except Exception as error:
+            kind = kind_of_refusal(error)
+            if kind is None:
+                raise
+            attempt.fail(kind, f"{type(error).__name__}: {error}")
             call(phases.classify, policy=policy, transport=transport)
     call(phases.finalise, workspace=workspace)

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
 from climate_ref_prefect.flows.file_systems import check_file_systems
+from climate_ref_prefect.flows.places import Place
+from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.results_owner import check_results_owner
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
@@ -31,6 +34,12 @@ class Workspace:
         self.vocabulary = vocabulary
         self.scratch = settings.scratch_directory
         self.results = settings.results_directory
+        self.scratch_place = Place("scratch directory", self.scratch)
+        self.results_place = Place("results directory", self.results)
+
+    def policy_of(self, definition: ExecutionDefinition) -> RetryPolicy:
+        """Return what decides on the failures of an execution."""
+        return self.policies.of(definition.provider, definition.diagnostic)
 
 
 @contextmanager

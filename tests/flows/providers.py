@@ -58,6 +58,46 @@ class Unlisted(Noting):
         return ExecutionResult(metrics=MetricBundle.from_scalars(("region",), {("atlantis",): 1.0}))
 
 
+class Publishing(Noting):
+    """Returns what a function makes of the numbers: something that cannot be published or recorded."""
+
+    def __init__(
+        self, slug: str, change: Callable[[ExecutionResult, ExecutionDefinition, Path], ExecutionResult]
+    ) -> None:
+        super().__init__(slug)
+        self._change = change
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
+        return self._change(super().run(definition, output_directory), definition, output_directory)
+
+
+def huge_integer(result: ExecutionResult, definition: ExecutionDefinition, _: Path) -> ExecutionResult:
+    """Return a number that no float holds."""
+    source = definition.selectors["source_id"]
+    metrics = MetricBundle.from_scalars(("source_id", "statistic"), {(source, "mean"): 10**400})
+    return result.model_copy(update={"metrics": metrics})
+
+
+def lone_surrogate(result: ExecutionResult, *_: object) -> ExecutionResult:
+    """Return a text that is not Unicode."""
+    (series,) = result.series
+    return result.model_copy(update={"series": (series.model_copy(update={"attributes": {"units": "\ud800"}}),)})
+
+
+def link_log(result: ExecutionResult, _: ExecutionDefinition, output: Path) -> ExecutionResult:
+    """Replace the log by a link to a file that is nobody's business."""
+    (output.parent / "run.log").unlink()
+    (output.parent / "run.log").symlink_to("/etc/passwd")
+    return result
+
+
+def log_directory(result: ExecutionResult, _: ExecutionDefinition, output: Path) -> ExecutionResult:
+    """Replace the log by a directory."""
+    (output.parent / "run.log").unlink()
+    (output.parent / "run.log").mkdir()
+    return result
+
+
 class Growing(Noting):
     """Asks for more the more files it is given; too much for any machine."""
 
@@ -209,6 +249,11 @@ DIAGNOSTICS = (
     Noting("locks-disk", spoil(lambda path: disks.remount(path, "ro"))),
     Noting("spoils-documents", spoil_documents),
     Noting("blocks-outcome", block_outcome),
+    Publishing("huge-integer", huge_integer),
+    Publishing("lone-surrogate", lone_surrogate),
+    Publishing("log-link", link_log),
+    Publishing("log-directory", log_directory),
+    Noting("moves-disk", spoil(lambda path: path.rename(path.with_name("elsewhere")))),
     Unlisted("unlisted"),
     Large("large", leave_much),
 )

@@ -24,7 +24,7 @@ from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace import open_workspace
-from climate_ref_prefect.store.errors import CoordinatorBusyError, StoreUnavailableError
+from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.transports.inline import InlineTransport, UnguardedWarning
 from climate_ref_prefect.transports.local import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.port import Transport
@@ -446,54 +446,6 @@ class TestPlaces:
             scratch = site.home / "scratch" / row.fragment
             assert (scratch / "outcome.json").exists()
             assert (scratch / "output").exists() == (keep == "all")
-
-
-class TestDisks:
-    """A disk that fails in the middle: what is affected may be tried again, the rest is untouched."""
-
-    @pytest.mark.parametrize(("diagnostic", "words"), [("fills-disk", "No space"), ("locks-disk", "Read-only")])
-    def test_results(self, site: Site, disk: Disk, diagnostic: str, words: str) -> None:
-        site.add_models(*MODELS)
-        site.configure(results=disk.path)
-        report = site.solve("good", diagnostic).report
-        assert len(report.failed) == 2
-        for row in site.attempts(diagnostic):
-            assert (row.failure_kind, row.retryable, row.counted) == (FailureKind.PUBLISH_FAILED, True, False)
-            assert words in str(row.message)
-            assert not row.results_path
-        assert site.dirty() == {f"{diagnostic}/{model}" for model in MODELS}
-        disk.free() if diagnostic == "fills-disk" else disk.make_writable()
-        site.assert_settled()
-        assert len(site.published()) == 2
-        assert site.solve("good", diagnostic).report.ok
-        assert site.dirty() == set()
-        assert len(site.published()) == 4
-        site.assert_settled()
-
-    @pytest.mark.slow
-    def test_scratch(self, site: Site, disk: Disk) -> None:
-        site.add_models("ModelA")
-        site.configure(scratch=disk.path)
-        report = site.solve("good", "fills-disk").report
-        assert [row.diagnostic for row in report.failed] == ["fills-disk"]
-        assert "No space" in str(site.attempts("fills-disk")[-1].message)
-        site.assert_settled()
-        disk.free()
-        assert site.solve("good", "fills-disk", rerun="failed").report.ok
-        site.assert_settled()
-
-    @pytest.mark.slow
-    def test_the_state_directory(self, site: Site, disk: Disk, tmp_path: Path) -> None:
-        site.add_models(*MODELS)
-        site.configure(home=disk.path, scratch=tmp_path / "scratch", results=tmp_path / "results")
-        with pytest.raises(StoreUnavailableError, match="full"):
-            site.solve("good", "fills-disk")
-        disk.free()
-        assert site.query("PRAGMA integrity_check") == [("ok",)]
-        assert site.dirty() == {f"fills-disk/{model}" for model in MODELS}
-        assert site.solve("good", "fills-disk").report.ok
-        assert site.dirty() == set()
-        site.assert_settled()
 
 
 class TestUnreadableData:

@@ -46,7 +46,7 @@ TABLE = {
     FailureKind.SCRATCH_FULL: LOST,
     FailureKind.INPUT_CHANGED: LATER,
     FailureKind.COORDINATOR_LOST: LATER,
-    FailureKind.PUBLISH_FAILED: LATER,
+    FailureKind.PUBLISH_FAILED: Row(Decision.RETRY_LATER),
     FailureKind.UNAVAILABLE: LATER,
     FailureKind.CANCELLED: LATER,
 }
@@ -177,7 +177,28 @@ class TestGrowth:
 class TestBounds:
     """How often a group is tried on the same inputs."""
 
-    @pytest.mark.parametrize("kind", [kind for kind, row in TABLE.items() if row.decision is Decision.RETRY])
+    @pytest.mark.parametrize("kind", [FailureKind.PUBLISH_FAILED])
+    def test_what_may_be_published_another_time_is_left_to_a_few_solves(self, kind: FailureKind) -> None:
+        decisions = [
+            RetryPolicy(max_attempts=3).classify(failed(kind), GIVEN, Standing(counted=counted)).decision
+            for counted in range(3)
+        ]
+        assert decisions == [Decision.RETRY_LATER, Decision.RETRY_LATER, Decision.GIVE_UP]
+
+    def test_a_full_scratch_is_never_held_against_an_execution(self) -> None:
+        verdict = RetryPolicy(max_attempts=1, max_lost=0).classify(
+            failed(FailureKind.SCRATCH_FULL), GIVEN, Standing(counted=99, lost=99)
+        )
+        assert (verdict.decision, verdict.counts) == (Decision.RETRY, False)
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            kind
+            for kind, row in TABLE.items()
+            if row.decision is Decision.RETRY and kind is not FailureKind.SCRATCH_FULL
+        ],
+    )
     def test_the_last_attempt_of_all_is_given_up_and_says_how_many_there_were(self, kind: FailureKind) -> None:
         policy = RetryPolicy(max_attempts=4, max_lost=6)
         before, last, number = (

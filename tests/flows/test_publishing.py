@@ -228,7 +228,7 @@ class TestDisks:
         assert {name: (target / name).read_bytes() for name in FILES} == FILES
 
     def test_a_disk_that_is_full_half_way(self, tmp_path: Path, disk: Disk) -> None:
-        ran = leave(tmp_path / "scratch", {f"part{number}": bytes(1 << 20) for number in range(6)})
+        ran = leave(tmp_path / "scratch", {f"part{number}": os.urandom(1 << 20) for number in range(6)})
         target = disk.path / FRAGMENT
         with pytest.raises(OSError, match="No space"):
             publish(*ran, target)
@@ -258,7 +258,7 @@ def test_what_a_killed_copy_left_is_invisible_and_removed_and_results_stay(ran: 
     results, neighbour = target.parents[3], target.with_name("20250101T000001-4e5f6a7b")
     publish(*ran, neighbour)
     before = snapshot(results)
-    large = leave(ran[0].path.with_name("large"), {f"part{number}": bytes(1 << 20) for number in range(100)})
+    large = leave(ran[0].path.with_name("large"), {f"part{number}": os.urandom(1 << 20) for number in range(100)})
     copying = subprocess.Popen([sys.executable, "-c", _PUBLISH, str(large[0].path), str(target)])
     leftover = wait_until(lambda: next(target.parent.glob(".incoming-*"), None))
     copying.kill()

@@ -13,8 +13,8 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
 from climate_ref_prefect.flows import solve as flows
-from climate_ref_prefect.flows.lifecycle import TransportFailedError
 from climate_ref_prefect.flows.report import SolveReport
+from climate_ref_prefect.flows.transport_failure import TransportFailedError
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.flows.cluster_provider import started
 from tests.flows.clusters import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to, write_profile

@@ -1,0 +1,104 @@
+"""What becomes of executions that are under way when a lifecycle is stopped."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from prefect.exceptions import CancelledRun
+from prefect.logging import get_run_logger
+
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows import phases
+from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.house_faults import HouseFaultError, is_house_fault
+from climate_ref_prefect.flows.liveness import Liveness, wait_until_known
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.errors import LeaseLostError
+from climate_ref_prefect.transports.port import Transport
+
+
+def abandon(attempts: Sequence[Attempt], error: BaseException, workspace: Workspace, transport: Transport) -> None:
+    """
+    Give up what has no last word yet: its group stays dirty, and the next solve takes it up.
+
+    What has a result, and what is not confirmed dead, is left to the next solve. So is everything where nobody can
+    tell whether this still coordinates, and where the house has ended the solve: nothing could be written there.
+
+    Parameters
+    ----------
+    attempts
+        Those that wait or are under way; the transport has been closed.
+    error
+        Why the lifecycle is stopped.
+    workspace
+        Where they are recorded.
+    transport
+        Where they ran.
+    """
+    if isinstance(error, HouseFaultError) or not _may_give_up(workspace):
+        return
+    lost = isinstance(error, Exception) and not isinstance(error, CancelledRun)
+    kind = FailureKind.COORDINATOR_LOST if lost else FailureKind.CANCELLED
+    message = f"Stopped before its end: {type(error).__name__} {error}".rstrip()
+    over = _Over(transport, str(error) or type(error).__name__)
+    try:
+        for attempt in over.of([attempt for attempt in attempts if not attempt.has_result()]):
+            attempt.fail(kind, message)
+            assert attempt.outcome is not None  # noqa: S101 - it has just failed
+            policy = workspace.policy_of(attempt.allocated.definition)
+            attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.standing)
+            workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
+    except ClimateRefPrefectError as refused:
+        if not is_house_fault(refused) and not isinstance(refused, LeaseLostError):
+            raise
+        get_run_logger().warning("What was under way is left to the next solve: %s", refused)
+
+
+def _may_give_up(workspace: Workspace) -> bool:
+    """Whether this still coordinates: otherwise, or if nobody can tell, the attempts are not its own."""
+    try:
+        workspace.store.confirm_lease()
+    except ClimateRefPrefectError:
+        return False
+    return True
+
+
+class _Over:
+    """Finds out which attempts are over, and closes them."""
+
+    def __init__(self, transport: Transport, reason: str) -> None:
+        self._transport = transport
+        self._reason = reason
+        self._nobody_tells = False
+
+    def of(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """Return the attempts that are known to be over, closed; name the others in the log."""
+        by_scheduler = [(attempt, self._as_the_scheduler_says(attempt)) for attempt in attempts]
+        for attempt, over in by_scheduler:
+            if over is not False and attempt.envelope is not None:  # else no worker has been told of it
+                with suppress(OSError):
+                    attempt.files.close(self._reason)
+        in_doubt = {
+            attempt: Liveness(attempt.files, self._transport.outcome_patience_seconds)
+            for attempt, over in by_scheduler
+            if over is None
+        }
+        ended = wait_until_known(in_doubt)
+        running = [attempt for attempt, over in by_scheduler if not (over or (over is None and ended[attempt]))]
+        if running:
+            labels = ", ".join(attempt.label for attempt in running)
+            get_run_logger().warning("May still run, and is left to the next solve: %s", labels)
+        return [attempt for attempt in attempts if attempt not in running]
+
+    def _as_the_scheduler_says(self, attempt: Attempt) -> bool | None:
+        """Return whether an attempt is over; none where only its own files can tell."""
+        if self._nobody_tells:
+            return self._has_not_begun(attempt)
+        try:
+            return self._transport.is_over(attempt.directory)
+        except (OSError, ValueError, ClimateRefPrefectError):
+            self._nobody_tells = True  # and is not asked about each: one answer may take a minute
+            return self._has_not_begun(attempt)
+
+    def _has_not_begun(self, attempt: Attempt) -> bool | None:
+        return None if attempt.files.last_sign_of_life() is None else False

@@ -1,0 +1,20 @@
+"""What people are told where the place of executions fails as a whole."""
+
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.transports.driver import TransportClosedError
+from climate_ref_prefect.transports.port import Transport
+
+
+class TransportFailedError(ClimateRefPrefectError):
+    """The place where executions run has failed as a whole."""
+
+
+def what_broke(transport: Transport, error: BaseException) -> ClimateRefPrefectError:
+    """Return what to tell people; who came later than the first only knows that the transport is closed."""
+    cause = error.__cause__ if isinstance(error, TransportClosedError) and error.__cause__ else error
+    if isinstance(cause, BadInputError):
+        return BadInputError(str(cause))
+    return TransportFailedError(
+        f"The transport {transport.name!r} cannot go on ({type(cause).__name__}: {cause}). All that ran is stopped, "
+        "nothing is given up: mend the cause, and `solve` goes on from here."
+    )

@@ -13,7 +13,7 @@ from climate_ref_prefect.diagnostics.errors import (
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.flows.phases import remove_output
-from climate_ref_prefect.flows.publishing import PublishError, publish, verify
+from climate_ref_prefect.flows.publishing import OutputUnreadableError, PublishError, publish, verify
 from climate_ref_prefect.flows.results import check_vocabulary, read_results
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import NotReopenedError, StoreRefusedError
@@ -50,6 +50,7 @@ _NOT_MENDED: Final = (
     OSError,
     ValueError,
     PublishError,
+    OutputUnreadableError,
     ResultValidationError,
     UnreadableDocumentError,
     StoreRefusedError,

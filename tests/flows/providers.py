@@ -187,7 +187,7 @@ def fail_then_wait(definition: ExecutionDefinition, output: Path) -> None:
     raise OSError("the disk is on fire")
 
 
-def spoil(how: Callable[[Path], None]) -> Act:
+def spoil(how: Callable[[Path], object]) -> Act:
     """Make the test's disk useless as soon as all others are through, but once only."""
 
     def act(definition: ExecutionDefinition, output: Path) -> None:

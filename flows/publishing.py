@@ -1,11 +1,12 @@
 """Bring results from scratch to the results directory: checked, and visible all at once or not at all."""
 
+import errno
 import hashlib
 import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -127,6 +128,23 @@ def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
 
 def _copy(execution: ExecutionDirectory, wanted: Iterable[FileRecord], target: Path) -> None:
     target.mkdir(mode=_DIRECTORY_MODE)
+    with _held(target):
+        _fill(execution, wanted, target)
+
+
+@contextmanager
+def _held(directory: Path) -> Iterator[None]:
+    """Hold that a directory is still the same in the end: where it was removed, its name may be that of another."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield
+        if not os.path.samestat(os.fstat(descriptor), directory.stat()):
+            raise FileNotFoundError(errno.ENOENT, "it was removed while it was filled", str(directory))
+    finally:
+        os.close(descriptor)
+
+
+def _fill(execution: ExecutionDirectory, wanted: Iterable[FileRecord], target: Path) -> None:
     _write(target / LOG, _log_chunks(execution))
     for record in wanted:
         destination = target / record.path

@@ -17,10 +17,10 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import cancelled_early
 from climate_ref_prefect.transports.packing import Packing
 from climate_ref_prefect.transports.port import Ended, Submission
-from climate_ref_prefect.transports.worker.client import RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import ServerPool, begin, begin_if_ready, finish
 from climate_ref_prefect.transports.worker.process_tree import is_stopped
+from climate_ref_prefect.transports.worker.running import RunningExecution
 
 _STARTING_AT_ONCE = 8
 _FORCE_SECONDS = 5.0

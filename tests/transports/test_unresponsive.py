@@ -10,10 +10,10 @@ from climate_ref_prefect.diagnostics.definition import Isolation
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows.liveness import END_SECONDS, Liveness
 from climate_ref_prefect.transports.local import LocalTransport
-from climate_ref_prefect.transports.worker.client import RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import ServerPool, begin, finish
 from climate_ref_prefect.transports.worker.process_tree import end_tree
+from climate_ref_prefect.transports.worker.running import RunningExecution
 from tests.executions import Prepare
 from tests.processes import Process, none_alive, noted_processes, wait_until
 from tests.transports.driving import Allowances, Backend, Driving, kind_of, message_of

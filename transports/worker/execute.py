@@ -10,8 +10,9 @@ from pathlib import Path
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
-from climate_ref_prefect.transports.worker.client import ProviderImportError, ProviderServer, RunningExecution
+from climate_ref_prefect.transports.worker.client import ProviderImportError, ProviderServer
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.running import RunningExecution
 from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse, refuse, refuse_unreadable
 
 ENVELOPE_PATIENCE_SECONDS = 90.0

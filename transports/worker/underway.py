@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
-from climate_ref_prefect.transports.worker.client import RunningExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import ENVELOPE_PATIENCE_SECONDS, ServerPool, begin, finish
+from climate_ref_prefect.transports.worker.running import RunningExecution
 
 _lock: Final = threading.Condition()
 _running: Final[dict[Path, RunningExecution | None]] = {}

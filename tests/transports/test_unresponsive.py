@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,14 @@ def test_the_next_coordinator_ends_the_whole_tree(backend: Backend, prepare: Pre
         assert wait_until(liveness.has_ended, END_SECONDS + PATIENCE_SECONDS)
         assert none_alive(processes)
         future.result(PATIENCE_SECONDS)
+
+
+def test_nothing_survives_a_caller_that_is_killed_while_its_supervisor_is_stopped(prepare: Prepare) -> None:
+    directory, _ = prepare("tree-long")
+    with subprocess.Popen([sys.executable, "-m", "tests.transports.caller", str(directory)]) as caller:
+        processes = [*noted_processes(directory / "output", 3), stop_supervisor(directory)]
+        caller.kill()
+    wait_until(lambda: none_alive(processes))
 
 
 def stop_supervisor(directory: Path) -> Process:

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from pydantic import JsonValue, ValidationError
 
@@ -33,11 +34,15 @@ from climate_ref_prefect.transports.worker.descriptors import close_ours, move_a
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import ForkSafety
 from climate_ref_prefect.transports.worker.log_streams import write_utf8
-from climate_ref_prefect.transports.worker.process_tree import become_subreaper, children
+from climate_ref_prefect.transports.worker.process_tree import become_subreaper, children, end_tree, is_stopped
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
 from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable, supervise
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, Ready, read_line, read_to_end, wait_for_input
+
+_LOOK_SECONDS: Final = 1.0
+_STOPPED_LOOKS: Final = 5
+"""How many times in a row a supervisor is seen stopped before it counts as one that will not go on."""
 
 
 class Server:
@@ -52,17 +57,36 @@ class Server:
         self._wake_reading, self._wake_writing = (move_away(end) for end in os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
 
     def serve(self) -> None:
-        """Take requests until the caller is gone."""
+        """Take requests until the caller is gone; then see to it that its supervisors have noticed that, too."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_writing)
         control = self._control.fileno()
         while True:
             readable = wait_for_input([control, self._wake_reading])
             if self._wake_reading in readable:
-                os.read(self._wake_reading, 1 << 12)
-                self._reap()
+                self._hear_of_ends()
             if control in readable and not self._take_request():
-                return
+                break
+        self._see_out()
+
+    def _see_out(self) -> None:
+        """
+        Stay until the supervisors have ended, and end those that have been stopped for some seconds.
+
+        One that runs sees by itself that its caller is gone; one that is stopped would keep its processes for ever.
+        """
+        looks: dict[int, int] = {}
+        while self._supervisors:
+            if wait_for_input([self._wake_reading], _LOOK_SECONDS):
+                self._hear_of_ends()
+            for pid in self._supervisors:
+                looks[pid] = looks.get(pid, 0) + 1 if is_stopped(pid) else 0
+                if looks[pid] >= _STOPPED_LOOKS:
+                    end_tree(pid, _LOOK_SECONDS)
+
+    def _hear_of_ends(self) -> None:
+        os.read(self._wake_reading, 1 << 12)
+        self._reap()
 
     def _take_request(self) -> bool:
         request, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)

@@ -82,6 +82,15 @@ class TestScratch:
             assert site.solve("good", providers=providers).report.ok
         assert {(row.attempt, row.successful) for row in site.attempts()} == {(1, True)}
 
+    def test_it_is_full_while_executions_run(self, site: Site, disk: Disk, caplog: pytest.LogCaptureFixture) -> None:
+        site.configure(scratch=disk.path)
+        with once_it_waits(caplog, disk.free):
+            assert site.solve("fills-disk").report.ok
+        failed = [row for row in site.attempts() if not row.successful]
+        assert failed
+        assert {(row.failure_kind, row.counted) for row in failed} == {(FailureKind.SCRATCH_FULL, False)}
+        assert site.dirty() == set()
+
     def test_it_is_not_mended_in_time(self, site: Site, disk: Disk) -> None:
         site.configure(scratch=disk.path, house_patience="PT2S")
         disk.fill()

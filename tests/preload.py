@@ -1,6 +1,7 @@
 """Libraries that make calls of the system fail as odd file systems make them fail, compiled when a test needs one."""
 
 import atexit
+import errno
 import shutil
 import subprocess
 import tempfile
@@ -40,6 +41,12 @@ static int is_meant_fd(int fd) {
 } while (0)
 #define NEXT(result, name, ...) ((result (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name))
 
+pid_t fork(void) {
+    static int forks = 0;
+    const char *allowed = getenv("FAULT_FORKS_ALLOWED");
+    FAIL("FORK", !allowed || forks++ >= atoi(allowed), -1);
+    return NEXT(pid_t, "fork", void)();
+}
 int flock(int fd, int operation) {
     FAIL("FLOCK", is_meant_fd(fd), -1);
     return NEXT(int, "flock", int, int)(fd, operation);
@@ -108,6 +115,12 @@ def failing(path: Path | str, **calls: int) -> Mapping[str, str]:
         "FAULT_PATH": str(path),
         **{f"FAULT_{call.upper()}": str(number) for call, number in calls.items()},
     }
+
+
+def forking(allowed: int) -> Mapping[str, str]:
+    """Return the environment variables with which a process, and each that it forks, forks so often and no more."""
+    variables = {"LD_PRELOAD": str(_library()), "FAULT_FORK": str(errno.EAGAIN)}
+    return {**variables, "FAULT_FORKS_ALLOWED": str(allowed)}
 
 
 @cache

@@ -14,12 +14,13 @@ import netCDF4
 import pytest
 
 from climate_ref_prefect.diagnostics.definition import Isolation, ProviderReference
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.client import ProviderServer
 from tests.executions import Prepare, define
+from tests.preload import forking
 from tests.providers_that_hold import DATA, ISOLATION, MANY, WHAT, WHEN
-from tests.transports.driving import Backend, Driving
+from tests.transports.driving import Backend, Driving, kind_of, message_of
 
 TARGET = "tests.providers_that_hold:provider"
 VALUE = 250.0
@@ -179,12 +180,24 @@ def test_the_second_output_leads_to_the_log_of_the_execution(own: Driving, prepa
 
 
 class TestLimits:
-    """However many files may be open, executions run."""
+    """However many files may be open, executions run; where no process can be started, that counts against none."""
 
     @pytest.mark.parametrize(("limit", "isolation"), [(40, "warm"), (64, "fresh"), (20_000, "warm")])
     def test_under_any_limit(self, prepare: Prepare, holding: Holding, limit: int, isolation: Isolation) -> None:
         holding("lines", "import")
         assert run_under(limit, prepare, isolation) == (VALUE, isolation == "warm")
+
+    @pytest.mark.parametrize(("forks", "files"), [(0, {"envelope.json"}), (1, {"envelope.json", "outcome.json"})])
+    def test_without_room_for_a_process_nothing_is_counted(
+        self, own: Driving, prepare: Prepare, monkeypatch: pytest.MonkeyPatch, forks: int, files: set[str]
+    ) -> None:
+        for name, value in forking(forks).items():
+            monkeypatch.setenv(name, value)
+        directory, resources = prepare("noop")
+        outcome = own.run(directory, resources)
+        assert kind_of(outcome) is FailureKind.UNAVAILABLE
+        assert "ulimit -u" in message_of(outcome)
+        assert {path.name for path in directory.glob("*e.json")} == files
 
     def test_with_more_open_files_than_select_can_count(self, prepare: Prepare, holding: Holding) -> None:
         holding("many", "import")

@@ -68,7 +68,7 @@ class RunningExecution:
     def pid(self) -> int | None:
         """The process of its supervisor; none as long as it has not said so."""
         line, end, _ = self._answer.partition(b"\n")
-        return int(line) if end else None
+        return int(line) if end and line else None
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""

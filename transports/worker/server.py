@@ -36,8 +36,8 @@ from climate_ref_prefect.transports.worker.fork_safety import ForkSafety
 from climate_ref_prefect.transports.worker.log_streams import write_utf8
 from climate_ref_prefect.transports.worker.process_tree import become_subreaper, children, end_tree, is_stopped
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
-from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable, supervise
-from climate_ref_prefect.transports.worker.verdict import judge_exception
+from climate_ref_prefect.transports.worker.supervisor import refuse, refuse_unreadable, supervise
+from climate_ref_prefect.transports.worker.verdict import judge_exception, no_process_left
 from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, Ready, read_line, read_to_end, wait_for_input
 
 _LOOK_SECONDS: Final = 1.0
@@ -114,7 +114,11 @@ class Server:
 
     def _fork_supervisor(self, conversation: socket.socket) -> None:
         forked = self._imported.start() if self._imported else None
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            _refuse(conversation, error)
+            return
         if pid:
             self._supervisors.add(pid)
             return
@@ -186,6 +190,17 @@ def _failure_of(error: BaseException) -> JsonValue:
     if isinstance(error, ValidationError):
         failure = failure.model_copy(update={"message": declaration_error(error)})
     return failure.model_copy(update={"kind": FailureKind.PROVIDER_IMPORT}).model_dump(mode="json")
+
+
+def _refuse(conversation: socket.socket, error: OSError) -> None:
+    """Say, in place of a supervisor, that none could be started; the execution has not been claimed."""
+    directory = ExecutionDirectory(Path(read_line(conversation)))
+    try:
+        outcome = refuse(directory.read_envelope(), FailureKind.UNAVAILABLE, no_process_left(error))
+    except (OSError, ValueError, ClimateRefPrefectError) as unreadable:
+        outcome = refuse_unreadable(unreadable)
+    with suppress(OSError):  # a caller that is gone does not ask
+        conversation.sendall(f"\n{outcome.to_json()}".encode())
 
 
 def _supervise_and_report(conversation: socket.socket, start: Start) -> None:

@@ -25,7 +25,7 @@ from climate_ref_prefect.transports.worker.meter import Meter
 from climate_ref_prefect.transports.worker.process_tree import descendants, living, signal_descendants, terminate
 from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
 from climate_ref_prefect.transports.worker.suspension import Suspension
-from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory
+from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory, no_process_left
 from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
 
 _LONGEST_WAIT_SECONDS: Final = 0.5
@@ -77,8 +77,7 @@ class Supervision:
         self._next_heartbeat = time.monotonic()
         self._meter = Meter()
         try:
-            self._start(start)
-            self._failure = self._watch()
+            self._failure = self._start(start) or self._watch()
             self._left_behind.note_processes(living(descendants(os.getpid())))
             terminate(_LEFT_GRACE_SECONDS)
             self._examine()
@@ -89,10 +88,15 @@ class Supervision:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self._conclude(survivors=terminate(0.0))
 
-    def _start(self, start: Start) -> None:
+    def _start(self, start: Start) -> ExecutionFailure | None:
+        """Start the child; where the system starts no further process, say so: that counts against no execution."""
         self._pipe: int | None
-        self._child, self._pipe = start.start(self._directory, self._envelope)
+        try:
+            self._child, self._pipe = start.start(self._directory, self._envelope)
+        except OSError as error:
+            return ExecutionFailure(kind=FailureKind.UNAVAILABLE, message=no_process_left(error))
         self._end_of_child = os.pidfd_open(self._child) if hasattr(os, "pidfd_open") else None
+        return None
 
     def _watch(self) -> ExecutionFailure | None:
         """Follow the child until it ends or has to be ended."""

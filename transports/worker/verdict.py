@@ -1,6 +1,7 @@
 """What an exception or an exit of the child means; the only place that looks at exception types."""
 
 import errno
+import resource
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -94,6 +95,17 @@ def _is_of_missing_program(error: OSError) -> bool:
         return False
     working_directory = trace.tb_frame.f_locals.get("cwd")  # it may be what is missing
     return working_directory is None or error.filename != working_directory
+
+
+def no_process_left(error: OSError) -> str:
+    """Say that the system starts no further process, and what to do about it."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    limit = "unlimited" if allowed == resource.RLIM_INFINITY else str(allowed)
+    return (
+        f"No process could be started for it: {error.strerror}. This user may have {limit} processes and threads "
+        "(ulimit -u), and a container or job its own number (pids.max), beside the memory that they need. Raise the "
+        "limit, or have fewer executions run at once, and solve again."
+    )
 
 
 def judge_exit(exit_code: int) -> ExecutionFailure:

@@ -22,10 +22,10 @@ WATCHER = """
 import os, sys
 from pathlib import Path
 from climate_ref_prefect.transports.worker.log_limit import LogLimit
-from climate_ref_prefect.transports.worker.process_tree import is_living
+from climate_ref_prefect.transports.worker.process_tree import living
 log, longest = Path(sys.argv[1]), 0
 limit = LogLimit(log, float(sys.argv[2]))
-while is_living(int(sys.argv[3])):
+while living([int(sys.argv[3])]):
     limit.look()
     longest = max(longest, log.stat().st_size if log.exists() else 0)
 limit.finish()

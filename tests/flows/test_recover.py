@@ -1,8 +1,10 @@
 """`replay-abandoned`: what a killed coordinator has left is taken in, and nothing is started."""
 
-import os
 import signal
+import sqlite3
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ import pytest
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows.recover import RecoveryReport, replay_abandoned
 from climate_ref_prefect.flows.retry_rules import RetryRule
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.flows.coordinators import coordinator, run_command
 from tests.flows.sites import Site
 from tests.processes import wait_until
@@ -31,23 +32,25 @@ def recover(**options: Any) -> RecoveryReport:
     return report
 
 
-def is_settled_in(directory: Path) -> bool:
-    """Whether an execution's supervisor has sampled it twice: it has had from its coordinator all that it needs."""
-    telemetry = ExecutionDirectory(directory).read_telemetry()
-    return telemetry is not None and telemetry.sequence > 1
-
-
 def kill_with_outcomes_left(site: Site, *diagnostics: str) -> None:
-    """Have a coordinator die that has not looked at what came of what it ran."""
+    """Have a coordinator die that could record nothing of what came of what it ran."""
     with coordinator(site, *diagnostics) as started:
         started.wait_until_it_holds()
         wait_until(lambda: len(site.runs()) == len(MODELS) * len(diagnostics), 60)
-        wait_until(lambda: all(is_settled_in(Path(run.directory)) for run in site.runs()), 60)
-        os.kill(started.pid, signal.SIGSTOP)
-        (site.notes / "go").touch()
-        wait_until(lambda: all((Path(run.directory) / "outcome.json").exists() for run in site.runs()), 60)
-        started.interrupt(signal.SIGKILL)
+        with locked_database(site):
+            (site.notes / "go").touch()
+            wait_until(lambda: all((Path(run.directory) / "outcome.json").exists() for run in site.runs()), 60)
+            started.interrupt(signal.SIGKILL)
     assert {row.status for row in site.attempts()} == {"dispatched"}
+
+
+@contextmanager
+def locked_database(site: Site) -> Iterator[None]:
+    """Let nobody write to the database."""
+    with closing(sqlite3.connect(site.home / "climate-ref-prefect.db", isolation_level=None, timeout=30)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
 
 
 @pytest.mark.parametrize("rules", [[], [GIVE_UP]], ids=["by the settings", "by a rule"])

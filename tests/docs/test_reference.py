@@ -130,3 +130,9 @@ def public_names() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "module"), list(public_names()))
 def test_names_of_the_python_api_are_where_it_says(name: str, module: str) -> None:
     assert hasattr(import_module(f"climate_ref_prefect.{module}"), name)
+
+
+def test_the_index_lists_every_page() -> None:
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
+    assert not [page for page in pages if page != "index.md" and f"({page})" not in index]

@@ -1,8 +1,11 @@
 """`slurm`: executions in jobs of SLURM."""
 
+import os
 import re
+import shlex
 import uuid
-from typing import Any, ClassVar, Literal
+from itertools import pairwise
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
@@ -13,7 +16,10 @@ from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 
-_CLUSTERS = re.compile(r"(?:--clusters?(?:=|\s+)|-M\s*)[\"']?([\w.,-]+)[\"']?")
+_CLUSTERS: Final = re.compile(r"(?:--clusters?[= ]|-M ?)([\w.,-]+)")
+_COMMENT: Final = "--comment"
+_SHORTEST_COMMENT: Final = "--com"
+"""`sbatch` takes the beginning of an option's name for the name."""
 
 
 class SlurmTransport(BatchTransport):
@@ -37,7 +43,7 @@ class SlurmTransport(BatchTransport):
     @field_validator("directives")
     @classmethod
     def _leave_the_comment(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
-        if any(line.startswith("--comment") for line in lines):
+        if any(_is_comment(word) for line in lines for word in _words(line)):
             raise ValueError("`--comment` is taken: by it jobs are found whose submission was not answered")
         return lines
 
@@ -77,6 +83,21 @@ class SlurmTransport(BatchTransport):
 
 
 def _clusters(directives: tuple[str, ...]) -> str:
-    """Return the clusters to which directives send jobs; the other commands are to ask there, too."""
-    found = [match[1] for line in directives if (match := _CLUSTERS.match(line.strip()))]
-    return found[-1] if found else ""
+    """Return the clusters to which directives, or else the user's shell, send jobs; others are to ask there, too."""
+    words = [word for line in directives for word in _words(line)]
+    options = [*words, *map(" ".join, pairwise(words))]
+    found = [match[1] for option in options if (match := _CLUSTERS.fullmatch(option))]
+    return found[-1] if found else os.environ.get("SBATCH_CLUSTERS", "")
+
+
+def _is_comment(word: str) -> bool:
+    name = word.partition("=")[0]
+    return name.startswith(_SHORTEST_COMMENT) and _COMMENT.startswith(name)
+
+
+def _words(line: str) -> list[str]:
+    """Return the words of a directive, as `sbatch` reads it: with quotes, and a comment behind it."""
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # an open quote: `sbatch` says what it makes of that
+        return line.split()

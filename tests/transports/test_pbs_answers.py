@@ -252,6 +252,7 @@ PRINTED = [
     ("12.5\n27.server\n", "27.server"),
     ("\x1b[1;32m--> all checks passed\x1b[0m\r\n\x1b[1m27.server.site.org\x1b[0m\r\n", "27.server.site.org"),
     ("Project 12345 has 500 hours left\n27", "27"),
+    ("27\nEstimated cost:\n12.5\n", "27"),
 ]
 
 
@@ -259,6 +260,20 @@ PRINTED = [
 def test_the_job_id_is_found_among_what_a_site_prints(answering: Answering, printed: str, job_id: str) -> None:
     answering("qsub", Recording("qsub", 0, printed, ""))
     assert PbsCommands().submit(Path("job.sh")) == job_id
+    answering("qsub", Recording("qsub", 0, "have a nice day", printed))
+    assert PbsCommands().submit(Path("job.sh")) == job_id
+
+
+def test_words_on_the_standard_output_are_shown_beside_a_note_on_the_other(answering: Answering) -> None:
+    answering("qsub", Recording("qsub", 170, "qsub: Unknown queue\n", "module loaded\n"))
+    with pytest.raises(JobRefusedError, match="qsub: Unknown queue module loaded"):
+        PbsCommands().submit(Path("job.sh"))
+
+
+def test_of_a_very_long_answer_both_ends_are_shown(answering: Answering) -> None:
+    answering("qsub", Recording("qsub", 0, f"first {'x' * 50_000} last", ""))
+    with pytest.raises(UnreadAnswerError, match=r"first x+ \[48\d{3} characters left out\] x+ last"):
+        PbsCommands().submit(Path("job.sh"))
 
 
 @pytest.mark.parametrize("printed", ["submitted", "", "Project 12345 has 500 hours left"])
@@ -281,6 +296,9 @@ WAITING = [
     ("Not Running: Insufficient amount of resource: mem (R: 1048576kb A: 0kb T: 1gb)", False),
     ("Not Running: Insufficient amount of server resource: lic (R: 3 A: 0 T: 2)", True),
     ("Not Running: Insufficient amount of queue resource: lic (R: 2 A: 0 T: 2)", False),
+    ("Not Running: Insufficient amount of resource: fpga (R: 1.5 A: 0.5 T: 1)", True),
+    ("Not Running: Insufficient amount of resource: fpga (R: 1.5 A: 0.5 T: 2)", False),
+    ("Not Running: Insufficient amount of resource: mem (R: 512mw A: 1gb T: 1gb)", True),
     ("Not Running: Insufficient amount of resource: switch (R: blue A: red T: red)", False),
     ("Not Running: Insufficient amount of resource: ncpus", False),
     ("Not Running: Not enough free nodes available", False),
@@ -301,6 +319,7 @@ def test_more_than_there_is_in_all_is_never_had_and_more_than_is_free_is_waited_
 UNREADABLE: list[dict[str, object]] = [
     {"Exit_status": "unknown", "Resource_List": "none", "resources_used": "none"},
     {"Exit_status": None, "resources_used": {"mem": "much", "cput": "N/A", "walltime": "-1"}},
+    {"Exit_status": "9" * 5000, "resources_used": {"mem": "9" * 5000 + "kb", "cput": "9" * 5000, "walltime": "1-00"}},
     {"Exit_status": [], "stime": "yesterday", "qtime": 12, "eligible_time": "long", "exec_host": 7, "comment": None},
 ]
 

@@ -106,7 +106,11 @@ def test_this_machine(profile: Path) -> None:
         ("kind: slurm\nshared_directory: ~nosuchuser/x", "~nosuchuser/x is not absolute"),
         ("kind: slurm\nshared_directory: here", "here is not absolute"),
         ("kind: slurm\ndirectives: ['#SBATCH --exclusive']", "without `#SBATCH` or `#PBS` before them"),
+        ("kind: slurm\ndirectives: [' #SBATCH --exclusive']", "without `#SBATCH` or `#PBS` before them"),
         ("kind: slurm\ndirectives: [--comment=mine]", "`--comment` is taken"),
+        ("kind: slurm\ndirectives: ['--exclusive  --comment mine']", "`--comment` is taken"),
+        ("kind: slurm\ndirectives: ['\"--comment=my own\"']", "`--comment` is taken"),
+        ("kind: slurm\ndirectives: [--comm=mine]", "`--comment` is taken"),
         (
             "kind: slurm\nsizing: {node: {cpu: 8, memory_mb: 9000}, queues: [{name: a, cpu: 4}]}",
             "no queue allows a node of 8 CPU and 9000 MiB",

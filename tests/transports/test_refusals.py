@@ -168,6 +168,27 @@ def test_what_a_site_prints_around_the_reason_does_not_count() -> None:
     assert of_sbatch(f"{note} Batch job submission failed: Zero Bytes were transmitted or received") is Refusal.IN_DOUBT
 
 
+AROUND = [
+    "date: invalid option -- 'z'",
+    "[site] the project is ambiguous: invalid account specified, the default is taken",
+    "grep: option requires an argument -- 'e'",
+]
+
+
+@pytest.mark.parametrize("note", AROUND)
+def test_what_a_site_prints_in_other_lines_is_not_the_schedulers_word(note: str) -> None:
+    for words in ("sbatch: error: Batch job submission failed: No route to host", "sbatch: fatal: the disk is full"):
+        assert of_sbatch(f"{note}\n{words}\n{note}") is Refusal.IN_DOUBT
+    assert of_sbatch(f"{note}\nsbatch: error: Batch job submission failed: Invalid qos specification\n{note}") is (
+        Refusal.NEVER
+    )
+
+
+@pytest.mark.parametrize("note", [AROUND[0], AROUND[2]])
+def test_what_another_program_says_of_its_options_is_not_final(note: str) -> None:
+    assert of_sbatch(note) is Refusal.IN_DOUBT
+
+
 REASONS_THAT_MEAN_NEVER = [
     "PartitionConfig",
     "PartitionNodeLimit",
@@ -199,6 +220,12 @@ REASONS_THAT_MEAN_NEVER = [
     "AssocMaxMemPerJob",
     "AssocMaxGRESPerJob",
     "AssocMaxBBPerJob",
+    "AssocMaxGRESMinutesPerJob",
+    "AssocMaxMemPerNode",
+    "QOSMaxLicensePerJob",
+    "QOSMaxEnergyPerJob",
+    "QOSMinBilling",
+    "QOSMinLicense",
 ]
 REASONS_THAT_PASS = [
     "None",
@@ -240,6 +267,13 @@ REASONS_THAT_PASS = [
     "QOSGrpNodeLimit",
     "QOSGrpWallLimit",
     "QOSGrpJobsLimit",
+    "QOSMaxLicensePerUser",
+    "QOSMaxBillingPerUser",
+    "QOSMaxCpuRunMinutesPerUserLimit",
+    "QOSMaxNodePerAccount",
+    "AssocGrpCpuRunMinutesLimit",
+    "BurstBufferStageIn",
+    "SchedDefer",
     "ReasonOfTheNextVersion",
 ]
 

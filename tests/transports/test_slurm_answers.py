@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.transports.batch.scheduler import JobRefusedError, JobState, UnreadAnswerError
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.scheduler import (
+    JobRefusedError,
+    JobState,
+    SchedulerSilentError,
+    UnreadAnswerError,
+)
 from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
+from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.transports.programs import Program
 
 COMMENT = MARK.partition("=")[2]
@@ -64,6 +71,15 @@ def test_the_number_is_found_among_what_a_site_prints(printing: Printing, script
     assert SlurmCommands().submit(script) == job_id
 
 
+ON_STDERR = ["Submitted batch job 4711\n", "4711\n", "module loaded\nsbatch: Submitted batch job 4711\n"]
+
+
+@pytest.mark.parametrize("printed", ON_STDERR)
+def test_the_number_may_be_on_the_standard_error(printing: Printing, script: Path, printed: str) -> None:
+    printing("sbatch", printed, stream=2)
+    assert SlurmCommands().submit(script) == "4711"
+
+
 def test_of_several_numbers_the_one_with_the_mark_is_the_jobs(printing: Printing, script: Path) -> None:
     printing("sbatch", "2026\n4711\n12\n")
     printing("squeue", f"12|{COMMENT}other\n4711|{COMMENT}abc\n4712|\n")
@@ -86,6 +102,13 @@ def test_without_a_number_what_was_printed_is_shown_and_the_job_is_cancelled_by_
     commands.cancel([])
     commands.cancel([])
     assert cancelled.read_text() == "9\n"
+
+
+def test_of_a_very_long_answer_both_ends_are_shown(printing: Printing, script: Path) -> None:
+    printing("sbatch", f"first {'x' * 1_000_000} last")
+    with pytest.raises(UnreadAnswerError, match=r"first x+ \[998\d{3} characters left out\] x+ last$") as caught:
+        SlurmCommands().submit(script)
+    assert len(str(caught.value)) < 3000
 
 
 QUEUES = {
@@ -111,6 +134,56 @@ def test_lines_that_are_no_rows_of_the_queue_are_skipped(printing: Printing, wha
 def test_a_job_whose_own_row_cannot_be_read_is_not_gone(printing: Printing, row: str) -> None:
     printing("squeue", f"{row}\n{PENDING}\n")
     printing("sacct", "")
+    assert set(SlurmCommands(0).look(["7", "8"])) == {"8"}
+
+
+PARTS = {
+    "a task of an array": RUNNING.replace("7|", "7_1|", 1),
+    "tasks that wait": PENDING.replace("8|", "7_[2-5%2]|", 1),
+    "a component": RUNNING.replace("7|", "7+0|", 1),
+    "a task that has ended beside one that runs": f"{ENDED}\n{RUNNING}\n{ENDED}".replace("7|", "7_1|", 1),
+    "a job of another cluster with that number": f"CLUSTER: cm1\n{RUNNING}\nCLUSTER: cm2\n{ENDED}",
+}
+
+
+@pytest.mark.parametrize("what", PARTS)
+def test_a_job_lives_as_long_as_a_row_of_its_number_does(printing: Printing, what: str) -> None:
+    printing("squeue", PARTS[what])
+    printing("sacct", "")
+    assert not SlurmCommands(0).look(["7"])["7"].over
+
+
+@pytest.mark.parametrize("number", ["7_1", "7+0", "7_[1]"])
+def test_a_job_has_ended_when_its_parts_have(printing: Printing, number: str) -> None:
+    printing("squeue", "slurm_load_jobs error: Invalid job id specified", code=1, stream=2)
+    printing("sacct", ACCOUNT.replace("7|", f"{number}|", 1))
+    assert SlurmCommands(0).look(["7"])["7"].words == "COMPLETED, exit code 0:0"
+
+
+NO_ANSWERS = [
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
+    "slurm_load_jobs error: Socket timed out on send/recv operation",
+    "squeue: error: slurm_receive_msg: Zero Bytes were transmitted or received",
+]
+
+
+@pytest.mark.parametrize("words", NO_ANSWERS)
+def test_a_queue_that_is_not_told_is_not_empty_whatever_the_exit_code(printing: Printing, words: str) -> None:
+    printing("squeue", words, stream=2)
+    printing("sacct", "")
+    with pytest.raises(SchedulerSilentError):
+        SlurmCommands(0).look(["7"])
+
+
+def test_a_cluster_that_does_not_know_a_job_does_not_hide_it(program: Program) -> None:
+    unknown = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
+    program("squeue", f'echo "CLUSTER: cm2"; echo "{RUNNING}"; {unknown}')
+    assert SlurmCommands(0, "cm1,cm2").look(["7"])["7"].state is JobState.RUNNING
+
+
+def test_a_cluster_that_does_not_answer_leaves_its_jobs_alone(program: Program) -> None:
+    program("squeue", f'echo "{PENDING}"; echo "slurm_load_jobs error: Unable to contact slurm controller" >&2')
+    program("sacct", ":")
     assert set(SlurmCommands(0).look(["7", "8"])) == {"8"}
 
 
@@ -159,6 +232,9 @@ MEASURED = {
     "a notice": ("NOTE: upgrade", {}),
     "a row that was cut off": ("7.bat", {}),
     "another number of fields": ("8|COMPLETED|0:0", {}),
+    "blanks around": (" 7.batch | COMPLETED | 0:0 | 2048K | 00:01.5 | 10 | node1 | x | y ", {"job_peak_rss_mb": 2.0}),
+    "per processor": ("7.batch|COMPLETED|0:125|4000Mc|00:01.5|10|node1|x|y", {"job_peak_rss_mb": 4000.0}),
+    "too long for a number": (f"7.batch|COMPLETED|:|{'9' * 5000}K|00:01.5|10|node1|x|y", {}),
 }
 
 
@@ -180,6 +256,8 @@ CPU_TIMES = [
     ("INVALID", None),
     ("UNLIMITED", None),
     ("1:x", None),
+    ("9" * 5000, None),
+    ("1-00:00:00", 86400.0),
     ("-1", None),
 ]
 
@@ -198,10 +276,70 @@ def test_steps_without_their_job_are_no_account_of_it(printing: Printing) -> Non
     assert (record.state, record.confirmed) == (JobState.UNKNOWN, False)
 
 
+@pytest.mark.parametrize("elapsed", ["INVALID", "-5", "", "9" * 5000])
+def test_a_wall_time_that_is_no_number_is_left_out(printing: Printing, elapsed: str) -> None:
+    printing("squeue", ENDED)
+    printing("sacct", ACCOUNT.replace("|10|", f"|{elapsed}|"))
+    assert SlurmCommands(0).look(["7"])["7"].meta == {"job_state": "COMPLETED", "job_cpu_seconds": 1.5}
+
+
+def test_steps_alone_do_not_overrule_the_queue(printing: Printing) -> None:
+    printing("squeue", ENDED.replace("COMPLETED", "OUT_OF_MEMORY"))
+    printing("sacct", "7.batch|OUT_OF_MEMORY|0:125|2048K|00:01.5|10|node1|x|y\n")
+    record = SlurmCommands(0).look(["7"])["7"]
+    assert (record.state, record.confirmed, record.kind) == (JobState.ENDED, True, FailureKind.OUT_OF_MEMORY)
+
+
+AWAY = "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection to host:dbd:6819"
+
+
+@pytest.mark.parametrize("words", [AWAY, "sacct: error: Problem talking to the slurmdbd: Connection refused"])
+def test_accounts_that_are_away_for_a_moment_are_asked_again(printing: Printing, words: str) -> None:
+    printing("squeue", ENDED)
+    commands = SlurmCommands(0)
+    printing("sacct", words, code=1, stream=2)
+    assert commands.look(["7"])["7"].words == "COMPLETED"
+    printing("sacct", ACCOUNT)
+    assert commands.look(["7"])["7"].words == "COMPLETED, exit code 0:0"
+
+
+REFUSED = "sbatch: error: Batch job submission failed: Invalid qos specification"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_refusal_is_one_whatever_the_exit_code_and_the_stream(program: Program, script: Path, code: int) -> None:
+    for stream, other in ((1, 2), (2, 1)):
+        program("sbatch", f'echo "module loaded" >&{other}; echo "{REFUSED}" >&{stream}; exit {code}')
+        with pytest.raises(JobRefusedError, match="Invalid qos"):
+            SlurmCommands().submit(script)
+
+
+def test_a_job_that_is_over_does_not_hide_one_that_is_not_cancelled(printing: Printing) -> None:
+    over = "scancel: error: Kill job error on job id 7: Invalid job id specified"
+    away = "scancel: error: Kill job error on job id 8: Unable to contact slurm controller (connect failure)"
+    printing("scancel", f"{over}\n", code=1, stream=2)
+    SlurmCommands().cancel(["7"])
+    printing("scancel", f"{over}\n{away}\n", code=1, stream=2)
+    with pytest.raises(SchedulerSilentError, match="Unable to contact"):
+        SlurmCommands().cancel(["7", "8"])
+
+
 def test_a_refusal_that_is_printed_to_the_standard_output_is_understood(printing: Printing, script: Path) -> None:
     printing("sbatch", "sbatch: error: Batch job submission failed: Invalid qos specification\n", code=1)
     with pytest.raises(JobRefusedError, match="Invalid qos"):
         SlurmCommands().submit(script)
+
+
+DIRECTIVES_OF_CLUSTERS = [
+    "--clusters=cm2",
+    "--clusters  cm2",
+    "-Mcm2",
+    "-M cm2  # the large one",
+    '"--clusters=cm2"',
+    "--clusters='cm2'",
+    "--export=NONE --clusters=cm2",
+    "--account=abc -M cm2",
+]
 
 
 class TestSeveralClusters:
@@ -241,6 +379,17 @@ class TestSeveralClusters:
 
     def test_a_number_alone_is_asked_for_where_directives_send_jobs(self) -> None:
         assert SlurmCommands(0, "cm2").look(["7"])["7"].state is JobState.RUNNING
+
+    @pytest.mark.parametrize("line", DIRECTIVES_OF_CLUSTERS)
+    def test_the_cluster_is_found_in_every_form_of_the_directive(self, line: str) -> None:
+        commands = SlurmTransport(directives=("--exclusive", line)).commands(patient=False)
+        assert commands.look(["7"])["7"].state is JobState.RUNNING
+
+    def test_the_cluster_may_be_the_users_default_of_sbatch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SBATCH_CLUSTERS", "cm2")
+        assert SlurmTransport().commands(patient=False).look(["7"])["7"].state is JobState.RUNNING
+        elsewhere = SlurmTransport(directives=("--exclusive --clusters=cm1",)).commands(patient=False)
+        assert elsewhere.look(["7"])["7"].state is JobState.UNKNOWN
 
     def test_a_job_whose_number_is_unknown_is_found_and_cancelled_there(self, program: Program, script: Path) -> None:
         program("sbatch", "echo welcome")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from climate_ref_prefect.transports.batch.pbs_records import read_json, read_record
-from climate_ref_prefect.transports.batch.printed import lines_of
+from climate_ref_prefect.transports.batch.printed import lines_of, shortened
 from climate_ref_prefect.transports.batch.refusals import error_of, of_qsub
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
@@ -21,7 +21,7 @@ _NO_HISTORY: Final = "not configured to maintain job history"
 _NEEDS_HISTORY: Final = "Job has finished"
 _UNKNOWN: Final = re.compile(r"Unknown Job Id\s+(\d+)")
 _OVER: Final = re.compile(r"Unknown Job Id|Job has finished|Request invalid for state of job")
-_JOB_ID: Final = re.compile(r"\d+(?:\[\])?(?:\.[\w.-]+)?")
+_JOB_ID: Final = re.compile(r"\d+(?:\[\])?(?:\.[\w.-]*[A-Za-z][\w.-]*)?")
 _JOB_ID_OF_SERVER: Final = re.compile(r"\d+(?:\[\])?\.[A-Za-z][\w.-]*")
 
 
@@ -38,13 +38,11 @@ class PbsCommands:
         """Submit a job script with `qsub` and return the id of the job, for example `27.host`."""
         ended = run_command("qsub", str(script))
         if ended.returncode:
-            words = _words(ended)
+            words = _words(ended, "qsub: ")
             raise error_of(of_qsub(ended.returncode, words), words)
-        lines = lines_of(ended.stdout)
-        named = [line for line in lines if _JOB_ID_OF_SERVER.fullmatch(line)]
-        numbers = named or [line for line in lines if _JOB_ID.fullmatch(line)]
+        numbers = _job_ids(ended.stdout) or _job_ids(ended.stderr)
         if not numbers:
-            told = " / ".join(lines_of(f"{ended.stdout}\n{ended.stderr}")) or "nothing"
+            told = shortened(" / ".join(lines_of(f"{ended.stdout}\n{ended.stderr}"))) or "nothing"
             raise UnreadAnswerError(
                 f"`qsub` has ended well, but what it printed has no job id in it: {told}. `qstat` tells whether there "
                 "is a job."
@@ -104,6 +102,14 @@ def _number(job_id: str) -> str:
     return job_id.partition(".")[0]
 
 
-def _words(ended: subprocess.CompletedProcess[str]) -> str:
-    words = " ".join(ended.stderr.split()) or " ".join(ended.stdout.split())
-    return words or f"{ended.args[0]} has ended with code {ended.returncode} and not a word."
+def _job_ids(printed: str) -> list[str]:
+    lines = lines_of(printed)
+    named = [line for line in lines if _JOB_ID_OF_SERVER.fullmatch(line)]
+    return named or [line for line in lines if _JOB_ID.fullmatch(line)]
+
+
+def _words(ended: subprocess.CompletedProcess[str], sign: str = "") -> str:
+    """Return what a command said; of both streams, where its own words have a sign that only the other has."""
+    told = ended.stdout if sign in ended.stdout and sign not in ended.stderr else ""
+    words = " ".join(f"{told} {ended.stderr}".split()) or " ".join(ended.stdout.split())
+    return shortened(words) or f"{ended.args[0]} has ended with code {ended.returncode} and not a word."

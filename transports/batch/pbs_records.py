@@ -32,7 +32,8 @@ _INSUFFICIENT: Final = re.compile(
 """`R` is what the job asks for, `A` what is free, `T` what there is in all."""
 _JOB: Final = re.compile(r'^(?P<indent>[ \t]*)"(?P<job_id>\d+[^"\s]*)":\s*(?P<job>\{$.*?^(?P=indent)\})', re.M | re.S)
 _MEMBER: Final = re.compile(r'(\s*"(?:[^"\\]|\\.)*":\s*)(.*?)(,?)\s*')
-_SIZE: Final = re.compile(r"(\d+)([kmgtp]?)([bw]?)", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d+)?)([kmgtp]?)([bw]?)", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"\d{1,12}", re.ASCII)
 _BYTES_OF_A_WORD: Final = 8
 _MEBIBYTES: Final = {"": 2.0**-20, "k": 2.0**-10, "m": 1.0, "g": 2.0**10, "t": 2.0**20, "p": 2.0**30}
 
@@ -164,7 +165,7 @@ def _moment(text: object) -> float | None:
 
 def _seconds(text: object) -> float | None:
     parts = str(text).split(":")
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    if not all(_DIGITS.fullmatch(part) for part in parts):
         return None
     return float(sum(int(part) * 60**power for power, part in enumerate(reversed(parts))))
 
@@ -174,7 +175,7 @@ def _mebibytes(text: object) -> float | None:
     if match is None:
         return None
     words = _BYTES_OF_A_WORD if match[3].lower() == "w" else 1
-    return int(match[1]) * _MEBIBYTES[match[2].lower()] * words
+    return float(match[1]) * _MEBIBYTES[match[2].lower()] * words
 
 
 def _mended(line: str) -> str:

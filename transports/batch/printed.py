@@ -7,6 +7,16 @@ _ESCAPES: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|
 """Colours and other commands for a terminal."""
 _PARSABLE: Final = re.compile(r"(\d+)(?:;([\w.-]+))?")
 _LONG_FORM: Final = re.compile(r"\bSubmitted batch job (\d+)(?: on cluster ([\w.-]+))?")
+_LONGEST_MESSAGE: Final = 2000
+
+
+def shortened(words: str) -> str:
+    """Return words for a message: of more than 2000 characters the middle is left out."""
+    left_out = len(words) - _LONGEST_MESSAGE
+    if left_out <= 0:
+        return words
+    half = _LONGEST_MESSAGE // 2
+    return f"{words[:half]} [{left_out} characters left out] {words[-half:]}"
 
 
 def lines_of(printed: str) -> list[str]:

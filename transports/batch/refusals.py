@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
+from climate_ref_prefect.transports.batch.printed import lines_of
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRefusedError,
     SchedulerSilentError,
@@ -71,11 +72,6 @@ _SLURM_NEVER: Final = (
     "invalid cluster name",
     "no cluster '",  # `No cluster 'x' known by database.`
     "invalid directive found in batch script",
-    "unrecognized option",
-    "invalid option",
-    "requires an argument",
-    "doesn't allow an argument",
-    "is ambiguous",
     "invalid numeric value",
     "invalid --",
     "this does not look like a batch script",
@@ -112,6 +108,11 @@ _SLURM_NOT_NOW: Final = (
     "unable to connect to database",
 )
 _OF_SBATCH: Final = re.compile(r"submission failed: (.+)", re.IGNORECASE)
+_LINE_OF_SBATCH: Final = re.compile(r"(?:\S*/)?sbatch: ")
+_OPTION_OF_SBATCH: Final = re.compile(
+    r"sbatch: (?:unrecognized option|invalid option|option\b.*(?:requires an argument|doesn't allow an|is ambiguous))"
+)
+"""What the C library says of options, with the name of the program: a site's own wrapper may call others."""
 
 _PER_JOB: Final = re.compile(
     r"(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?\b|QOSMin[A-Z]\w*|MaxMemPerLimit\b|PartitionConfig\b|PartitionNodeLimit\b|"
@@ -154,19 +155,27 @@ _NO_CONNECTION: Final = re.compile(r"(cannot|couldn't) connect|connection (refus
 
 def of_sbatch(words: str) -> Refusal:
     """
-    Return what it means that `sbatch` has failed with these words.
+    Return what it means that `sbatch` has failed and printed these lines.
 
-    What is not known to be final is not final: a controller that restarts says many things.
+    What is not known to be final is not final: a controller that restarts says many things. Lines of others, such as
+    a site's own wrapper, do not count beside those of `sbatch`.
     """
-    reason = _OF_SBATCH.search(words)
-    told = (reason[1] if reason else words).lower()
+    words = "\n".join(_lines_of_sbatch(words))
+    reasons = _OF_SBATCH.findall(words)
+    told = (reasons[-1] if reasons else words).lower()
     if _says(told, _SLURM_NOT_NOW):
         return Refusal.NOT_NOW
     if _PER_JOB.search(words):  # on a line of its own, before what it has in common with limits that pass
         return Refusal.NEVER
     if _says(told, _SLURM_AT_LIMIT):
         return Refusal.AT_LIMIT
-    return Refusal.NEVER if _says(told, _SLURM_NEVER) else Refusal.IN_DOUBT
+    final = _says(told, _SLURM_NEVER) or (not reasons and _OPTION_OF_SBATCH.search(words))
+    return Refusal.NEVER if final else Refusal.IN_DOUBT
+
+
+def is_refused_by_sbatch(printed: str) -> bool:
+    """Whether `sbatch` says that there is no job, whatever the exit code of a wrapper around it."""
+    return _OF_SBATCH.search(printed) is not None
 
 
 def of_qsub(code: int, words: str) -> Refusal:
@@ -190,6 +199,11 @@ def error_of(refusal: Refusal, words: str) -> Exception:
 def never_starts_in_slurm(reason: str) -> bool:
     """Whether a job of SLURM that waits for this reason waits for what will not come."""
     return _PER_JOB.match(reason.strip()) is not None
+
+
+def _lines_of_sbatch(printed: str) -> list[str]:
+    lines = lines_of(printed)
+    return [line for line in lines if _LINE_OF_SBATCH.match(line) or _OF_SBATCH.search(line)] or lines
 
 
 def _is_of_server(code: int, words: str) -> bool:

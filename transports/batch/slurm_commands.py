@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.transports.batch.printed import lines_of, slurm_job_numbers
-from climate_ref_prefect.transports.batch.refusals import Refusal, error_of, of_sbatch
+from climate_ref_prefect.transports.batch.printed import lines_of, shortened, slurm_job_numbers
+from climate_ref_prefect.transports.batch.refusals import Refusal, error_of, is_refused_by_sbatch, of_sbatch
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobState,
@@ -27,8 +28,15 @@ _COMMENT: Final = MARK.partition("=")[2]
 _MARK_IN_SCRIPT: Final = re.compile(re.escape(MARK) + r"(\w+)")
 _DOUBT_SECONDS: Final = 900.0
 """How long a job is looked for whose submission was in doubt: a request that is older is refused by SLURM (munge)."""
-_NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|slurmdbd|persistent connection|not running", re.I)
+_NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|not running a supported accounting", re.I)
+"""The site keeps no accounts; a database that is away for a moment says something else."""
 _OVER: Final = re.compile(r"Invalid job id|already completing or completed", re.I)
+_NO_ANSWER: Final = re.compile(
+    r"slurm_load_jobs error: (?!invalid job id)|unable to contact|timed out|connection refused|not connected|"
+    r"standby mode|zero bytes",
+    re.I,
+)
+"""What `squeue` says where no row does not mean that there is no job, whatever its exit code."""
 _CLUSTER: Final = re.compile(r"CLUSTER: (\S+)")
 
 
@@ -67,15 +75,12 @@ class SlurmCommands:
         except SchedulerSilentError:
             self._doubt(script)
             raise
-        if done.returncode:
-            words = _words(done.stderr or done.stdout)
-            refusal = of_sbatch(words)
-            if refusal is Refusal.IN_DOUBT:
-                self._doubt(script)
-            raise error_of(refusal, words)
         numbers = slurm_job_numbers(done.stdout)
+        if done.returncode or (not numbers and is_refused_by_sbatch(f"{done.stdout}\n{done.stderr}")):
+            raise self._refusal(done, script)
         if len(numbers) == 1:
             return numbers[0]
+        numbers = numbers or slurm_job_numbers(done.stderr)
         return self._number_by_mark(script, numbers, f"{done.stdout}\n{done.stderr}")
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
@@ -102,7 +107,8 @@ class SlurmCommands:
         """Cancel jobs with `scancel`; those that are over are no error."""
         for cluster, chosen in self._grouped(job_ids).items():
             done = run_command("scancel", *cluster, *map(_number, chosen))
-            if done.returncode and not _OVER.search(done.stderr):
+            others = [line for line in lines_of(done.stderr) if "error" in line.lower() and not _OVER.search(line)]
+            if done.returncode and (others or not _OVER.search(done.stderr)):
                 raise SchedulerSilentError(_words(done.stderr))
         self._cancel_doubtful()
 
@@ -114,6 +120,16 @@ class SlurmCommands:
         up = next(line for line in lines_of(answer.stdout) if "UP" in line)
         return f"{' '.join(lines_of(version.stdout))}; {up}"
 
+    def _refusal(self, done: subprocess.CompletedProcess[str], script: Path) -> Exception:
+        """Return what to raise for a submission that failed."""
+        printed, refusal = done.stderr, of_sbatch(done.stderr)
+        if refusal is Refusal.IN_DOUBT and done.stdout:  # a site may print the one or the other elsewhere
+            printed = f"{done.stdout}\n{done.stderr}"
+            refusal = of_sbatch(printed)
+        if refusal is Refusal.IN_DOUBT:
+            self._doubt(script)
+        return error_of(refusal, _words(printed))
+
     def _number_by_mark(self, script: Path, numbers: Sequence[str], printed: str) -> str:
         """Return the number of a job that was taken, where `sbatch` has printed several that it may be, or none."""
         marks = _marks_in(script)
@@ -123,7 +139,7 @@ class SlurmCommands:
                 found = [_number(job_id) for job_id, mark in self._marked_jobs().items() if mark in marks]
             return next((number for number in numbers if _number(number) in found), numbers[-1])
         self._doubt(script)
-        told = " / ".join(lines_of(printed)) or "nothing"
+        told = shortened(" / ".join(lines_of(printed))) or "nothing"
         raise UnreadAnswerError(f"`sbatch` has ended well, but what it printed has no number of a job in it: {told}")
 
     def _doubt(self, script: Path) -> None:
@@ -197,11 +213,11 @@ class SlurmCommands:
         # Of several ids those that are unknown are left out; a single one would be an error.
         options = ("--noheader", "--states=all", f"--format={SQUEUE}", f"--jobs={','.join(numbers)}")
         done = run_command("squeue", *cluster, *options)
-        if done.returncode:
-            if "Invalid job id" in done.stderr:
-                return {}
+        jobs = read_queue(done.stdout)  # of several clusters those that know the job print it
+        silent = _NO_ANSWER.search(done.stderr) is not None
+        if (silent and not jobs) or (done.returncode and not _OVER.search(done.stderr)):
             raise SchedulerSilentError(_words(done.stderr))
-        return read_queue(done.stdout)
+        return {**dict.fromkeys(numbers), **jobs} if silent else jobs
 
     def _account(self, cluster: list[str], numbers: list[str]) -> dict[str, JobRecord]:
         self._accounts = self._accounts and shutil.which("sacct") is not None
@@ -230,4 +246,4 @@ def _marks_in(script: Path) -> set[str]:
 def _words(text: str) -> str:
     """Return what a command said, without the names of programs before it."""
     lines = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in lines_of(text)]
-    return " ".join(line for line in lines if line) or "nothing was said"
+    return shortened(" ".join(line for line in lines if line)) or "nothing was said"

@@ -29,23 +29,29 @@ _ENDED: Final[Mapping[str, FailureKind | None]] = {
     "REVOKED": FailureKind.WORKER_LOST,
 }
 _UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
-_NUMBER: Final = re.compile(r"\d+(?:_\d+|\+\d+)?")
+_NUMBER: Final = re.compile(r"(\d+)(?:_\d+|_\[[^\]]*\]|\+\d+)?")
+"""Of a job; or of a part of one, a task of an array (`7_1`, `7_[2-5%2]`) or a component (`7+0`)."""
 _STATE: Final = re.compile(r"[A-Z][A-Z_]+\b")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d*)?)([KMGTP]?)[nc]?")
+_SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d*)?)([KMGTP]?)[nc]?")
 _FACTORS_MB: Final = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
-_TIME: Final = re.compile(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+_TIME: Final = re.compile(r"(?:(\d{1,9})-)?(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,12}(?:\.\d+)?)")
 _FEWEST_OF_QUEUE: Final = 6
 _FIELDS_OF_ACCOUNT: Final = 9
+_WHOLE_SECONDS: Final = re.compile(r"\d{1,12}")
 
 
 def read_queue(printed: str) -> dict[str, JobRecord | None]:
-    """Return what `squeue` says of each job, by its number; none of one whose row cannot be read."""
+    """
+    Return what `squeue` says of each job, by its number; none of one whose row cannot be read.
+
+    A job of several rows, its parts or jobs of several clusters, lives as long as one of them.
+    """
     found: dict[str, JobRecord | None] = {}
     for line in lines_of(printed):
         fields = line.split("|")
-        number = fields[0].strip()
-        if _NUMBER.fullmatch(number):
-            found[number] = _of_queue(fields) or found.get(number)
+        number = _NUMBER.fullmatch(fields[0].strip())
+        if number:
+            found[number[1]] = _last_to_end(found.get(number[1]), _of_queue(fields))
     return found
 
 
@@ -53,10 +59,23 @@ def read_accounts(printed: str) -> dict[str, JobRecord]:
     """Return what `sacct` says of each job, by its number; what its steps have used is counted as its own."""
     rows: dict[str, list[list[str]]] = {}
     for line in lines_of(printed):
-        fields = line.split("|")
+        fields = [field.strip() for field in line.split("|")]
         if _is_row_of_account(fields):
             rows.setdefault(fields[0].partition(".")[0], []).append(fields)
-    return {job_id: _of_account(job_id, lines) for job_id, lines in rows.items()}
+    found: dict[str, JobRecord] = {}
+    for number, lines in rows.items():
+        job_id = number.partition("_")[0].partition("+")[0]
+        steps = [row for row in lines if "." in row[0]]
+        for whole in (row for row in lines if "." not in row[0]):  # steps alone do not tell how the job stands
+            account = _of_account(job_id, whole, steps)
+            found[job_id] = _last_to_end(found.get(job_id), account) or account
+    return found
+
+
+def _last_to_end(one: JobRecord | None, other: JobRecord | None) -> JobRecord | None:
+    if one is None or other is None:
+        return one or other
+    return other if one.over else one
 
 
 def _of_queue(fields: Sequence[str]) -> JobRecord | None:
@@ -77,15 +96,12 @@ def _is_row_of_account(fields: Sequence[str]) -> bool:
     return bool(_NUMBER.fullmatch(number) and (step or _STATE.match(fields[1])))
 
 
-def _of_account(job_id: str, rows: Sequence[Sequence[str]]) -> JobRecord:
-    whole = next((row for row in rows if "." not in row[0]), None)
-    if whole is None:  # steps alone tell neither how the job stands nor how it has ended
-        return JobRecord(job_id=job_id, state=JobState.UNKNOWN, confirmed=False)
+def _of_account(job_id: str, whole: Sequence[str], steps: Sequence[Sequence[str]]) -> JobRecord:
     _, state, exit_code, _, cpu, elapsed, node, submitted, started = whole
     measured = {
         "job_cpu_seconds": _seconds(cpu),
-        "job_wall_seconds": int(elapsed) if elapsed.isdecimal() else None,
-        "job_peak_rss_mb": max(filter(None, (_megabytes(row[3]) for row in rows)), default=None),
+        "job_wall_seconds": int(elapsed) if _WHOLE_SECONDS.fullmatch(elapsed) else None,
+        "job_peak_rss_mb": max(filter(None, (_megabytes(row[3]) for row in (whole, *steps))), default=None),
     }
     meta = {"job_state": state, **{name: value for name, value in measured.items() if value is not None}}
     record = _record(job_id, state, node, submitted, started)

@@ -130,7 +130,7 @@ class BatchTransport(TransportModel):
     def _are_lines(cls, lines: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if any("\n" in line for line in lines):
             raise ValueError("one line each, without line breaks")
-        if info.field_name == "directives" and any(line.startswith("#") for line in lines):
+        if info.field_name == "directives" and any(line.lstrip().startswith("#") for line in lines):
             raise ValueError("without `#SBATCH` or `#PBS` before them: they are added")
         return lines
 

@@ -87,9 +87,9 @@ def scan(root: Path) -> Catalogue:
     Find the data sets below a directory, each in its latest version.
 
     Directories that are symbolic links are followed. A directory that cannot be read, for whatever reason, is left
-    out with a warning that says why; a file that cannot be looked at fails the executions that read it. A data set
-    that is there twice in the same version is taken from the path that sorts first. Files whose name does not repeat
-    the facets of their directories, as the DRS demands, are left out.
+    out with a warning that says why, and so is a pipe, socket or device; a file that cannot be looked at fails the
+    executions that read it. A data set that is there twice in the same version is taken from the path that sorts
+    first. Files whose name does not repeat the facets of their directories, as the DRS demands, are left out.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def _directories_with_netcdf(root: str) -> Iterator[tuple[str, list[os.DirEntry[
             if _is_directory(entry):
                 if below := _followed(entry, trail):
                     pending.append((entry.path, below))
-            elif entry.name.endswith(".nc") and not entry.name.startswith("."):
+            elif entry.name.endswith(".nc") and not entry.name.startswith(".") and not _is_special(entry):
                 files.append(entry)
         if files:
             yield directory, files
@@ -184,6 +184,18 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         if not entry.name.endswith(".nc"):  # a file fails what reads it
             logger.warning("Cannot look at %s (%s); it is left out.", entry.path, error.strerror)
         return False
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a pipe, socket or device: whoever opens one to read it may wait for ever."""
+    try:
+        if entry.is_file():
+            return False
+        entry.stat()
+    except OSError:  # a file that is gone or cannot be looked at fails what reads it
+        return False
+    logger.warning("%s is a pipe, socket or device; it is left out.", entry.path)
+    return True
 
 
 def _followed(entry: os.DirEntry[str], trail: tuple[str, ...]) -> tuple[str, ...]:

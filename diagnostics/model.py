@@ -1,14 +1,26 @@
 """The two base classes of every value that crosses a boundary."""
 
 import json
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from climate_ref_prefect.diagnostics.errors import SchemaMismatchError
 
 SCHEMA_VERSION = 1
 """Version of the files that coordinator and worker exchange."""
+
+
+def _require_characters(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a character (a lone surrogate), which no file or database keeps") from error
+    return text
+
+
+Text = Annotated[str, AfterValidator(_require_characters)]
+"""A text that can be written as UTF-8; Python's own may hold halves of characters, from names of files for example."""
 
 
 class FrozenModel(BaseModel):

@@ -9,10 +9,10 @@ from pydantic import ValidationError
 from climate_ref_prefect.diagnostics.definition import Isolation, ProviderReference, Slug
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import BadInputError, ProviderReferenceError, UnknownNameError
-from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.model import FrozenModel, Text
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.wording import in_words
+from climate_ref_prefect.diagnostics.wording import declaration_error, in_words
 
 _BY_MODULE = " A provider that is not installed is named by where it is, as in my_module:provider."
 ENTRY_POINT_GROUP = "climate_ref_prefect.providers"
@@ -22,8 +22,8 @@ class DiagnosticDescription(FrozenModel):
     """What a coordinator knows of a diagnostic without importing its provider."""
 
     slug: str = Slug
-    name: str
-    version: str
+    name: Text
+    version: Text
     data: DataRequirement
     resources: ResourceHint
 
@@ -42,8 +42,8 @@ class ProviderDescription(FrozenModel):
     """What a coordinator knows of a provider without importing it."""
 
     slug: str = Slug
-    name: str
-    version: str
+    name: Text
+    version: Text
     isolation: Isolation
     diagnostics: tuple[DiagnosticDescription, ...]
     faulty: tuple[FaultyDiagnostic, ...] = ()
@@ -141,19 +141,21 @@ def _describe(slug: str, diagnostic: object) -> DiagnosticDescription | FaultyDi
             slug=str(slug), message=f"it is {diagnostic!r}, and must be an instance of a Diagnostic"
         )
     try:
-        return DiagnosticDescription(
+        described = DiagnosticDescription(
             slug=diagnostic.slug,
             name=diagnostic.name,
             version=diagnostic.version,
             data=diagnostic.data,
             resources=diagnostic.resources,
         )
+        # As the coordinator will read it: a hint or requirement may have been made without being checked.
+        return DiagnosticDescription.model_validate(described.model_dump(mode="json"))
     except ValidationError as error:
         message = in_words(error)
     except AttributeError as error:
         message = f"it does not declare {error.name!r}" if error.obj is diagnostic else f"AttributeError: {error}"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a property may raise anything
-        message = f"{type(error).__name__}: {error}"
+        message = declaration_error(error)
     return FaultyDiagnostic(slug=str(slug), message=message)
 
 

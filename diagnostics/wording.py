@@ -27,10 +27,17 @@ def in_words(error: ValidationError) -> str:
 def declaration_error(error: BaseException) -> str:
     """Return what an exception says that a declaration raised, and where: what pydantic raises names no line."""
     if not isinstance(error, ValidationError):
-        return f"{type(error).__name__}: {error}".rstrip(": ")
+        return f"{type(error).__name__}: {_said_by(error)}".rstrip(": ")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PYDANTIC)]
     where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{error.title} is wrong: {in_words(error)}{where}"
+
+
+def _said_by(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as trouble:  # noqa: BLE001 - an exception of the provider's own, which may do anything
+        return f"its message cannot be told: {type(trouble).__name__}"
 
 
 def _told(item: ErrorDetails) -> str:

@@ -3,6 +3,7 @@
 import ctypes
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -114,6 +115,21 @@ def close_output(output: Path) -> None:
 def wrap_output(_: Path) -> None:
     sys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8")
     sys.stdout.close()
+
+
+def close_error_output(_: Path) -> None:
+    sys.stderr.close()
+    logging.getLogger("after").info("hPa after the end")
+
+
+def detach_error_output(_: Path) -> None:
+    sys.stderr.detach()  # type: ignore[union-attr]
+    logging.getLogger("after").info("hPa %d", "after the end")
+
+
+def close_error_output_and_fail(_: Path) -> None:
+    sys.stderr.close()
+    raise ValueError("told in the log")
 
 
 class NoFlush:
@@ -274,6 +290,9 @@ provider = DiagnosticProvider(
         Behaving("own-cause", raise_from_itself),
         Behaving("output-closed", close_output),
         Behaving("output-wrapped", wrap_output),
+        Behaving("error-output-closed", close_error_output),
+        Behaving("error-output-detached", detach_error_output),
+        Behaving("error-output-closed-and-failed", close_error_output_and_fail),
         Behaving("output-none", replace_output(None)),
         Behaving("output-without-flush", replace_output(NoFlush())),
         Behaving("output-that-raises", replace_output(BadFlush())),

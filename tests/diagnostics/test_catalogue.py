@@ -4,6 +4,7 @@ import errno
 import importlib.util
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -267,6 +268,25 @@ def test_a_version_may_be_a_link_to_files_elsewhere(tmp_path: Path, version: str
     (base / "v20190429").unlink(missing_ok=True)
     (base / "v20190429").symlink_to("files")
     assert scan(tmp_path).datasets[0].files[0].parent == base / "v20190429"
+
+
+def test_pipes_sockets_and_devices_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path)
+    for model in ("Pipe", "Socket", "Device"):
+        (file,) = add(tmp_path, DRS.replace("CanESM5", model))
+        file.unlink()
+        if model == "Pipe":
+            os.mkfifo(file)
+        elif model == "Socket":
+            with socket.socket(socket.AF_UNIX) as bound:
+                monkeypatch.chdir(file.parent)  # an address has 108 bytes at most
+                bound.bind(file.name)
+        else:
+            file.symlink_to("/dev/zero")
+    assert [dataset.facets["source_id"] for dataset in scan(tmp_path).datasets] == ["CanESM5"]
+    assert sum("is a pipe, socket or device" in record.getMessage() for record in caplog.records) == 3
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Providers that declare nonsense, beside diagnostics that are fine."""
 
+import os
 import sys
 import time
 from datetime import timedelta
@@ -39,6 +40,25 @@ class Raising(Free):
         pass
 
 
+class SpeechlessError(Exception):
+    """Cannot say what it means."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Unspeakable(Raising):
+    """Raises what cannot be printed where it is asked what it is called."""
+
+    @property
+    def name(self) -> str:
+        raise SpeechlessError
+
+    @name.setter
+    def name(self, _: str) -> None:
+        pass
+
+
 class Sizing(Noting):
     """Answers whatever it is given where it is asked what it needs, for the first model alone if it is told so."""
 
@@ -62,6 +82,20 @@ class Exiting(DiagnosticProvider):
 
     def describe(self) -> NoReturn:
         sys.exit("no licence")
+
+
+class Vanishing(DiagnosticProvider):
+    """Ends its process where it is asked to describe itself."""
+
+    def describe(self) -> NoReturn:
+        os._exit(9)
+
+
+class Interrupted(DiagnosticProvider):
+    """Raises what nobody should handle where it is asked to describe itself."""
+
+    def describe(self) -> NoReturn:
+        raise KeyboardInterrupt
 
 
 class Hanging(DiagnosticProvider):
@@ -88,6 +122,8 @@ class Printing(DiagnosticProvider):
 
 
 FINE = Noting("fine")
+SHORT = timedelta(minutes=1)
+NAN: Any = float("nan")
 declaring = DiagnosticProvider(
     "declaring",
     "Declares nonsense",
@@ -102,6 +138,11 @@ declaring = DiagnosticProvider(
         Free("facet", data=DataRequirement(group_by=("source",))),
         Free("filter", data=DataRequirement(filters={"variable": ("ta",)}, group_by=("source_id",))),
         Free("hint", resources={"memory_mb": -1}),
+        Free("unchecked", resources=ResourceHint.model_construct(memory_mb=NAN, cpu=1, wall_clock=SHORT)),
+        Free("unchecked-data", data=DataRequirement.model_construct(group_by=())),
+        Free("half-a-letter", version="1\udcff"),
+        Free("\udcff"),
+        Unspeakable("unspeakable"),
         Raising("raising"),
     ],
 )
@@ -120,9 +161,12 @@ sizing = DiagnosticProvider(
     ],
 )
 bad_slug = DiagnosticProvider("Bad_Slug", "x", "1", [FINE])
+half_a_letter = DiagnosticProvider("half-a-letter", "x", "1\udcff", [FINE])
 no_version = DiagnosticProvider("no-version", "x", None, [FINE])  # type: ignore[arg-type]
 bad_isolation = DiagnosticProvider("bad-isolation", "x", "1", [FINE], isolation="lukewarm")  # type: ignore[arg-type]
 exiting = Exiting("exiting", "x", "1", [FINE])
+vanishing = Vanishing("vanishing", "x", "1", [FINE])
+interrupted = Interrupted("interrupted", "x", "1", [FINE])
 hanging = Hanging("hanging", "x", "1", [FINE])
 babbling = Babbling("babbling", "x", "1", [FINE])
 printing = Printing("printing", "x", "1", [FINE])

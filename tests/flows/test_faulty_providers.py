@@ -77,10 +77,15 @@ def test_a_diagnostic_that_declares_nonsense_is_told_apart(root: Path) -> None:
         "facet": "There is no facet 'source'. Valid: activity_id, ",
         "filter": "Is it 'variable_id'?",
         "hint": "its `resources.memory_mb` is -1",
+        "unchecked": "its `resources.memory_mb` is None",
+        "unchecked-data": "its `data.group_by` is []",
+        "half-a-letter": r"its `version` is '1\udcff': it holds half of a character",
+        "\udcff": r"its `slug` is '\udcff'",
+        "unspeakable": "SpeechlessError: its message cannot be told: RuntimeError",
         "raising": "RuntimeError: [/no] name",
     }.items():
         assert words in messages[f"declaring/{slug}"]
-    assert len(messages) == 9
+    assert len(messages) == 14
     assert r"declaring/raising cannot be run: What it declares is wrong: RuntimeError: [/no] name\x1b[2J" in str(
         planned
     )
@@ -109,13 +114,16 @@ def test_groups_whose_size_cannot_be_told(root: Path) -> None:
 
 def test_providers_that_are_wrong_themselves(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows_providers, "_ANSWER_SECONDS", 3.0)
-    names = ("bad_slug", "no_version", "bad_isolation", "exiting", "babbling", "no_provider", "nonesuch", "hanging")
-    planned = plan(root, *names, "printing")
+    names = ("bad_slug", "no_version", "half_a_letter", "bad_isolation", "exiting", "vanishing", "interrupted")
+    planned = plan(root, *names, "babbling", "no_provider", "nonesuch", "hanging", "printing")
     assert labels(planned) == ["printing/fine/ModelA", "printing/fine/ModelB"]
     messages = told(planned)
     for name, words in {
         "bad_slug": "its `slug` is 'Bad_Slug', and must be lower-case letters, digits and dashes: is it 'bad-slug'",
         "no_version": "its `version` is None, and must be a text",
+        "half_a_letter": r"its `version` is '1\udcff'",
+        "vanishing": "crashed: exit code 9.",
+        "interrupted": "crashed: SIGINT (Interrupt); the last that it printed: KeyboardInterrupt",
         "bad_isolation": "its `isolation` is 'lukewarm', and must be 'warm' or 'fresh'",
         "exiting": "SystemExit: no licence",
         "babbling": "describes itself wrongly",

@@ -21,7 +21,7 @@ from climate_ref_prefect.diagnostics.wording import declaration_error
 from climate_ref_prefect.transports.worker.descriptors import close_all, close_all_of_ours, close_ours, move_away
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import Inheritance
-from climate_ref_prefect.transports.worker.log_streams import write_utf8
+from climate_ref_prefect.transports.worker.log_streams import LogHandler, log_stream, write_utf8
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 IMPORTED = b"imported\n"
 """First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
 CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGCONT)
 
 
@@ -116,7 +117,7 @@ def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
 def _run_and_exit(
     directory: ExecutionDirectory, envelope: ExecutionEnvelope, provider: DiagnosticProvider, report: int
 ) -> NoReturn:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, handlers=[LogHandler()], force=True)
     logger.info("Running %s on %d data sets", envelope.label, len(envelope.definition.datasets))
     failure = None
     try:
@@ -129,8 +130,8 @@ def _run_and_exit(
 
 
 def _log(failure: ExecutionFailure) -> None:
-    with suppress(Exception):  # the disk may be full, and the diagnostic may have closed or replaced it
-        print(failure.details, file=sys.stderr)  # noqa: T201 - this is the log of the execution
+    with suppress(Exception), log_stream() as log:  # the disk may be full, and the diagnostic may have closed it
+        print(failure.details, file=log)
 
 
 def _flush_output() -> None:

@@ -186,6 +186,16 @@ class ProviderServer:
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace")
 
+    def _how_it_ended(self) -> str:
+        """Say in a line how the server has ended, and in those after it what it has printed."""
+        try:
+            how = f": {describe_exit(self._process.wait(_CLOSE_SECONDS))}"
+        except subprocess.TimeoutExpired:
+            how = ""
+        printed = self._log_tail().strip()
+        last = f"; the last that it printed: {printed.splitlines()[-1]}" if printed else "."
+        return f"{how}{last}\n{printed}"
+
     def _request(self, kind: bytes) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
@@ -204,7 +214,7 @@ class ProviderServer:
                     f"Provider {self._reference.target} did not answer in {timeout_seconds:g} s."
                 ) from error
         if not answered:
-            raise ProviderCodeError(f"Provider {self._reference.target} crashed. {self._log_tail()}")
+            raise ProviderCodeError(f"Provider {self._reference.target} crashed{self._how_it_ended()}")
         answer = json.loads(answered)
         self._note(answer["obstacles"])
         if "failure" in answer:

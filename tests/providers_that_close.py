@@ -1,0 +1,10 @@
+"""A provider for tests whose import closes the standard streams, as what turns itself into a daemon does."""
+
+import sys
+
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
+from tests.providers import Behaving
+
+sys.stdout.close()
+sys.stderr.close()
+provider = DiagnosticProvider("closing", "Closes its streams", "1", [Behaving("noop", lambda _: None)])

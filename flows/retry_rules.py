@@ -44,16 +44,16 @@ class RetryRule(FrozenModel):
     name: str = Field(default="", max_length=40)
     """Name for plans and reports; `match` if left out."""
 
-    max_attempts: int | None = Field(default=None, ge=1)
+    max_attempts: int | None = Field(default=None, ge=1, strict=True)
     """Attempts of one group on the same inputs, counted over all solves."""
 
-    max_lost: int | None = Field(default=None, ge=0)
+    max_lost: int | None = Field(default=None, ge=0, strict=True)
     """Attempts lost to nodes, preemption or coordinators beyond which it is given up."""
 
     growth_factor: float | None = Field(default=None, gt=1, le=100)
     """How much more of what ran out the next attempt gets."""
 
-    max_memory_mb: int | None = Field(default=None, gt=0)
+    max_memory_mb: int | None = Field(default=None, gt=0, strict=True)
     """The most memory that an attempt may grow to, in MiB."""
 
     max_wall_clock: PositiveDuration | None = None

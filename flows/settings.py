@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     max_lost: int = Field(default=5, ge=0)
     """Attempts lost to nodes, preemption or coordinators beyond which it is given up; they do not count as attempts."""
 
-    growth_factor: float = Field(default=2.0, gt=1)
+    growth_factor: float = Field(default=2.0, gt=1, le=100)
     """How much more of what ran out the next attempt gets."""
 
     max_memory_mb: int | None = Field(default=None, gt=0)

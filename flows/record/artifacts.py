@@ -136,7 +136,7 @@ def _plots(report: SolveReport) -> Iterator[Path]:
 
 
 def _is_small(path: Path) -> bool:
-    return path.stat().st_size <= _LARGEST_PLOT_BYTES
+    return path.is_file() and path.stat().st_size <= _LARGEST_PLOT_BYTES  # a directory may have such a name, too
 
 
 def leave_table(key: str, columns: Sequence[str], rows: Iterable[Sequence[str]], description: str) -> None:

@@ -169,6 +169,9 @@ class TestRefusals:
             ("- {match: demo/*, max_atempts: 2}", r"Rule 1 .*no field `max_atempts` \(is it `max_attempts`\?\)"),
             ("- {match: demo/*}\n- {max_attempts: 2}", "Rule 2 .*match: Field required"),
             ("- {match: demo}", "Rule 1 .*match"),
+            ("- {match: demo/*, max_attempts: yes}", "Rule 1 .*max_attempts: .*valid integer"),
+            ("- {match: demo/*, max_lost: '3'}", "Rule 1 .*max_lost: .*valid integer"),
+            ("- {match: demo/*, max_memory_mb: true}", "Rule 1 .*max_memory_mb: .*valid integer"),
             ("- {match: demo/a/b}", "Rule 1 .*match"),
             ("- {match: demo/*, failures: {crash: retry}}", r"no kind of failure `crash` .*crashed.*killed"),
             ("- {match: demo/*, failures: {oom: retry}}", r"no kind of failure `oom`.*out_of_memory"),
@@ -194,6 +197,12 @@ class TestRefusals:
         with pytest.raises(BadInputError, match=words) as refused:
             read_retry_rules(file)
         assert str(file) in str(refused.value)
+
+    @pytest.mark.parametrize("factor", ["inf", "nan", "1e308"])
+    def test_a_growth_without_bounds_in_the_settings(self, factor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CLIMATE_REF_PREFECT_GROWTH_FACTOR", factor)
+        with pytest.raises(ValidationError, match="growth_factor"):
+            Settings()
 
     def test_a_file_that_is_no_text(self, file: Path) -> None:
         file.write_bytes(b"- {match: demo/\xff}")

@@ -1,10 +1,13 @@
 """A provider that holds something open once it is imported; the environment says what, and since when."""
 
+import fcntl
 import mmap
 import os
 import select
+import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import zipfile
@@ -26,6 +29,8 @@ WHAT, WHEN, DATA = "TESTS_HOLD_WHAT", "TESTS_HOLD_WHEN", "TESTS_HOLD_DATA"
 ISOLATION: Final = "TESTS_HOLD_ISOLATION"
 MANY: Final = 1200
 """More than `select` can count."""
+ASK_FOR_LOCK: Final = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+"""A program that fails where another process has a lock on a file."""
 _imported_by = os.getpid()
 _held: dict[str, Any] = {}
 
@@ -212,6 +217,40 @@ def other_input(data: Path) -> Reading:
     os.dup2(opened, 0)
     os.close(opened)
     return lambda: float(os.read(0, 5))
+
+
+def process(data: Path) -> Reading:
+    started = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return lambda: 250.0 if started.poll() is None else 0.0
+
+
+def ended_process(data: Path) -> Reading:
+    started = subprocess.Popen(["sh", "-c", "exit 250"])
+    os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)
+    return lambda: float(started.wait())
+
+
+def timer(data: Path) -> Reading:
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    signal.alarm(1000)
+    return lambda: 250.0 if signal.alarm(0) else 0.0
+
+
+def locked_file(data: Path) -> Reading:
+    """Another process asks for the lock, which the kernel gives up with the one that has it."""
+    opened = (data / "one").open()
+    fcntl.lockf(opened, fcntl.LOCK_SH)
+
+    def read() -> float:
+        asked = subprocess.run([sys.executable, "-c", ASK_FOR_LOCK, opened.name], check=False, capture_output=True)
+        return float(opened.read()) if asked.returncode else 0.0
+
+    return read
+
+
+def elsewhere(data: Path) -> Reading:
+    os.chdir(data)
+    return lambda: 250.0 if Path("opened.txt").exists() else 0.0
 
 
 class Held(Diagnostic):

@@ -17,8 +17,10 @@ from climate_ref_prefect.diagnostics.definition import Isolation, ProviderRefere
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.client import ProviderServer
+from climate_ref_prefect.transports.worker.process_tree import living
 from tests.executions import Prepare, define
 from tests.preload import forking
+from tests.processes import wait_until
 from tests.providers_that_hold import DATA, ISOLATION, MANY, WHAT, WHEN
 from tests.transports.driving import Backend, Driving, kind_of, message_of
 
@@ -48,6 +50,10 @@ FRESH = {
     "pipe": "(descriptor 4)",
     "poll": "anon_inode:[eventpoll] (descriptor 3)",
     "thread": "thread 'answering'",
+    "process": "process 'sleep'",
+    "ended-process": "process 'sh'",
+    "timer": "a real timer of `signal`",
+    "locked-file": "one (descriptor 3), which is locked",
     "other-input": "standard stream 0, which has been replaced",
 }
 Holding = Callable[[str, str], None]
@@ -145,6 +151,23 @@ def test_what_cannot_be_had_twice_is_had_by_new_interpreters(
     assert TARGET in warning
     assert FRESH[what] in warning
     assert 'isolation="fresh"' in warning
+
+
+def test_processes_of_the_import_end_with_the_server(holding: Holding) -> None:
+    holding("process", "import")
+    server = ProviderServer(ProviderReference(target=TARGET))
+    try:
+        server.wait_until_ready(ANSWER_SECONDS)
+        (started,) = (int(words.partition("(")[2].rstrip(")")) for words in server.obstacles)
+    finally:
+        server.close()
+    wait_until(lambda: not living([started]))
+
+
+def test_a_new_interpreter_runs_where_a_fork_does(own: Driving, prepare: Prepare, holding: Holding) -> None:
+    holding("elsewhere", "import")
+    assert run(own, prepare) == [(VALUE, True)]
+    assert run(own, prepare, isolation="fresh") == [(VALUE, False)]
 
 
 def test_it_is_noticed_when_it_is_opened_to_size_an_execution(

@@ -108,6 +108,31 @@ def test_one_without_lines_is_cut_all_the_same(log: Path, text: bytes) -> None:
     assert content[-1000:] == text[-1000:]
 
 
+def test_one_that_a_diagnostic_begins_anew_under_its_name_is_limited_as_well(log: Path, tmp_path: Path) -> None:
+    log.write_text("the first one\n")
+    limit = LogLimit(log, LIMIT_MB)
+    limit.look()
+    log.rename(tmp_path / "run.log.1")
+    assert write(log).wait() == 0
+    limit.look()
+    assert log.stat().st_blocks * 512 < 10 << 20
+    limit.finish()
+    check_ends(log)
+    assert (tmp_path / "run.log.1").read_text() == "the first one\n"
+
+
+def test_one_that_is_emptied_and_written_again_keeps_both_ends(log: Path) -> None:
+    assert write(log).wait() == 0
+    limit = LogLimit(log, LIMIT_MB)
+    limit.look()
+    log.write_bytes(b"")
+    limit.look()
+    assert write(log).wait() == 0
+    limit.look()
+    limit.finish()
+    check_ends(log)
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe", "directory", "missing"])
 def test_what_is_no_log_is_left_alone(log: Path, tmp_path: Path, kind: str) -> None:
     other = tmp_path / "other"

@@ -163,6 +163,7 @@ def main(directory_path: str, report_descriptor: str) -> NoReturn:
     except (OSError, UnreadableDocumentError) as error:
         report_verdict(report, judge_exception(error))
     provider = _import_or_report(envelope.provider, report)
+    os.chdir(directory.output)  # the import may have gone elsewhere; a forked child goes there after it
     os.write(report, IMPORTED)
     _run_and_exit(directory, envelope, provider, report)
 

@@ -2,14 +2,16 @@
 What stands in the way of forking a process that has imported a provider, and what a forked child makes its own.
 
 Files that are open for reading are opened once more in each child. What cannot be had twice, processes that run side
-by side would share without knowing: files open for writing, sockets, pipes, memory, and threads, which no fork copies.
+by side would share without knowing: files open for writing, sockets, pipes and memory. Nor does a fork get what belongs
+to one process alone: its threads, the processes that it has started, its timers, and its locks on files.
 """
 
 import os
+import signal
 import stat
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,6 +25,7 @@ from climate_ref_prefect.transports.worker.descriptors import (
     held_by_provider,
     identity,
 )
+from climate_ref_prefect.transports.worker.process_tree import children, name_of
 
 _MEMORY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}
 """/dev/null, zero, full, random and urandom: whoever reads or writes them disturbs nobody."""
@@ -31,6 +34,8 @@ _STDOUT, _STDERR = 1, 2
 _NAMED_AT_MOST: Final = 8
 _MAPPINGS: Final = Path("/proc/self/maps")
 _ANONYMOUS: Final = "/dev/zero (deleted)"
+_TIMERS: Final = {"real": signal.ITIMER_REAL, "virtual": signal.ITIMER_VIRTUAL, "profiling": signal.ITIMER_PROF}
+_LOCKS: Final = Path("/proc/locks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +100,26 @@ class ForkSafety:
                 shared.append(held)
         return Inheritance(files=tuple(by_opening(files)), output=tuple(output), shared=tuple(shared))
 
-    def obstacles(self) -> tuple[str, ...]:
-        """Return what keeps this process from being forked, each in words; nothing where it may be."""
+    def obstacles(self, supervisors: Collection[int] = ()) -> tuple[str, ...]:
+        """
+        Return what keeps this process from being forked, each in words; nothing where it may be.
+
+        Parameters
+        ----------
+        supervisors
+            Processes below this one that are not the provider's.
+        """
         inheritance = self.inheritance()
         names = {held.name for held in inheritance.shared}
         found = [_in_words(held) for held in inheritance.shared]
         found += self._replaced_streams()
+        # Before one of its files is closed under another number: that gives up the locks on it.
+        found += _locks_in_words(opening[0] for opening in inheritance.files)
         found += _gone_files(opening[0] for opening in inheritance.files)
         found += [f"thread {name!r}" for name in _names_of_threads()]
+        found += [f"a {name} timer of `signal`" for name, timer in _TIMERS.items() if signal.getitimer(timer)[0]]
+        # Who is forked cannot wait for them, and takes them for ended.
+        found += [f"process {name_of(pid)!r} ({pid})" for pid in children(os.getpid()) if pid not in supervisors]
         found += [_mapping_in_words(name) for name in sorted(set(_shared_mappings()) - self._mappings - names)]
         more = len(found) - _NAMED_AT_MOST
         return (*found[:_NAMED_AT_MOST], *([f"{more} more"] if more > 0 else []))
@@ -149,6 +166,23 @@ def _names_of_threads() -> list[str]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     idents = set(sys._current_frames()) - {threading.main_thread().ident}
     return sorted(names.get(ident, str(ident)) for ident in idents)
+
+
+def _locks_in_words(files: Iterable[HeldDescriptor]) -> list[str]:
+    """Name the files on which this process has a lock by `fcntl`, which is given to one process."""
+    locked = _locked_inodes()
+    return [f"{_in_words(held)}, which is locked" for held in files if held.identity[1] in locked]
+
+
+def _locked_inodes() -> set[int]:
+    try:
+        lines = _LOCKS.read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux, or not shown
+        return set()
+    own = str(os.getpid())
+    # Number, kind, strictness, access, process, device and inode; who waits for a lock has an arrow before its kind.
+    rows = [line.split() for line in lines]
+    return {int(row[5].rpartition(":")[2]) for row in rows if row[1] == "POSIX" and row[4] == own}
 
 
 def _shared_mappings() -> Iterator[str]:

@@ -10,6 +10,8 @@ from typing import Final
 
 from pydantic import JsonValue
 
+from climate_ref_prefect.transports.worker.process_tree import name_of
+
 _SEGMENTS: Final = Path("/proc/sysvipc/shm")
 _SHARED_FILES: Final = Path("/dev/shm")  # noqa: S108 - looked at, never written to
 _REMOVE: Final = 0
@@ -33,7 +35,7 @@ class LeftBehind:
 
     def note_processes(self, pids: Iterable[int]) -> None:
         """Take note of processes that are about to be ended because the diagnostic has ended without them."""
-        self._processes = [f"{_name_of(pid)} ({pid})" for pid in pids]
+        self._processes = [f"{name_of(pid)} ({pid})" for pid in pids]
 
     def settle(self, child: int, log: Path) -> dict[str, JsonValue]:
         """
@@ -96,13 +98,6 @@ def _shared_files() -> set[str]:
 
 def _remove(segment: int) -> bool:
     return bool(ctypes.CDLL(None, use_errno=True).shmctl(segment, _REMOVE, None) == 0)
-
-
-def _name_of(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return "ended meanwhile"
 
 
 def _some(names: list[str]) -> str:

@@ -69,9 +69,19 @@ class LogLimit:
             self._file = None
 
     def _length(self) -> int:
-        if self._file is None:
-            self._file = _open(self._path)
+        self._follow()
         return 0 if self._file is None else os.fstat(self._file).st_size
+
+    def _follow(self) -> None:
+        """Open the log, again if another file has its name by now: a diagnostic may have begun a new one."""
+        if self._file is not None and not _is_other(self._path, self._file):
+            return
+        found = _open(self._path)
+        if found is None:
+            return
+        if self._file is not None:
+            os.close(self._file)
+        self._file, self._seen_bytes, self._head_bytes, self._left_out_bytes = found, 0, None, 0
 
     def _cut(self, file: int, length: int) -> None:
         if self._head_bytes is None:
@@ -102,6 +112,15 @@ def _open(path: Path) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _is_other(path: Path, file: int) -> bool:
+    """Whether a path leads to something else than what is open; not if it leads nowhere."""
+    try:
+        there = path.lstat()
+    except OSError:
+        return False
+    return not os.path.samestat(there, os.fstat(file))
 
 
 def _after_last_line(text: bytes) -> int:

@@ -197,6 +197,14 @@ def _state(pid: int) -> str:
         return ""
 
 
+def name_of(pid: int) -> str:
+    """Return what the kernel calls a process (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return "ended meanwhile"
+
+
 def reap() -> bool:
     """Collect the children that have ended; whether any is left."""
     while True:
@@ -212,5 +220,5 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # it has ended, or has become another user's, as by sudo
             continue

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -67,6 +67,7 @@ class Server:
                 self._hear_of_ends()
             if control in readable and not self._take_request():
                 break
+        _kill(set(children(os.getpid())) - self._supervisors)  # what the import has started
         self._see_out()
 
     def _see_out(self) -> None:
@@ -108,7 +109,7 @@ class Server:
             answer = {"value": said}
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the provider's code: its error is the answer
             answer = {"failure": _failure_of(error)}
-        obstacles = self._imported.look_for_obstacles()
+        obstacles = self._imported.look_for_obstacles(self._supervisors)
         with suppress(BrokenPipeError):  # a caller that is gone has no use for it
             conversation.sendall(json.dumps({**answer, "obstacles": obstacles}).encode())
 
@@ -151,13 +152,13 @@ class Imported:
         self._safety = safety
         self._obstacles: tuple[str, ...] = ()
 
-    def look_for_obstacles(self) -> tuple[str, ...]:
+    def look_for_obstacles(self, supervisors: Collection[int] = ()) -> tuple[str, ...]:
         """
         Return what keeps this process from being forked, unless the provider declares that it is not to be.
 
-        To be called whenever code of the provider's has run.
+        To be called whenever code of the provider's has run; `supervisors` are the processes that are not its own.
         """
-        self._obstacles = self._safety.obstacles()
+        self._obstacles = self._safety.obstacles(supervisors)
         return self._obstacles if self._provider.isolation == "warm" else ()
 
     def start(self) -> ForkedStart | None:

@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import subprocess
+import sys
 import uuid
 from multiprocessing import shared_memory
 from pathlib import Path
@@ -13,6 +15,12 @@ from tests.providers import Behaving
 def make_segment(output: Path) -> None:
     number = ctypes.CDLL(None).shmget(0, 1 << 16, 0o600 | 0o1000)
     (output / "segment").write_text(str(number))
+
+
+def make_segment_by_a_program(output: Path) -> None:
+    program = "import ctypes; print(ctypes.CDLL(None).shmget(0, 1 << 16, 0o1600), end='')"
+    made = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    (output / "segment").write_text(made.stdout)
 
 
 def make_file(output: Path) -> None:
@@ -33,6 +41,7 @@ provider = DiagnosticProvider(
     version="1",
     diagnostics=[
         Behaving("segment", make_segment),
+        Behaving("segment-of-a-program", make_segment_by_a_program),
         Behaving("file", make_file),
         Behaving("tracked", make_tracked),
     ],

@@ -1,5 +1,6 @@
 """What a diagnostic leaves on its node is ended, removed where it is known to be its own, or told."""
 
+import ctypes
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,17 @@ def test_a_segment_of_shared_memory_is_removed_and_counted(own: Driving, prepare
     number = (directory / "output" / "segment").read_text()
     rows = Path("/proc/sysvipc/shm").read_text().splitlines()
     assert number not in {row.split()[1] for row in rows}
+
+
+def test_a_segment_that_a_program_has_left_is_told_and_left_alone(own: Driving, prepare: Prepare) -> None:
+    directory, resources = prepare("segment-of-a-program", target=SHARED)
+    outcome = own.run(directory, resources)
+    number = (directory / "output" / "segment").read_text()
+    try:
+        assert outcome.telemetry.transport_meta["new_segments"]
+        assert number in (directory / "run.log").read_text()
+    finally:
+        assert ctypes.CDLL(None).shmctl(int(number), 0, None) == 0
 
 
 def test_a_file_in_shared_memory_is_told_and_left_alone(own: Driving, prepare: Prepare) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.transports.worker.process_tree import name_of
+from climate_ref_prefect.transports.worker.process_tree import living, name_of
 
 _SEGMENTS: Final = Path("/proc/sysvipc/shm")
 _SHARED_FILES: Final = Path("/dev/shm")  # noqa: S108 - looked at, never written to
@@ -24,8 +24,8 @@ class LeftBehind:
     """
     Takes stock of a node before and after one execution.
 
-    A System V segment says which process made it, so those of the child are removed. A file in `/dev/shm` does not:
-    those of this user that have appeared meanwhile may be another execution's, and are only told.
+    A System V segment says which process made it, so those of the child are removed. Those of other processes that
+    have ended, and files in `/dev/shm`, may be another execution's where they appeared meanwhile: they are only told.
     """
 
     def __init__(self) -> None:
@@ -44,15 +44,23 @@ class LeftBehind:
         Returns
         -------
         dict
-            What goes to the telemetry: `left_processes`, `left_segments` (removed), `new_shared_memory_files`.
+            What goes to the telemetry: `left_processes`, `left_segments` (removed), `new_segments` (of others, not
+            removed), `new_shared_memory_files`.
         """
-        segments = [number for number in self._segments_of(child) if _remove(number)]
+        makers = self._makers_of_segments()
+        segments = [number for number, maker in makers.items() if maker == child and _remove(number)]
+        others = [str(number) for number, maker in makers.items() if maker != child and not living([maker])]
         files = sorted(_shared_files() - self._files_before)
         lines = []
         if self._processes:
             lines.append(f"It left {len(self._processes)} processes, which were ended: {_some(self._processes)}.")
         if segments:
             lines.append(f"It left {len(segments)} segments of shared memory, which were removed.")
+        if others:
+            lines.append(
+                f"While it ran, {len(others)} segments of shared memory were made by processes of this user that have "
+                f"ended: {_some(others)}. Its own may be among them; `ipcrm -m NUMBER` removes one."
+            )
         if files:
             lines.append(
                 f"While it ran, {len(files)} files of this user appeared in {_SHARED_FILES}: {_some(files)}. "
@@ -62,24 +70,23 @@ class LeftBehind:
         counts = {
             "left_processes": len(self._processes),
             "left_segments": len(segments),
+            "new_segments": len(others),
             "new_shared_memory_files": len(files),
         }
         return {name: count for name, count in counts.items() if count}
 
-    def _segments_of(self, child: int) -> list[int]:
-        """Return the segments that a process has made and that nobody uses; since it began, for pids come again."""
+    def _makers_of_segments(self) -> dict[int, int]:
+        """Return the processes that have made this user's segments since it began, of those that nobody uses."""
         try:
             rows = [line.split() for line in _SEGMENTS.read_text(encoding="utf-8").splitlines()]
         except OSError:
-            return []
-        columns = {name: number for number, name in enumerate(rows[0])} if rows else {}
-        return [
-            int(row[columns["shmid"]])
-            for row in rows[1:]
-            if int(row[columns["cpid"]]) == child
-            and int(row[columns["nattch"]]) == 0
-            and int(row[columns["ctime"]]) >= self._began
-        ]
+            return {}
+        segments = [dict(zip(rows[0], map(int, row), strict=False)) for row in rows[1:]]
+        return {
+            segment["shmid"]: segment["cpid"]
+            for segment in segments
+            if segment["uid"] == os.geteuid() and segment["nattch"] == 0 and segment["ctime"] >= self._began
+        }
 
 
 def _shared_files() -> set[str]:

@@ -1,6 +1,7 @@
 """Bring results from scratch to the results directory: checked, and visible all at once or not at all."""
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -68,6 +69,7 @@ def publish(
     """
     _check_is_there(execution)
     wanted = _wanted(execution.output, manifest)
+    _remove_earlier_copies(target)
     if os.path.lexists(target):
         _verify(target, wanted)
         return
@@ -82,6 +84,12 @@ def publish(
         sync_directory(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_earlier_copies(target: Path) -> None:
+    """Remove what earlier tries could not: a file system that has become read-only keeps what was copied by then."""
+    for leftover in target.parent.glob(f".incoming-{glob.escape(target.name)}-*"):
+        _remove(leftover)
 
 
 def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:
@@ -220,7 +228,11 @@ def remove_leftovers(results: Path) -> None:
     replaced, then either has its name already and stays whole, or fails.
     """
     for leftover in results.glob("*/*/*/.incoming-*"):
-        doomed = leftover.with_name(f".incoming-removed-{uuid.uuid4().hex[:8]}")
-        with suppress(OSError):  # it has got its name, or the next coordinator has more luck
-            leftover.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+        _remove(leftover)
+
+
+def _remove(leftover: Path) -> None:
+    doomed = leftover.with_name(f".incoming-removed-{uuid.uuid4().hex[:8]}")
+    with suppress(OSError):  # it has got its name, or the next coordinator has more luck
+        leftover.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)

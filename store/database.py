@@ -89,7 +89,7 @@ class Database:
         """
         lease = self._lease
         if lease is not None:
-            with explained(self.name), self._asker.connect() as connection:
+            with self._explained(), self._asker.connect() as connection:
                 lease.check(connection)
 
     def identity(self) -> str:
@@ -109,6 +109,9 @@ class Database:
     ) -> None:
         self.close()
 
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self.name, in_use=self._lease is not None)
+
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         lease = self._lease
@@ -120,10 +123,10 @@ class Database:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with explained(self.name), self._turn, write_point("transaction"), self._writer.begin() as connection:
+        with self._explained(), self._turn, write_point("transaction"), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with explained(self.name), self._engine.begin() as connection:
+        with self._explained(), self._engine.begin() as connection:
             yield connection

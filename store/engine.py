@@ -34,6 +34,11 @@ _CONNECT_ARGS = {
     "keepalives_interval": 15,
     "tcp_user_timeout": 30_000,
 }
+_OUT_OF_ORDER = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LIMIT_OF_A_ROW = "54"
+"""Class of PostgreSQL's errors for what is too large for it, for example a name that no index can take."""
+_NO_VALUE_IS_AT_FAULT = ("42501", "42P01", "42703", "3F000")
+"""PostgreSQL's codes for a right, table, column or schema that is missing."""
 _PRIMARY_CODE = 0xFF
 """The low byte of an extended SQLite result code is the code that it belongs to."""
 
@@ -137,7 +142,7 @@ def _patiently(connection: sqlite3.Connection, pragma: str) -> str:
 
 
 @contextmanager
-def explained(database: str) -> Iterator[None]:
+def explained(database: str, *, in_use: bool = False) -> Iterator[None]:
     """
     Turn the errors of a driver into the store's own, in words and without SQL.
 
@@ -145,15 +150,17 @@ def explained(database: str) -> Iterator[None]:
     ----------
     database
         Name for people, without password.
+    in_use
+        Whether a coordinator has written to it before: a file that cannot be written any more may be mended meanwhile.
 
     Raises
     ------
     BadInputError
-        If the file cannot be opened or is no database.
+        If the file cannot be opened or is no database, and is not in use.
     StoreUnavailableError
-        If the database is locked, full or out of reach.
+        If the database is locked, full, damaged, closed to this account or out of reach.
     StoreRefusedError
-        For every other error of the database.
+        For every other error of the database: it will never take what it was given.
     """
     try:
         yield
@@ -162,13 +169,27 @@ def explained(database: str) -> Iterator[None]:
     except OverflowError as error:
         raise StoreRefusedError(f"The database {database} refuses a number that is too large: {error}.") from error
     except DBAPIError as error:
-        raise _explain(database, error) from error
+        raise _explain(database, error, in_use=in_use) from error
 
 
-def _explain(database: str, error: DBAPIError) -> Exception:
+def _explain(database: str, error: DBAPIError, *, in_use: bool) -> Exception:
     reason = " ".join(str(error.orig).split())
-    if getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY_CODE in _CANNOT_BE_OPENED:
+    if not in_use and _sqlite_code(error) in _CANNOT_BE_OPENED:
         return BadInputError(f"The database {database} cannot be opened or written: {reason}.")
-    if isinstance(error, OperationalError | InterfaceError | InternalError):
+    if _may_pass(error):
         return StoreUnavailableError(f"The database {database} is not available: {reason}.")
     return StoreRefusedError(f"The database {database} refuses this: {reason}.")
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether an error is about the database as it is now, and not about the values that it was given."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state.startswith(_LIMIT_OF_A_ROW):  # an operational error by its class
+        return False
+    if state in _NO_VALUE_IS_AT_FAULT or _sqlite_code(error) in _OUT_OF_ORDER:
+        return True
+    return isinstance(error, OperationalError | InterfaceError | InternalError)
+
+
+def _sqlite_code(error: DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0)) & _PRIMARY_CODE

@@ -216,6 +216,18 @@ class TestDisks:
         publish(*ran, target)
         assert {name: (target / name).read_bytes() for name in FILES} == FILES
 
+    def test_it_becomes_read_only_in_the_middle_of_a_copy(self, ran: Ran, disk: Disk) -> None:
+        target = disk.path / FRAGMENT
+        with pytest.raises(OSError, match="Read-only"):
+            publish(*ran, target, disk.make_read_only)
+        assert not target.exists()
+        disk.make_writable()
+        assert files_below(disk.path)  # it could not be removed
+        publish(*ran, target)
+        assert {Path(name).relative_to(FRAGMENT) for name in files_below(disk.path)} == {
+            path.relative_to(target) for path in target.rglob("*") if path.is_file()
+        }
+
     def test_a_full_disk(self, ran: Ran, disk: Disk) -> None:
         target = disk.path / FRAGMENT
         disk.fill()

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,11 +8,13 @@ from hypothesis import strategies as st
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
-from climate_ref_prefect.store.errors import StoreRefusedError, UnknownExecutionError
+from climate_ref_prefect.store.engine import build_engine
+from climate_ref_prefect.store.errors import StoreRefusedError, StoreUnavailableError, UnknownExecutionError
 from climate_ref_prefect.store.hashing import dimensions_hash
+from climate_ref_prefect.store.location import parse_location
 from climate_ref_prefect.store.models import ExecutionStatus
 from climate_ref_prefect.store.store import Store
-from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, failure, success
+from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, coordinated, definition, failure, success
 
 DIMENSIONS = st.dictionaries(st.text(), st.text())
 
@@ -146,6 +149,53 @@ def test_a_number_beyond_what_the_database_holds_is_refused_and_nothing_is_recor
     with pytest.raises(StoreRefusedError, match="too large"):
         store.ingest(number, OUTPUTS, metrics, SERIES)
     assert store.outputs([number]) == ()
+
+
+def test_a_name_that_no_index_takes_is_refused_as_for_good(shared_postgres_url: str) -> None:
+    name = "".join(chr(character) for character in range(0x4E00, 0x4E00 + 4000))
+    with coordinated(shared_postgres_url) as store:
+        number = allocate(store).execution_id
+        with pytest.raises(StoreRefusedError, match="maximum"):
+            store.ingest(number, OutputBundle(data={name: OutputFile(filename="map.png")}), METRICS, SERIES)
+
+
+def execute(url: str, statement: str) -> None:
+    """Change a database behind the back of its coordinator."""
+    engine = build_engine(parse_location(url))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("fault", "mend"),
+    [
+        ("ALTER TABLE scalar_value RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO scalar_value"),
+        ("ALTER TABLE scalar_value RENAME value TO other", "ALTER TABLE scalar_value RENAME other TO value"),
+    ],
+)
+def test_a_database_that_is_out_of_order_may_be_mended(postgres_url: str, fault: str, mend: str) -> None:
+    with coordinated(postgres_url) as store:
+        number = allocate(store).execution_id
+        execute(postgres_url, fault)
+        with pytest.raises(StoreUnavailableError):
+            store.ingest(number, OUTPUTS, METRICS, SERIES)
+        execute(postgres_url, mend)
+        store.ingest(number, OUTPUTS, METRICS, SERIES)
+        assert store.outputs([number])
+
+
+def test_a_damaged_database_that_is_in_use_is_unavailable(sqlite_path_url: str) -> None:
+    path = Path(str(parse_location(sqlite_path_url).database))
+    with coordinated(sqlite_path_url) as store:
+        allocate(store)
+        store.close()  # its connections; the next call makes a new one
+        content = path.read_bytes()
+        path.write_bytes(b"something else" * 1000)
+        with pytest.raises(StoreUnavailableError):
+            allocate(store)
+        path.write_bytes(content)
+        allocate(store)
 
 
 def test_a_message_with_nul_and_undecodable_bytes_is_recorded_readably(store: Store) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.store.database_file import DatabaseFile
 from climate_ref_prefect.store.errors import MissingDriverError, StoreRefusedError, StoreUnavailableError
 from climate_ref_prefect.store.location import SQLITE, network_file_system, read_mounts
 
@@ -107,9 +108,15 @@ def _sqlite(url: URL, *, foreign_keys: bool, pool: Mapping[str, Any]) -> Engine:
     shared = network_file_system(path.resolve(), read_mounts()) is not None
     options = {"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}
     engine = create_engine(url, connect_args=options, **pool)
+    file = DatabaseFile(path)
+
+    @event.listens_for(engine, "do_connect")
+    def hold(*_: object) -> None:
+        file.check()  # SQLite would make an empty database in the place of one that is gone
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: Any) -> None:
+        file.remember()
         # The module would begin transactions where it likes, and none before DDL; `begin` below does.
         connection.isolation_level = None
         connection.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
@@ -117,6 +124,7 @@ def _sqlite(url: URL, *, foreign_keys: bool, pool: Mapping[str, Any]) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        file.check()
         connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(BEGIN, 'DEFERRED')}")
 
     return engine

@@ -198,6 +198,25 @@ def test_a_damaged_database_that_is_in_use_is_unavailable(sqlite_path_url: str) 
         allocate(store)
 
 
+@pytest.mark.parametrize("instead", [None, "empty", "copy"])
+def test_a_file_that_was_moved_away_takes_nothing_until_it_is_back(sqlite_path_url: str, instead: str | None) -> None:
+    path = Path(str(parse_location(sqlite_path_url).database))
+    away = path.with_name("away")
+    with coordinated(sqlite_path_url) as store:
+        allocate(store)
+        path.rename(away)
+        if instead is not None:
+            path.write_bytes(away.read_bytes() if instead == "copy" else b"")
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match="file"):
+                allocate(store)
+            store.close()  # its connections: the next one is made anew
+        assert path.exists() == (instead is not None)
+        away.replace(path)
+        allocate(store)
+        assert len(store.executions()) == 2
+
+
 def test_a_message_with_nul_and_undecodable_bytes_is_recorded_readably(store: Store) -> None:
     store.finalise(allocate(store).execution_id, failure(message="printed \0 and file \udcff.nc"))
     assert store.executions()[0].failure_message == "printed \\x00 and file \\udcff.nc"

@@ -22,6 +22,7 @@ from climate_ref_prefect.transports.worker.descriptors import close_all, close_a
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.fork_safety import Inheritance
 from climate_ref_prefect.transports.worker.log_streams import LogHandler, log_stream, write_utf8
+from climate_ref_prefect.transports.worker.open_files import write_out
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from climate_ref_prefect.transports.worker.run import run_diagnostic
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
@@ -122,6 +123,7 @@ def _run_and_exit(
     failure = None
     try:
         run_diagnostic(envelope, provider, directory.output)
+        write_out()  # nothing is closed at the end
         logger.info("Finished %s", envelope.label)
     except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
         failure = judge_exception(error)

@@ -12,9 +12,13 @@ from pathlib import Path
 from tests.flows.sites import PROVIDER, Site, environment
 from tests.processes import Process, left_behind, started_here, wait_until
 
-_HEEDS_SIGNALS = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGINT, signal.default_int_handler)"
+_HEEDS_SIGNALS = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
 """Also where the tests themselves are run with `nohup` or in the background."""
-COMMAND = ("-c", f"{_HEEDS_SIGNALS}; from climate_ref_prefect.flows.command import main; main()")
+COMMAND = ("-c", f"{_HEEDS_SIGNALS}\nfrom climate_ref_prefect.flows.command import main\nmain()")
 _END_SECONDS = 30.0
 _GONE_SECONDS = 10.0
 _COMMAND_SECONDS = 400.0

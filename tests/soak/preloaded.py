@@ -7,6 +7,7 @@ JSON for each start; the answer is a line with the process, and a line with its 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -105,6 +106,7 @@ def _become(variables: Mapping[str, str], log: Path) -> None:
     os.setsid()
     os.environ.update(variables)
     del os.environ[SERVICE]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where the tests run in the background
     nothing = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for source, target in ((nothing, 0), (output, 1), (output, 2)):

@@ -53,7 +53,7 @@ def test_the_worker_is_what_a_job_becomes_after_its_prologue(name: str, tmp_path
     assert last.startswith(
         f"exec {transport.python} -P -m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT "
     )
-    assert f" --local-directory {transport.local_directory} " in last
+    assert f' --local-directory "{transport.local_directory}" ' in last
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

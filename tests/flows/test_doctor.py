@@ -55,7 +55,8 @@ def test_something_is_wrong(site: Site, pbs: PbsCluster) -> None:
 def test_on_this_machine_providers_are_all_there_is(site: Site) -> None:
     ended = run_command("doctor", "--transport", "local", *PROVIDER, "--provider", "tests.providers_that_fail:provider")
     assert ended.code == 1
-    told, good, bad, count = ended.output.splitlines()
+    file_systems, told, good, bad, count = ended.output.splitlines()
+    assert file_systems.startswith("ok ")
     assert "nothing to check but providers" in told
     assert good.startswith("ok ")
     assert bad.startswith("wrong ")

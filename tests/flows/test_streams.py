@@ -168,6 +168,7 @@ def on_a_terminal(directory: Path, more: Mapping[str, str], *arguments: str) -> 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 50, 200, 0, 0))
     environ = {**environment(), "TERM": "xterm", **more}
+    environ.pop("COLUMNS", None)  # would overrule the terminal; processes among which tests are shared out have it
     with subprocess.Popen([*COMMAND, *arguments], cwd=directory, env=environ, stdout=theirs, stderr=theirs) as started:
         os.close(theirs)
         got = b""

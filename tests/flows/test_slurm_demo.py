@@ -15,7 +15,7 @@ from tests.flows.clusters import assert_nothing_is_left, transport_to
 from tests.flows.sites import Site
 from tests.slurm.cluster import SlurmCluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("prefect_server")]
 
 MONTHLY = ("CCCma/CanESM5", "CSIRO-ARCCSS/ACCESS-CM2", "MIROC/MIROC6", "NOAA-GFDL/GFDL-ESM4")
 DAILY = ("CCCma/CanESM5", "MIROC/MIROC6")

@@ -11,7 +11,7 @@ from tests.flows.faults import Faults
 from tests.flows.sites import AttemptRow, Site
 from tests.slurm.cluster import SlurmCluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("prefect_server")]
 
 DIAGNOSTICS = ("large", "long", "plain", "tagged", "wide")
 MODELS = [f"Model{number}" for number in range(40)]

@@ -27,10 +27,10 @@ def _transport_class(kind: str) -> type[TransportModel]:
 
         return LocalTransport
     if kind == "slurm":
-        from climate_ref_prefect.transports.slurm import SlurmTransport  # noqa: PLC0415
+        from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport  # noqa: PLC0415
 
         return SlurmTransport
-    from climate_ref_prefect.transports.pbs import PbsTransport  # noqa: PLC0415
+    from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport  # noqa: PLC0415
 
     return PbsTransport
 

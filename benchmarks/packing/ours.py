@@ -18,8 +18,8 @@ from benchmarks.packing.workload import MACHINE, Task
 from climate_ref_prefect.flows.report import SolveReport
 from climate_ref_prefect.flows.solve import solve
 from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.sizing import Node, Sizing
-from climate_ref_prefect.transports.slurm import SlurmTransport
 
 TASKS = TypeAdapter(list[Task])
 RULES = {

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.transport import BatchTransport
-from climate_ref_prefect.transports.pbs import PbsTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 from climate_ref_prefect.transports.profiles import read_profile
-from climate_ref_prefect.transports.slurm import SlurmTransport
 from climate_ref_prefect.transports.worker.environment import lines_for_job_script
 
 SITES = Path(__file__).resolve().parents[2] / "deployments" / "sites"

@@ -15,11 +15,11 @@ from pydantic_core import PydanticUndefined
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
 from climate_ref_prefect.transports.batch.jobs import Job
 from climate_ref_prefect.transports.batch.obituary import meta_of
-from climate_ref_prefect.transports.batch.pbs_records import read_record
+from climate_ref_prefect.transports.batch.schedulers.pbs.records import read_record
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.pbs import PbsTransport
 from climate_ref_prefect.transports.profiles import read_profile
-from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.docs.pages import DOCS, pages
 from tests.packaging.checkout import ROOT
 

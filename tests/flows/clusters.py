@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from climate_ref_prefect.flows.report import SolveReport
-from climate_ref_prefect.transports.slurm import SlurmTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import QUICK
 from tests.flows.coordinators import Coordinator, command

@@ -12,13 +12,13 @@ import pytest
 from climate_ref_prefect import __version__
 from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.sizing import Queue, Sizing
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.doctor.examination import examine
 from climate_ref_prefect.transports.doctor.finding import Finding, Verdict
 from climate_ref_prefect.transports.local import LocalTransport
-from climate_ref_prefect.transports.pbs import PbsTransport
-from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import QueueSettings, Settings
 from tests.slurm.cluster import SlurmCluster

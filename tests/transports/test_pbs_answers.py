@@ -9,7 +9,6 @@ from typing import Protocol
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobRefusedError,
@@ -18,6 +17,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     SubmissionLimitError,
     UnreadAnswerError,
 )
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from tests.pbs.recording import Recording, recorded, write_program
 
 RAN = "Job run at Mon Nov 23 at 06:50 on"

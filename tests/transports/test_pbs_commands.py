@@ -9,7 +9,6 @@ from typing import Protocol
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
 from climate_ref_prefect.transports.batch.scheduler import (
     BatchScheduler,
     JobRecord,
@@ -18,6 +17,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     SchedulerSilentError,
     SubmissionLimitError,
 )
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import GADI, QueueSettings, Settings
 from tests.processes import wait_until

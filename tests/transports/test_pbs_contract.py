@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.sizing import Sizing
-from climate_ref_prefect.transports.pbs import PbsTransport
 from tests.pbs.cluster import PbsCluster
 from tests.processes import running_with, wait_until
 from tests.transports.contract import TransportContract

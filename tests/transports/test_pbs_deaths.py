@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.pbs import PbsTransport
 from tests.executions import QUICK, Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, Settings

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.sizing import Queue
-from climate_ref_prefect.transports.pbs import PbsTransport
 from tests.executions import Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, QueueSettings, Settings

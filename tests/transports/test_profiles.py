@@ -7,10 +7,10 @@ import pytest
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.local import LocalTransport
-from climate_ref_prefect.transports.pbs import PbsTransport
 from climate_ref_prefect.transports.profiles import read_profile
-from climate_ref_prefect.transports.slurm import SlurmTransport
 
 SLURM = """
 kind: slurm

@@ -2,10 +2,10 @@
 
 import pytest
 
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.doctor.remedies import fields_to_mend
-from climate_ref_prefect.transports.pbs import PbsTransport
-from climate_ref_prefect.transports.slurm import SlurmTransport
 
 OF_QUOTING = "`directives`, `shared_directory`"
 REMEDIES = [

@@ -12,8 +12,8 @@ from climate_ref_prefect.transports.batch.scheduler import (
     SchedulerSilentError,
     UnreadAnswerError,
 )
-from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
-from climate_ref_prefect.transports.slurm import SlurmTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.transports.programs import Program
 
 COMMENT = MARK.partition("=")[2]

@@ -6,7 +6,7 @@ import pytest
 
 from climate_ref_prefect.transports.batch import scheduler
 from climate_ref_prefect.transports.batch.scheduler import JobState, SchedulerSilentError
-from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
+from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
 from tests.processes import wait_until
 from tests.transports.programs import Program
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.sizing import Sizing
-from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
 from tests.transports.contract import TransportContract

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.slurm import SlurmTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.executions import QUICK, Prepare
 from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.sizing import Node
-from climate_ref_prefect.transports.slurm import SlurmTransport
 from tests.executions import Prepare
 from tests.slurm.cluster import SlurmCluster
 from tests.transports.driving import Driving

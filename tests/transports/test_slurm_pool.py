@@ -8,7 +8,7 @@ import pytest
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.transports.batch.pilot import STARTED
-from climate_ref_prefect.transports.slurm import SlurmTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.slurm.accounting import ACCOUNTS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.slurm import SlurmTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster

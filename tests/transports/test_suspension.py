@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
+from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.local import LocalTransport
-from climate_ref_prefect.transports.pbs import PbsTransport
-from climate_ref_prefect.transports.slurm import SlurmTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.process_tree import children
 from tests.executions import Prepare

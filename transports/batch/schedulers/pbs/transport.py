@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
-from climate_ref_prefect.transports.batch.pbs_commands import PbsCommands
 from climate_ref_prefect.transports.batch.quoting import check_for_pbs, directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 

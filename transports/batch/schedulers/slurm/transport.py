@@ -12,8 +12,8 @@ from pydantic import Field, field_validator
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
 from climate_ref_prefect.transports.batch.quoting import check_for_slurm, directive, slurm_pattern
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.batch.slurm_commands import MARK, SlurmCommands
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 _CLUSTERS: Final = re.compile(r"(?:--clusters?[= ]|-M ?)([\w.,-]+)")

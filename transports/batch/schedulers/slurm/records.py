@@ -8,8 +8,8 @@ from typing import Final
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.transports.batch.printed import lines_of
-from climate_ref_prefect.transports.batch.refusals import never_starts_in_slurm
 from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState
+from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import never_starts_in_slurm
 
 SQUEUE: Final = "%i|%T|%r|%N|%V|%S"
 """Format of the rows of `squeue`."""

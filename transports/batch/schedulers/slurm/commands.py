@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.transports.batch.printed import lines_of, shortened, slurm_job_numbers
-from climate_ref_prefect.transports.batch.refusals import Refusal, error_of, is_refused_by_sbatch, of_sbatch
+from climate_ref_prefect.transports.batch.refusals import Refusal, error_of
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobState,
@@ -19,7 +19,8 @@ from climate_ref_prefect.transports.batch.scheduler import (
     UnreadAnswerError,
     run_command,
 )
-from climate_ref_prefect.transports.batch.slurm_records import SACCT, SQUEUE, read_accounts, read_queue
+from climate_ref_prefect.transports.batch.schedulers.slurm.records import SACCT, SQUEUE, read_accounts, read_queue
+from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import is_refused_by_sbatch, of_sbatch
 
 _ACCOUNTS_SECONDS: Final = 5.0
 MARK: Final = "--comment=climate-ref-prefect-"

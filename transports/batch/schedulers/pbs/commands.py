@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from climate_ref_prefect.transports.batch.pbs_records import read_json, read_record
 from climate_ref_prefect.transports.batch.printed import lines_of, shortened
-from climate_ref_prefect.transports.batch.refusals import error_of, of_qsub
+from climate_ref_prefect.transports.batch.refusals import error_of
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobState,
@@ -16,6 +15,8 @@ from climate_ref_prefect.transports.batch.scheduler import (
     UnreadAnswerError,
     run_command,
 )
+from climate_ref_prefect.transports.batch.schedulers.pbs.records import read_json, read_record
+from climate_ref_prefect.transports.batch.schedulers.pbs.refusals import of_qsub
 
 _NO_HISTORY: Final = "not configured to maintain job history"
 _NEEDS_HISTORY: Final = "Job has finished"

@@ -1,0 +1,1 @@
+"""Batch schedulers: a module, or a package of modules, for each."""

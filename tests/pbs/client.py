@@ -1,4 +1,4 @@
-"""What `qsub`, `qstat` and `qdel` have in common: hand everything to the server, print what it says."""
+"""What `qsub`, `qstat`, `qdel` and `qselect` have in common: hand everything to the server, print what it says."""
 
 import json
 import os
@@ -14,6 +14,7 @@ _REFUSED = {
     "qsub": ("qsub: cannot connect to server {server} (errno=15010)\n", 162),
     "qstat": ("qstat: cannot connect to server {server} (errno=15010)\n", 255),
     "qdel": ("Couldn't connect to cluster: {server}\n", 162),
+    "qselect": ("qselect: cannot connect to server {server} (errno=15010)\n", 255),
 }
 _PROTOCOL_ERROR = 183
 

@@ -1,4 +1,4 @@
-"""What `qsub`, `qstat` and `qdel` do, once their request has reached the server."""
+"""What `qsub`, `qstat`, `qdel` and `qselect` do, once their request has reached the server."""
 
 import getopt
 import os
@@ -86,6 +86,18 @@ def qdel(site: Site, call: Call) -> Reply:
                 code = error.code
         site.schedule()
     return Reply("", complaints, code)
+
+
+def qselect(site: Site, call: Call) -> Reply:
+    """Name the jobs that are not over, of one user or of all."""
+    try:
+        pairs, _ = getopt.getopt(list(call.arguments), "u:")
+    except getopt.GetoptError as error:
+        return Reply(stderr=f"qselect: {error}\n", code=USAGE_CODE)
+    user = dict(pairs).get("-u")
+    with site.locked():
+        jobs = [job for job in site.jobs.values() if job.state != "F" and user in (None, job.owner)]
+    return Reply("".join(f"{job.job_id}\n" for job in jobs))
 
 
 def _submit(site: Site, call: Call, submission: Submission) -> Job:

@@ -25,7 +25,7 @@ from tests.pbs.site import Site
 CONTROL_SOCKET = "control.sock"
 SETTINGS_FILE = "settings.json"
 _PARENT_SECONDS = 1.0
-_PROGRAMS = {"qsub": commands.qsub, "qstat": commands.qstat, "qdel": commands.qdel}
+_PROGRAMS = {"qsub": commands.qsub, "qstat": commands.qstat, "qdel": commands.qdel, "qselect": commands.qselect}
 _ON_A_JOB = {
     "hold": Site.hold,
     "release": Site.release,

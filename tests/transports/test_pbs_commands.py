@@ -17,7 +17,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     SchedulerSilentError,
     SubmissionLimitError,
 )
-from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import GADI, QueueSettings, Settings
 from tests.processes import wait_until
@@ -168,3 +168,25 @@ def test_a_job_in_the_dialect_of_gadi(starting: Starting) -> None:
     asked = "#PBS -l ncpus=1,mem=1GB,jobfs=1GB,walltime=00:10:00 -l storage=gdata/xy12"
     record = end_of(commands, commands.submit(script(cluster, asked)))
     assert record.words.endswith("and finished (Exit_status 0)")
+
+
+def test_jobs_are_found_by_their_marks(starting: Starting) -> None:
+    cluster = starting(QUICK)
+    commands = PbsCommands()
+    path = script(cluster, f"#PBS -v A=1,{MARK}=store1-abc,B=2\nsleep 60")
+    assert commands.mark_in(path) == "store1-abc"
+    job_id = commands.submit(path)
+    other = script(cluster, "sleep 60")
+    assert commands.mark_in(other) == ""
+    commands.submit(other)
+    assert commands.marked_jobs() == {job_id: "store1-abc"}
+    commands.cancel([job_id])
+    wait_until(lambda: commands.marked_jobs() == {})
+    cluster.misbehave.go_down()
+    with pytest.raises(SchedulerSilentError, match="cannot connect"):
+        commands.marked_jobs()
+
+
+def test_without_any_job_none_has_a_mark(starting: Starting) -> None:
+    starting(QUICK)
+    assert PbsCommands().marked_jobs() == {}

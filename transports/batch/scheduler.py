@@ -116,6 +116,18 @@ class BatchScheduler(Protocol):
         """Have jobs ended, whether they wait or run; those that are over already are no error."""
         ...
 
+    def mark_in(self, script: Path) -> str:
+        """Return the mark that a job script gives its job; empty where it has none."""
+        ...
+
+    def marked_jobs(self) -> dict[str, str]:
+        """
+        Return the mark of each job of this user that has one and is not over, by the job's id.
+
+        A job whose submission was not answered is found by it, and so are the jobs of a coordinator that is gone.
+        """
+        ...
+
     def ping(self) -> str:
         """Return the scheduler's version, as it says it; for `doctor`."""
         ...

@@ -94,6 +94,7 @@ class BatchTransport(TransportModel):
     death_timeout_seconds: float = Field(default=60.0, gt=0)
     """How long a job that starts looks for its coordinator."""
 
+    _owner: str = PrivateAttr(default="")
     _pool: JobPool | None = PrivateAttr(default=None)
     _keys: CommsKeys | None = PrivateAttr(default=None)
     _ended: set[str] = PrivateAttr(default_factory=set)
@@ -211,6 +212,11 @@ class BatchTransport(TransportModel):
             if keys is not None:
                 keys.close()
             remove_abandoned(self.shared)  # also where nothing was to be run, and no keys were made
+
+    @property
+    def owner(self) -> str:
+        """Identity of the store whose executions this runs: part of the mark of each job."""
+        return self._owner
 
     @property
     def shared(self) -> Path:

@@ -1,5 +1,6 @@
 """OpenPBS and PBS Professional, through `qsub`, `qstat` and `qdel`."""
 
+import getpass
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,9 @@ from climate_ref_prefect.transports.batch.scheduler import (
 from climate_ref_prefect.transports.batch.schedulers.pbs.records import read_json, read_record
 from climate_ref_prefect.transports.batch.schedulers.pbs.refusals import of_qsub
 
+MARK: Final = "CLIMATE_REF_PREFECT_MARK"
+"""Variable of a job, with the mark that tells it from all others."""
+_MARK_IN_SCRIPT: Final = re.compile(rf"{MARK}=([\w-]+)")
 _NO_HISTORY: Final = "not configured to maintain job history"
 _NEEDS_HISTORY: Final = "Job has finished"
 _UNKNOWN: Final = re.compile(r"Unknown Job Id\s+(\d+)")
@@ -30,7 +34,7 @@ class PbsCommands:
     """A `BatchScheduler` for PBS; learns from the first answer whether the site keeps a history of its jobs."""
 
     name = "PBS"
-    programs = ("qsub", "qstat", "qdel")
+    programs = ("qsub", "qstat", "qdel", "qselect")
 
     def __init__(self) -> None:
         self._history = True
@@ -77,6 +81,25 @@ class PbsCommands:
         if ended.returncode and (complaints or not _OVER.search(ended.stderr)):
             raise SchedulerSilentError(_words(ended))
 
+    def mark_in(self, script: Path) -> str:
+        """Return the mark in the variables of a job script; empty where there is none."""
+        found = _MARK_IN_SCRIPT.search(script.read_text(encoding="utf-8", errors="surrogateescape"))
+        return found[1] if found else ""
+
+    def marked_jobs(self) -> dict[str, str]:
+        """Ask `qselect` for the jobs of this user, and `qstat` for their variables."""
+        ended = run_command("qselect", "-u", getpass.getuser())
+        if ended.returncode:
+            raise SchedulerSilentError(_words(ended))
+        job_ids = _job_ids(ended.stdout)
+        if not job_ids:
+            return {}
+        told, jobs = self._qstat(job_ids, history=False)
+        if told.returncode and not jobs and not _OVER.search(told.stderr):
+            raise SchedulerSilentError(_words(told))
+        marks = {job_id: _mark_of(job) for job_id, job in jobs.items()}
+        return {job_id: mark for job_id, mark in marks.items() if mark}
+
     def ping(self) -> str:
         """Return the version of the server."""
         ended = run_command("qstat", "-B", "-f", "-F", "json")
@@ -86,17 +109,24 @@ class PbsCommands:
         return str(next(iter(servers.values())).get("pbs_version", "unknown"))
 
     def _ask(self, job_ids: Iterable[str]) -> tuple[subprocess.CompletedProcess[str], Mapping[str, Any]]:
-        ended, jobs = self._qstat(job_ids)
+        ended, jobs = self._qstat(job_ids, history=self._history)
         without_history = _NO_HISTORY in ended.stderr or not (jobs or ended.returncode)
         if without_history if self._history else _NEEDS_HISTORY in ended.stderr:
             self._history = not self._history
-            ended, jobs = self._qstat(job_ids)
+            ended, jobs = self._qstat(job_ids, history=self._history)
         return ended, jobs
 
-    def _qstat(self, job_ids: Iterable[str]) -> tuple[subprocess.CompletedProcess[str], Mapping[str, Any]]:
-        ended = run_command("qstat", *(["-x"] if self._history else []), "-f", "-F", "json", *job_ids)
+    def _qstat(
+        self, job_ids: Iterable[str], *, history: bool
+    ) -> tuple[subprocess.CompletedProcess[str], Mapping[str, Any]]:
+        ended = run_command("qstat", *(["-x"] if history else []), "-f", "-F", "json", *job_ids)
         jobs = read_json(ended.stdout).get("Jobs")
         return ended, jobs if isinstance(jobs, Mapping) else {}
+
+
+def _mark_of(job: object) -> str:
+    variables = job.get("Variable_List") if isinstance(job, Mapping) else None
+    return str(variables.get(MARK, "")) if isinstance(variables, Mapping) else ""
 
 
 def _number(job_id: str) -> str:

@@ -1,15 +1,19 @@
 """`pbs`: executions in jobs of OpenPBS, PBS Pro, or the dialect of NCI's Gadi."""
 
-from typing import Any, ClassVar, Literal
+import re
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
+from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.quoting import check_for_pbs, directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
-from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
+
+_VARIABLES: Final = re.compile(r"\s*-v\s*[^\s#]+\s*$")
 
 
 class PbsTransport(BatchTransport):
@@ -64,8 +68,17 @@ class PbsTransport(BatchTransport):
     def _directives(self) -> list[str]:
         # A job that PBS runs again would run what it has claimed: it finds its own claims there.
         options = ["-r n", "-j oe", f"-o {directive(f'{self.log_directory}/')}"]
+        mark = f"{MARK}={new_mark(self.owner)}"
         if self.project:
             options.append(f"-P {self.project}")
         if self.storage:
             options.append(f"-l storage={'+'.join(self.storage)}")
-        return [*options, *self.directives]
+        return [*options, *_with_variable(self.directives, mark)]
+
+
+def _with_variable(lines: tuple[str, ...], variable: str) -> list[str]:
+    """Return directives that also set a variable: `qsub` takes one list of them, so that of the operator goes on."""
+    for number, line in enumerate(lines):
+        if _VARIABLES.match(line):
+            return [*lines[:number], f"{line.rstrip()},{variable}", *lines[number + 1 :]]
+    return [f"-v {variable}", *lines]

@@ -26,7 +26,7 @@ _ACCOUNTS_SECONDS: Final = 5.0
 MARK: Final = "--comment=climate-ref-prefect-"
 """Beginning of the directive that tells a job script from all others."""
 _COMMENT: Final = MARK.partition("=")[2]
-_MARK_IN_SCRIPT: Final = re.compile(re.escape(MARK) + r"(\w+)")
+_MARK_IN_SCRIPT: Final = re.compile(re.escape(MARK) + r"([\w-]+)")
 _DOUBT_SECONDS: Final = 900.0
 """How long a job is looked for whose submission was in doubt: a request that is older is refused by SLURM (munge)."""
 _NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|not running a supported accounting", re.I)
@@ -113,6 +113,24 @@ class SlurmCommands:
                 raise SchedulerSilentError(_words(done.stderr))
         self._cancel_doubtful()
 
+    def mark_in(self, script: Path) -> str:
+        """Return the mark in `--comment` of a job script; empty where there is none."""
+        return next(iter(_marks_in(script)), "")
+
+    def marked_jobs(self) -> dict[str, str]:
+        """Return the mark of each job of this user that has one of ours."""
+        done = run_command("squeue", *_option(self._clusters), "--noheader", "--me", "--format=%i|%k")
+        if done.returncode:
+            raise SchedulerSilentError(_words(done.stderr))
+        marks, cluster = {}, ""
+        for line in lines_of(done.stdout):
+            named = _CLUSTER.fullmatch(line)
+            cluster = f";{named[1]}" if named else cluster
+            number, _, comment = line.partition("|")
+            if comment.startswith(_COMMENT):
+                marks[f"{number}{cluster}"] = comment.removeprefix(_COMMENT)
+        return marks
+
     def ping(self) -> str:
         """Return what `scontrol ping` and `sbatch --version` say."""
         version, answer = run_command("sbatch", "--version"), run_command("scontrol", "ping")
@@ -137,7 +155,7 @@ class SlurmCommands:
         if numbers:
             found: list[str] = []
             with suppress(SchedulerSilentError):
-                found = [_number(job_id) for job_id, mark in self._marked_jobs().items() if mark in marks]
+                found = [_number(job_id) for job_id, mark in self.marked_jobs().items() if mark in marks]
             return next((number for number in numbers if _number(number) in found), numbers[-1])
         self._doubt(script)
         told = shortened(" / ".join(lines_of(printed))) or "nothing"
@@ -153,7 +171,7 @@ class SlurmCommands:
             return
         asked = time.monotonic()
         try:
-            found = self._marked_jobs()
+            found = self.marked_jobs()
         except SchedulerSilentError:
             return
         unwanted = {job_id: mark for job_id, mark in found.items() if mark in self._doubtful}
@@ -162,20 +180,6 @@ class SlurmCommands:
                 for job_id in chosen:
                     self._doubtful.pop(unwanted[job_id], None)
         self._doubtful = {mark: since for mark, since in self._doubtful.items() if asked - since < _DOUBT_SECONDS}
-
-    def _marked_jobs(self) -> dict[str, str]:
-        """Return the mark of each job of this user that has one of ours."""
-        done = run_command("squeue", *_option(self._clusters), "--noheader", "--me", "--format=%i|%k")
-        if done.returncode:
-            raise SchedulerSilentError(_words(done.stderr))
-        marks, cluster = {}, ""
-        for line in lines_of(done.stdout):
-            named = _CLUSTER.fullmatch(line)
-            cluster = f";{named[1]}" if named else cluster
-            number, _, comment = line.partition("|")
-            if comment.startswith(_COMMENT):
-                marks[f"{number}{cluster}"] = comment.removeprefix(_COMMENT)
-        return marks
 
     def _of_forgotten(self, job_id: str, account: JobRecord | None) -> JobRecord:
         """Return what the accounts say of a job that SLURM has forgotten; if that it runs, they have missed its end."""

@@ -3,13 +3,13 @@
 import os
 import re
 import shlex
-import uuid
 from itertools import pairwise
 from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
 from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
+from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.quoting import check_for_slurm, directive, slurm_pattern
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
@@ -73,7 +73,7 @@ class SlurmTransport(BatchTransport):
         options = [
             "--no-requeue",
             directive(f"--output={slurm_pattern(str(self.log_directory))}/%x-%j.log"),
-            f"{MARK}{uuid.uuid4().hex}",
+            f"{MARK}{new_mark(self.owner)}",
         ]
         if self.constraint:
             options.append(f"--constraint={self.constraint}")

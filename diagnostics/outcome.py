@@ -1,54 +1,11 @@
 """What came of one execution, as plain data."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 
 from pydantic import Field, JsonValue, field_validator
 
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind as FailureKind  # noqa: PLC0414 - for importers
 from climate_ref_prefect.diagnostics.model import Document, FrozenModel
-
-
-class FailureKind(StrEnum):
-    """Why an execution failed; the coordinator decides from this alone what comes next."""
-
-    DIAGNOSTIC_ERROR = "diagnostic_error"
-    """The provider's own error."""
-    INVALID_RESULT = "invalid_result"
-    """The result is not what a result must be: wrong type, not JSON, files that do not exist."""
-    VOCABULARY_MISMATCH = "vocabulary_mismatch"
-    """The result names something outside the controlled vocabulary."""
-    PROVIDER_IMPORT = "provider_import"
-    """The provider could not be imported: it raised, hung or crashed."""
-    SYSTEM_ERROR = "system_error"
-    """The node's error: an OSError, an interrupt."""
-    CRASHED = "crashed"
-    """The child ended without a result: a segmentation fault, `os._exit`."""
-    OUT_OF_MEMORY = "out_of_memory"
-    """Known to have run out of memory."""
-    KILLED = "killed"
-    """Killed, nobody knows by whom."""
-    TIMEOUT = "timeout"
-    """`wall_clock`, or the job's own time limit, was reached."""
-    WORKER_LOST = "worker_lost"
-    """The worker or its node is gone, or was preempted, or the site cancelled the job."""
-    UNAVAILABLE = "unavailable"
-    """No place could be had for it for now: jobs do not start, or the scheduler does not answer."""
-    SUBMISSION_REFUSED = "submission_refused"
-    """The backend will never accept it."""
-    PUBLISH_FAILED = "publish_failed"
-    """The run succeeded, its results could not be brought to the results directory or the database."""
-    SCHEMA_MISMATCH = "schema_mismatch"
-    """Coordinator and worker speak different versions of the file protocol."""
-    ALREADY_CLAIMED = "already_claimed"
-    """Another worker has claimed it: this delivery was a second one and ran nothing."""
-    INPUT_CHANGED = "input_changed"
-    """A data file was not, or did not stay, what it was when the execution was planned."""
-    SCRATCH_FULL = "scratch_full"
-    """Scratch had no room, inodes or quota left, or could not be written, and the execution itself did not fill it."""
-    COORDINATOR_LOST = "coordinator_lost"
-    """The coordinator ended before the execution did."""
-    CANCELLED = "cancelled"
-    """The user cancelled."""
 
 
 class ExecutionFailure(FrozenModel):

@@ -8,7 +8,7 @@ from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.policy import RULES, Fault, Standing, Verdict
+from climate_ref_prefect.flows.policy import Standing, Verdict
 from climate_ref_prefect.store.values import AllocatedExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
@@ -81,17 +81,11 @@ class Attempt:
 
 def attempt_after(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
     """Return the attempt that follows one that has failed, with what it has taught."""
-    was_lost = attempt.failure_kind is not None and RULES[attempt.failure_kind].fault is Fault.PLACE
-    standing = Standing(
-        attempts=attempt.standing.attempts + 1,
-        counted=attempt.standing.counted + int(verdict.counts),
-        lost=attempt.standing.lost + int(was_lost),
-    )
     return PlannedExecution(
         definition=attempt.allocated.definition,
         provider=attempt.provider,
         resources=verdict.resources,
         granted=verdict.resources,
-        standing=standing,
+        standing=attempt.standing.after(attempt.failure_kind, counts=verdict.counts),
         replaces=attempt.execution_id,
     )

@@ -7,7 +7,7 @@ from typing import Final
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import Decision, FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.abandoning import abandon
 from climate_ref_prefect.flows.attempt import Attempt, attempt_after
@@ -16,7 +16,7 @@ from climate_ref_prefect.flows.house_faults import DATABASE, HouseFaults, Step, 
 from climate_ref_prefect.flows.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.places import PlaceUnavailableError
 from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.policy import Decision, Verdict
+from climate_ref_prefect.flows.policy import Verdict
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import kind_of_refusal

@@ -1,100 +1,30 @@
-"""What is made of an outcome: the classification, what grows, and the dirty rule. The one place that decides."""
+"""The retry policy: what follows an outcome, by the table of failure kinds, the limits, and the dirty rule."""
 
 import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from enum import StrEnum
-from typing import Final, Literal, TypeVar
+from typing import Final, TypeVar
 
 from pydantic import Field
 
+from climate_ref_prefect.diagnostics.failure_kinds import (
+    FAILURE_RULES,
+    Decision,
+    FailureKind,
+    FailureRule,
+    Limit,
+    Resource,
+)
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 
 Amount = TypeVar("Amount", int, timedelta)
-Resource = Literal["memory", "wall clock"]
 Fit = Callable[[ResourceHint], ResourceHint]
 """What a transport gives for what is asked; raises `ResourcesRefusedError` where nothing fits."""
 
-
-class Decision(StrEnum):
-    """What becomes of an execution group after an attempt."""
-
-    SUCCESS = "success"
-    RETRY = "retry"
-    """Another attempt starts now."""
-    RETRY_LATER = "retry later"
-    """Another attempt may succeed, but not now: the next solve starts it."""
-    GIVE_UP = "give up"
-
-
-class Fault(StrEnum):
-    """Whose fault a failure is: what becomes of the execution follows from it."""
-
-    DIAGNOSTIC = "the diagnostic"
-    SIZE = "its size"
-    UNKNOWN = "unknown"
-    PLACE = "the place"
-    REFUSED = "the place, for good"
-    INPUTS = "its inputs"
-    """They are not what was planned: only another plan helps."""
-    HOUSE = "the house"
-    USER = "the user"
-
-
-class KindRule(FrozenModel):
-    """What a kind of failure leads to."""
-
-    fault: Fault
-    decision: Decision
-    grows: Resource | None = None
-    counts: bool = True
-    """Whether such an attempt counts towards the limit of attempts."""
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether it is given up when it has been tried often: not for what says nothing about the execution."""
-        return self.counts or (self.decision is Decision.RETRY and self.fault is not Fault.HOUSE)
-
-    @property
-    def may_be_changed(self) -> bool:
-        """Whether a retry rule may decide otherwise: it may not for what says nothing about the execution."""
-        return self.fault in (Fault.DIAGNOSTIC, Fault.SIZE, Fault.UNKNOWN, Fault.PLACE)
-
-
-_GIVE_UP: Final = KindRule(fault=Fault.DIAGNOSTIC, decision=Decision.GIVE_UP)
-_REFUSED: Final = KindRule(fault=Fault.REFUSED, decision=Decision.GIVE_UP)
-_RETRY: Final = KindRule(fault=Fault.UNKNOWN, decision=Decision.RETRY)
-_LOST: Final = KindRule(fault=Fault.PLACE, decision=Decision.RETRY, counts=False)
-_NO_PLACE: Final = KindRule(fault=Fault.PLACE, decision=Decision.RETRY_LATER, counts=False)
-_HOUSE: Final = KindRule(fault=Fault.HOUSE, decision=Decision.RETRY_LATER, counts=False)
-_USER: Final = KindRule(fault=Fault.USER, decision=Decision.RETRY_LATER, counts=False)
-
-RULES: Final[Mapping[FailureKind, KindRule]] = {
-    FailureKind.DIAGNOSTIC_ERROR: _GIVE_UP,
-    FailureKind.INVALID_RESULT: _GIVE_UP,
-    FailureKind.VOCABULARY_MISMATCH: _GIVE_UP,
-    FailureKind.PROVIDER_IMPORT: _GIVE_UP,
-    FailureKind.SCHEMA_MISMATCH: KindRule(fault=Fault.HOUSE, decision=Decision.GIVE_UP),
-    FailureKind.SUBMISSION_REFUSED: _REFUSED,
-    FailureKind.SYSTEM_ERROR: _RETRY,
-    FailureKind.CRASHED: _RETRY,
-    FailureKind.KILLED: _RETRY,
-    FailureKind.OUT_OF_MEMORY: KindRule(fault=Fault.SIZE, decision=Decision.RETRY, grows="memory"),
-    FailureKind.TIMEOUT: KindRule(fault=Fault.SIZE, decision=Decision.RETRY, grows="wall clock"),
-    FailureKind.WORKER_LOST: _LOST,
-    FailureKind.ALREADY_CLAIMED: _LOST,
-    FailureKind.SCRATCH_FULL: KindRule(fault=Fault.HOUSE, decision=Decision.RETRY, counts=False),
-    FailureKind.INPUT_CHANGED: KindRule(fault=Fault.INPUTS, decision=Decision.RETRY_LATER, counts=False),
-    FailureKind.COORDINATOR_LOST: _HOUSE,
-    FailureKind.PUBLISH_FAILED: KindRule(fault=Fault.UNKNOWN, decision=Decision.RETRY_LATER),
-    FailureKind.UNAVAILABLE: _NO_PLACE,
-    FailureKind.CANCELLED: _USER,
-}
-"""What each kind of failure leads to; docs/explanation/failures.md says why."""
 
 _IN_WORDS: Final = {Decision.GIVE_UP: "given up", Decision.RETRY_LATER: "left to the next solve"}
 
@@ -113,6 +43,28 @@ class Standing(FrozenModel):
 
     lost: int = 0
     """Those that were lost with their worker or node."""
+
+    unavailable: int = 0
+    """Those of this solve that no place could be had for."""
+
+    def after(self, kind: FailureKind | None, *, counts: bool) -> "Standing":
+        """
+        Return how often it has been tried once one more attempt has ended.
+
+        Parameters
+        ----------
+        kind
+            Why that attempt failed; none where it did not.
+        counts
+            Whether that attempt counts.
+        """
+        rule = FAILURE_RULES[kind] if kind else None
+        return Standing(
+            attempts=self.attempts + 1,
+            counted=self.counted + int(counts),
+            lost=self.lost + int(rule is not None and rule.limit is Limit.LOST),
+            unavailable=self.unavailable + int(kind is FailureKind.UNAVAILABLE),
+        )
 
 
 class Verdict(FrozenModel):
@@ -136,7 +88,7 @@ class Verdict(FrozenModel):
     @property
     def retryable(self) -> bool:
         """Whether another attempt may succeed."""
-        return self.decision in (Decision.RETRY, Decision.RETRY_LATER)
+        return self.decision.is_retry
 
     @property
     def clears_dirty(self) -> bool:
@@ -155,17 +107,17 @@ class RetryPolicy(FrozenModel):
     growth_factor: float = 2.0
     max_memory_mb: int | None = None
     max_wall_clock: timedelta | None = None
-    changed: Mapping[FailureKind, KindRule] = Field(default_factory=dict)
-    """What a retry rule decides otherwise than `RULES` does."""
+    changed: Mapping[FailureKind, FailureRule] = Field(default_factory=dict)
+    """What a retry rule decides otherwise than `FAILURE_RULES` does."""
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "RetryPolicy":
         """Return the policy that a site has set."""
         return cls(**{name: getattr(settings, name) for name in cls.model_fields if name in Settings.model_fields})
 
-    def rule_of(self, kind: FailureKind) -> KindRule:
+    def rule_of(self, kind: FailureKind) -> FailureRule:
         """Return what a kind of failure leads to."""
-        return self.changed.get(kind, RULES[kind])
+        return self.changed.get(kind, FAILURE_RULES[kind])
 
     def classify(
         self, outcome: ExecutionOutcome, resources: ResourceHint, standing: Standing, fit: Fit = lambda asked: asked
@@ -191,12 +143,12 @@ class RetryPolicy(FrozenModel):
         verdict = Verdict(
             decision=rule.decision, counts=rule.counts, reason=self._changed_by_rule(kind), resources=resources
         )
-        usual = RULES[kind]
-        if rule.decision is Decision.GIVE_UP or (rule.decision is usual.decision and not usual.is_bounded):
+        usual = FAILURE_RULES[kind]
+        if rule.decision is Decision.GIVE_UP or (rule.decision is usual.decision and usual.limit is Limit.NONE):
             return verdict
         if limit := self._limit_reached(rule, standing):
             # What the table itself leaves to the next solve for ever is never given up for being tried too often.
-            decision = Decision.GIVE_UP if usual.is_bounded else usual.decision
+            decision = usual.decision if usual.limit is Limit.NONE else Decision.GIVE_UP
             return verdict.model_copy(update={"decision": decision, "reason": limit})
         grows = rule.grows if rule.decision is Decision.RETRY else None  # the next solve asks `after`
         return self._grown(verdict, grows, fit) if grows else verdict
@@ -213,11 +165,14 @@ class RetryPolicy(FrozenModel):
             return given
         return larger
 
-    def _limit_reached(self, rule: KindRule, standing: Standing) -> str:
-        if rule.counts and standing.counted + 1 >= self.max_attempts:
+    def _limit_reached(self, rule: FailureRule, standing: Standing) -> str:
+        if rule.limit is Limit.ATTEMPTS and standing.counted + 1 >= self.max_attempts:
             return f"given up after {_times(standing.counted + 1, 'attempt')}{self._by_rule()}"
-        if not rule.counts and standing.lost >= self.max_lost:
+        if rule.limit is Limit.LOST and standing.lost >= self.max_lost:
             return f"given up after it was lost {_times(standing.lost + 1, 'time')}{self._by_rule()}"
+        if rule.limit is Limit.NONE and standing.unavailable >= self.max_lost:
+            tries = _times(standing.unavailable + 1, "time")
+            return f"left to the next solve after it was tried {tries} in this one{self._by_rule()}"
         return ""
 
     def _by_rule(self) -> str:
@@ -225,7 +180,7 @@ class RetryPolicy(FrozenModel):
 
     def _changed_by_rule(self, kind: FailureKind) -> str:
         decision = self.rule_of(kind).decision
-        if decision in (RULES[kind].decision, Decision.RETRY):
+        if decision in (FAILURE_RULES[kind].decision, Decision.RETRY):
             return ""
         return f"{_IN_WORDS[decision]} by the retry rule {self.rule!r}"
 

@@ -8,8 +8,9 @@ from typing import Final
 from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure
 from climate_ref_prefect.flows.gate import SignalGate
 from climate_ref_prefect.flows.house_faults import patiently
 from climate_ref_prefect.flows.liveness import POLL_SECONDS, Liveness
@@ -185,13 +186,14 @@ class _Leftover:
             message=f"The coordinator ended while it was {self._execution.status}; it will be run again."
             f"{self._unreadable()}",
         )
+        rule = FAILURE_RULES[failure.kind]
         return Finalisation(
             successful=False,
-            retryable=True,
-            counted=False,
+            retryable=rule.decision.is_retry,
+            counted=rule.counts,
             failure=failure,
             telemetry=self._directory.last_telemetry(),
-            clears_dirty=False,
+            clears_dirty=not rule.decision.is_retry,
             results_path=None,
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
 from climate_ref_prefect.flows.plan import Plan
@@ -125,6 +126,9 @@ class SolveReport(FrozenModel):
     def _remarks(self) -> Iterator[str]:
         if self.failed:
             yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
+        for kind in dict.fromkeys(row.failure_kind for row in self.failed if row.failure_kind):
+            rule = FAILURE_RULES[kind]
+            yield f"{kind} ({rule.title}): {rule.next_step}"
         for provider in self.plan.broken:
             yield f"{provider.name} could not be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
         if self.leftovers.settled:

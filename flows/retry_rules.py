@@ -10,9 +10,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, Decision, FailureKind, FailureRule, Fault
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.flows.policy import DEFAULT_RULE, RULES, Decision, Fault, KindRule, RetryPolicy
+from climate_ref_prefect.flows.policy import DEFAULT_RULE, RetryPolicy
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.transports.batch.duration import PositiveDuration
 from climate_ref_prefect.transports.complaint import complaint
@@ -99,8 +99,8 @@ class RetryRule(FrozenModel):
         changed = {kind: self._rule_of(kind) for kind in [*self.failures, *self.grows]}
         return default.model_copy(update={**limits, "rule": self.label, "changed": changed})
 
-    def _rule_of(self, kind: FailureKind) -> KindRule:
-        usual = RULES[kind]
+    def _rule_of(self, kind: FailureKind) -> FailureRule:
+        usual = FAILURE_RULES[kind]
         then, grows = self.failures.get(kind), self.grows.get(kind)
         return usual.model_copy(
             update={
@@ -111,14 +111,14 @@ class RetryRule(FrozenModel):
 
 
 def _check_kind(kind: str) -> None:
-    valid = [known.value for known in FailureKind if RULES[known].may_be_changed]
+    valid = [known.value for known in FailureKind if FAILURE_RULES[known].may_be_changed]
     listed = f"Kinds that may be changed: {', '.join(sorted(valid))}"
     if kind not in {known.value for known in FailureKind}:
         close = difflib.get_close_matches(kind, valid, 1)
         meant = f" (is it `{close[0]}`?)" if close else ""
         raise ValueError(f"there is no kind of failure `{kind}`{meant}. {listed}")
     if kind not in valid:
-        why = _WHY_FIXED[RULES[FailureKind(kind)].fault]
+        why = _WHY_FIXED[FAILURE_RULES[FailureKind(kind)].fault]
         raise ValueError(f"what follows `{kind}` cannot be changed: {why}. {listed}")
 
 

@@ -11,8 +11,8 @@ from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from climate_ref_prefect.diagnostics.failure_kinds import Decision
 from climate_ref_prefect.flows.lifecycle import Lifecycle
-from climate_ref_prefect.flows.policy import Decision
 from climate_ref_prefect.flows.record.artifacts import Progress
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.record.unanswered import at_best

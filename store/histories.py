@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind, Limit
 from climate_ref_prefect.store.columns import clean_text
 from climate_ref_prefect.store.models import Diagnostic, Execution, ExecutionGroup, ExecutionStatus, Provider
 from climate_ref_prefect.store.statements import asked_by, in_chunks
@@ -17,7 +17,7 @@ Attempts = Mapping[tuple[int, str], Sequence[Any]]
 """Rows of executions, oldest first, by group id and input hash."""
 
 
-_LOST = (FailureKind.WORKER_LOST, FailureKind.ALREADY_CLAIMED)
+_LOST = frozenset(kind for kind, rule in FAILURE_RULES.items() if rule.limit is Limit.LOST)
 _COLUMNS = (
     Execution.id,
     Execution.group_id,

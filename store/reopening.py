@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, select, update
 
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
-from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store.columns import clean_text
@@ -23,7 +23,7 @@ from climate_ref_prefect.store.recording import output_rows, scalar_rows, series
 from climate_ref_prefect.store.statements import insert_new
 from climate_ref_prefect.store.values import Reingestion
 
-MENDABLE: Final = (FailureKind.VOCABULARY_MISMATCH, FailureKind.PUBLISH_FAILED, FailureKind.INVALID_RESULT)
+MENDABLE: Final = tuple(kind for kind, rule in FAILURE_RULES.items() if rule.has_results)
 """Failures of executions that ran to their end, and whose results may be fit to be recorded now."""
 
 _KEYS: Final = {

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
-from climate_ref_prefect.diagnostics.outcome import (
-    ExecutionFailure,
-    ExecutionOutcome,
-    FailureKind,
-)
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -196,11 +193,11 @@ def settle(
     """
     outcome = ended.outcome
     try:
-        if outcome is None or _is_of_second_delivery(outcome):
+        if outcome is None or _may_still_run(outcome):
             outcome = execution.read_outcome(transport.outcome_patience_seconds, closing.wait) or outcome
         if outcome is None:
             return _with_meta(_explain(transport, execution, ended.submission), ended)
-        if _ended_with_its_worker(outcome):
+        if _backend_knows_why(outcome):
             outcome = _in_the_backends_words(outcome, transport.explain(ended.submission))
     except (OSError, UnreadableDocumentError) as error:
         outcome = refuse_unreadable(error)
@@ -209,13 +206,12 @@ def settle(
     return _with_meta(outcome, ended)
 
 
-def _is_of_second_delivery(outcome: ExecutionOutcome) -> bool:
-    return outcome.failure is not None and outcome.failure.kind is FailureKind.ALREADY_CLAIMED
+def _may_still_run(outcome: ExecutionOutcome) -> bool:
+    return outcome.failure is not None and FAILURE_RULES[outcome.failure.kind].may_still_run
 
 
-def _ended_with_its_worker(outcome: ExecutionOutcome) -> bool:
-    kinds = (FailureKind.WORKER_LOST, FailureKind.COORDINATOR_LOST)
-    return outcome.failure is not None and outcome.failure.kind in kinds
+def _backend_knows_why(outcome: ExecutionOutcome) -> bool:
+    return outcome.failure is not None and FAILURE_RULES[outcome.failure.kind].backend_knows_why
 
 
 def _in_the_backends_words(outcome: ExecutionOutcome, death: Death | None) -> ExecutionOutcome:

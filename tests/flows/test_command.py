@@ -182,7 +182,7 @@ class TestReingest:
         ("options", "words"),
         [
             ([1, "--kind", "publish_failed"], "but not both"),
-            (["--kind", "crashed"], "vocabulary_mismatch, publish_failed, invalid_result"),
+            (["--kind", "crashed"], "invalid_result, vocabulary_mismatch, publish_failed"),
             ([99], "There is no execution 99"),
             (["--diagnostic", "goood"], "no recorded diagnostic 'goood'. Valid: good, own-error"),
         ],

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import Decision, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import Decision, RetryPolicy, Standing, Verdict
+from climate_ref_prefect.flows.policy import RetryPolicy, Standing, Verdict
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 
@@ -280,17 +281,28 @@ def test_growth_is_of_one_thing_never_decreases_and_never_passes_a_limit(
     assert larger.wall_clock <= max(given_resources.wall_clock, policy.max_wall_clock or larger.wall_clock)
 
 
-@given(st.lists(kinds, min_size=20, max_size=20), hints, policies)
+bounded = st.sampled_from([kind for kind in FailureKind if kind is not FailureKind.SCRATCH_FULL])
+
+
+@given(st.lists(bounded, min_size=20, max_size=20), hints, policies)
 def test_attempts_in_a_row_are_bounded(
     failures: list[FailureKind], resources: ResourceHint, policy: RetryPolicy
 ) -> None:
-    counted = lost = 0
+    standing = Standing()
     for kind in failures:
-        verdict = policy.classify(failed(kind), resources, Standing(counted=counted, lost=lost))
-        resources = verdict.resources
-        counted, lost = counted + verdict.counts, lost + (not verdict.counts)
+        verdict = policy.classify(failed(kind), resources, standing)
+        resources, standing = verdict.resources, standing.after(kind, counts=verdict.counts)
         if verdict.decision is not Decision.RETRY:
             break
     assert verdict.decision is not Decision.RETRY
-    assert counted <= policy.max_attempts
-    assert lost <= policy.max_lost + 1
+    assert standing.counted <= policy.max_attempts
+    assert standing.lost <= policy.max_lost + 1
+
+
+def test_each_attempt_is_counted_by_the_limit_of_its_kind() -> None:
+    standing = Standing()
+    for kind in FailureKind:
+        standing = standing.after(kind, counts=TABLE[kind].counts)
+    assert standing == Standing(
+        attempts=len(TABLE), counted=sum(row.counts for row in TABLE.values()), lost=2, unavailable=1
+    )

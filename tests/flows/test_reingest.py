@@ -263,7 +263,7 @@ class TestRefusals:
         [
             ([1, 98, 99], {}, "no execution 98, 99"),
             ([1], {"providers": ["flows"]}, "not both"),
-            ([], {"kinds": [FailureKind.CRASHED]}, "vocabulary_mismatch, publish_failed, invalid_result"),
+            ([], {"kinds": [FailureKind.CRASHED]}, "invalid_result, vocabulary_mismatch, publish_failed"),
             ([], {"providers": ["floes"]}, "no recorded provider 'floes'. Valid: flows"),
             ([], {"diagnostics": ["bad"]}, "no recorded diagnostic 'bad'. Valid: good"),
         ],

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, Decision, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import RULES, Decision, RetryPolicy, Standing
+from climate_ref_prefect.flows.policy import RetryPolicy, Standing
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, read_retry_rules, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 
 GIVEN = ResourceHint(memory_mb=1000, cpu=1, wall_clock=timedelta(minutes=10))
-FIXED = sorted(kind for kind in FailureKind if not RULES[kind].may_be_changed)
-FREE = sorted(kind for kind in FailureKind if RULES[kind].may_be_changed)
+FIXED = sorted(kind for kind in FailureKind if not FAILURE_RULES[kind].may_be_changed)
+FREE = sorted(kind for kind in FailureKind if FAILURE_RULES[kind].may_be_changed)
 
 
 def failed(kind: FailureKind) -> ExecutionOutcome:
@@ -95,8 +96,8 @@ class TestWhatItChanges:
     def test_what_follows_a_kind(self, kind: FailureKind, then: str, decision: Decision) -> None:
         verdict = policy(failures={kind: then}).classify(failed(kind), GIVEN, Standing())
         assert verdict.decision is decision
-        assert verdict.counts == RULES[kind].counts
-        if decision not in (RULES[kind].decision, Decision.RETRY):
+        assert verdict.counts == FAILURE_RULES[kind].counts
+        if decision not in (FAILURE_RULES[kind].decision, Decision.RETRY):
             assert "by the retry rule 'mine'" in verdict.reason
 
     @pytest.mark.parametrize("kind", FailureKind)
@@ -123,10 +124,22 @@ class TestWhatItChanges:
 
     def test_a_place_that_is_busy_is_never_a_reason_to_give_up_for_being_tried_too_often(self) -> None:
         changed = policy(failures={"unavailable": "retry"}, max_lost=2)
-        decisions = [
-            changed.classify(failed(FailureKind.UNAVAILABLE), GIVEN, Standing(lost=lost)).decision for lost in (0, 2)
+        verdicts = [
+            changed.classify(failed(FailureKind.UNAVAILABLE), GIVEN, Standing(lost=9, unavailable=before))
+            for before in (0, 2)
         ]
-        assert decisions == [Decision.RETRY, Decision.RETRY_LATER]
+        assert [verdict.decision for verdict in verdicts] == [Decision.RETRY, Decision.RETRY_LATER]
+        assert (
+            verdicts[1].reason
+            == "left to the next solve after it was tried 3 times in this one, by the retry rule 'mine'"
+        )
+
+    def test_a_place_that_was_busy_is_not_held_against_an_execution_that_is_lost_later(self) -> None:
+        before = Standing()
+        for _ in range(9):
+            before = before.after(FailureKind.UNAVAILABLE, counts=False)
+        changed = policy(failures={"unavailable": "retry"}, max_lost=2)
+        assert changed.classify(failed(FailureKind.WORKER_LOST), GIVEN, before).decision is Decision.RETRY
 
     def test_growth_may_be_added_and_taken_away(self) -> None:
         changed = policy(grows={"killed": "memory", "timeout": "nothing"}, growth_factor=1.5)

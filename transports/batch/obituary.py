@@ -8,7 +8,8 @@ from datetime import timedelta
 from pydantic import JsonValue
 
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.jobs import Execution, Job
 from climate_ref_prefect.transports.port import Death
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -22,7 +23,8 @@ def kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
 
 def ended_with_its_job(outcome: ExecutionOutcome) -> bool:
     """Whether the outcome only says that the job, or the pilot in it, went: the scheduler knows why."""
-    return kind_of(outcome) in (FailureKind.WORKER_LOST, FailureKind.COORDINATOR_LOST)
+    kind = kind_of(outcome)
+    return kind is not None and FAILURE_RULES[kind].backend_knows_why
 
 
 def outcome_left(execution: Execution) -> ExecutionOutcome | None:

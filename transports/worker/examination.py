@@ -6,7 +6,8 @@ from typing import Final
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import InputChangedError
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, FileRecord
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FileRecord
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.inputs import require_planned_inputs
 from climate_ref_prefect.transports.worker.manifest import manifest
@@ -14,22 +15,11 @@ from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
 from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 _JOIN_SECONDS: Final = 1.0
-OF_THE_RUN: Final = (
-    FailureKind.DIAGNOSTIC_ERROR,
-    FailureKind.INVALID_RESULT,
-    FailureKind.PROVIDER_IMPORT,
-    FailureKind.SYSTEM_ERROR,
-    FailureKind.CRASHED,
-    FailureKind.OUT_OF_MEMORY,
-    FailureKind.KILLED,
-    FailureKind.TIMEOUT,
-)
-"""Failures that may have their cause in what the execution read or where it wrote; the others have one of their own."""
 
 
 def judge_inputs(failure: ExecutionFailure | None, envelope: ExecutionEnvelope) -> ExecutionFailure | None:
     """Return the failure that a success or failure is where the inputs did not stay what they were."""
-    if failure is not None and failure.kind not in OF_THE_RUN:
+    if failure is not None and FailureKind.INPUT_CHANGED not in FAILURE_RULES[failure.kind].may_hide:
         return failure
     try:
         require_planned_inputs(envelope, "After it had run")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure
 
 UNWRITABLE: Final = frozenset(
     {
@@ -29,14 +30,6 @@ _HALF: Final = 2
 _HUNDREDTH: Final = 100
 _MIB: Final = 1 << 20
 _SAID: Final = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-_JUDGED: Final = (
-    FailureKind.DIAGNOSTIC_ERROR,
-    FailureKind.INVALID_RESULT,
-    FailureKind.PROVIDER_IMPORT,
-    FailureKind.SYSTEM_ERROR,
-    FailureKind.CRASHED,
-)
-"""Failures that may come from a lack of room; a deadline or a lack of memory has been seen for what it is."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +84,7 @@ class ScratchSpace:
 
     def judge(self, failure: ExecutionFailure) -> ExecutionFailure:
         """Return the failure for what it is, having tried whether scratch can be written now."""
-        if failure.kind not in _JUDGED:
+        if FailureKind.SCRATCH_FULL not in FAILURE_RULES[failure.kind].may_hide:
             return failure
         self.look()
         self._try_to_write()

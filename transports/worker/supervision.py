@@ -8,17 +8,17 @@ from collections.abc import Container
 from typing import Final
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.diagnostics.outcome import (
     ExecutionFailure,
     ExecutionOutcome,
-    FailureKind,
     FileRecord,
     Telemetry,
 )
 from climate_ref_prefect.transports.worker.cgroup import oom_kills
 from climate_ref_prefect.transports.worker.child import IMPORTED, Start
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.examination import OF_THE_RUN, Examination
+from climate_ref_prefect.transports.worker.examination import Examination
 from climate_ref_prefect.transports.worker.left_behind import LeftBehind
 from climate_ref_prefect.transports.worker.log_limit import LogLimit
 from climate_ref_prefect.transports.worker.meter import Meter
@@ -229,7 +229,7 @@ class Supervision:
     def _examine(self) -> None:
         """Have what was left examined, within a limit of its own; a caller that wants an end to it is heard."""
         self._meter.finish()
-        if self._failure is not None and self._failure.kind not in OF_THE_RUN:
+        if self._failure is not None and not FAILURE_RULES[self._failure.kind].may_hide:
             return
         examination = Examination(self._directory, self._envelope, self._failure, self.space)
         stopped = self._wait_for_examination(examination)

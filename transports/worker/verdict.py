@@ -15,7 +15,8 @@ from climate_ref_prefect.diagnostics.errors import (
     ResultValidationError,
     UnreadableDocumentError,
 )
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure
 from climate_ref_prefect.transports.worker.exceptions import (
     causes,
     describe_exception,
@@ -134,7 +135,7 @@ def judge_memory(
     failure: ExecutionFailure, *, peak_rss_mb: float, memory_mb: int, oom_kills: int = 0
 ) -> ExecutionFailure:
     """Turn a kill of unknown cause into lack of memory where cgroup counters or telemetry say so."""
-    if failure.kind is not FailureKind.KILLED:
+    if FailureKind.OUT_OF_MEMORY not in FAILURE_RULES[failure.kind].may_hide:
         return failure
     if oom_kills > 0:
         why = f"The kernel killed {oom_kills} process(es) of its cgroup for lack of memory"

@@ -10,7 +10,7 @@ _MOUNT = Path("/sys/fs/cgroup")
 
 
 def oom_kills(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT) -> int:
-    """Return how many processes the kernel has killed in this cgroup for lack of memory; 0 where it does not tell."""
+    """Return how many processes the kernel has killed in this cgroup for lack of memory; 0 if it does not say."""
     for events in _event_files(membership, mount):
         try:
             lines = events.read_text(encoding="utf-8").splitlines()
@@ -24,7 +24,7 @@ def oom_kills(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT
 
 
 def memory_limit_mb(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT) -> float | None:
-    """Return the smallest memory limit of this cgroup and those above it in MiB; none where there is none."""
+    """Return the smallest memory limit, in MiB, of this cgroup and those above it; None if there is no limit."""
     limits = []
     for folder, name in _limit_files(membership, mount):
         for level in (folder, *folder.parents):

@@ -1,4 +1,4 @@
-"""What a doctor asks of a node: functions that a pilot calls there. Arguments and results are text and numbers."""
+"""Checks of a node for the doctor: functions that a pilot calls there. Arguments and results are text and numbers."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.1
 
 
 class Node(FrozenModel):
-    """Where a job runs, and what with."""
+    """The node on which a job runs, and its software."""
 
     host: str
     interpreter: str
@@ -32,15 +32,15 @@ class Node(FrozenModel):
     package: str
     """Version of this package."""
     dask: str
-    """Version of distributed; empty where there is none."""
+    """Version of distributed; empty if it is not installed."""
     cpu: int | None
-    """Processors that the job may use; none where the system does not tell."""
+    """Processors that the job may use; None if the system does not say."""
     memory_mb: float | None
-    """Limit of the job's control group; none where there is none."""
+    """Memory limit of the job's control group; None if there is no limit."""
 
 
 class Exchange(FrozenModel):
-    """What came of looking for the coordinator's token in a directory and leaving one there."""
+    """Result of looking for the coordinator's token in a directory and leaving a token there."""
 
     found: str = ""
     left: str = ""
@@ -48,11 +48,11 @@ class Exchange(FrozenModel):
 
 
 class ProviderCheck(FrozenModel):
-    """What came of importing a provider."""
+    """Result of importing a provider."""
 
     seconds: float
     described: str = ""
-    """The provider in a few words, where it could be imported."""
+    """The provider in a few words, if it could be imported."""
     failure: str = ""
 
 
@@ -76,9 +76,9 @@ def exchange_tokens(directory: str, patience_seconds: float) -> str:
     Parameters
     ----------
     directory
-        Made by the coordinator.
+        The directory, which the coordinator has made.
     patience_seconds
-        How late its token may show: shared file systems take their time.
+        How long to wait for its token, because shared file systems show new files late.
     """
     path = Path(directory)
     token = uuid.uuid4().hex
@@ -100,7 +100,7 @@ def import_provider(reference: str, deadline_seconds: float) -> str:
     reference
         A `ProviderReference` in JSON.
     deadline_seconds
-        Time that it may take.
+        How long the import may take.
     """
     began = time.monotonic()
     server = ProviderServer(ProviderReference.model_validate_json(reference))
@@ -120,7 +120,7 @@ def import_provider(reference: str, deadline_seconds: float) -> str:
 
 
 def await_token(path: Path, patience_seconds: float) -> str:
-    """Return what a file holds, waiting for it; nothing if it does not come."""
+    """Return the content of a file and wait for it to appear; empty if it does not appear in time."""
     give_up_at = time.monotonic() + patience_seconds
     while True:
         try:
@@ -134,7 +134,7 @@ def await_token(path: Path, patience_seconds: float) -> str:
 
 
 def _with_last_line(message: str, details: str) -> str:
-    """Put into one line what went wrong and, where that is not the same, the last that was printed."""
+    """Return the error and, if it differs, the last printed line, in one line."""
     message = " ".join(message.split())
     last = next((" ".join(line.split()) for line in reversed(details.splitlines()) if line.strip()), "")
     return message if last in message else f"{message} ({last})"
@@ -142,6 +142,8 @@ def _with_last_line(message: str, details: str) -> str:
 
 def _version_of_dask() -> str:
     try:
-        return version("distributed")  # without importing it: this package's worker does not
+        return version(
+            "distributed"
+        )  # Dask is not imported here, because the worker of this package must not import it.
     except PackageNotFoundError:
         return ""

@@ -30,7 +30,7 @@ from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 logger = logging.getLogger(__name__)
 IMPORTED = b"imported\n"
-"""First line of a fresh child's report; then, as in a forked one, its verdict as one line of JSON."""
+"""First line of the report of a child in a new interpreter. Then every child reports its failure, or null, as JSON."""
 CHILD_MODULE = "climate_ref_prefect.transports.worker.child"
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGCONT)
@@ -38,11 +38,11 @@ _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, 
 
 @dataclass(frozen=True)
 class ForkedStart:
-    """Has executions run in forks of the process that has imported their provider."""
+    """Starts executions as forks of the process that has imported their provider."""
 
     provider: DiagnosticProvider
     inheritance: Inheritance
-    """What the provider holds open, as of the fork."""
+    """The files that the provider holds open at the time of the fork."""
 
     imports_provider: ClassVar[bool] = False
 
@@ -57,7 +57,7 @@ class ForkedStart:
 
 @dataclass(frozen=True)
 class FreshStart:
-    """Has executions run in new interpreters, each of which imports the provider itself."""
+    """Starts executions in new interpreters, each of which imports the provider itself."""
 
     environment: Mapping[str, str]
 
@@ -96,15 +96,15 @@ def _fork(directory: ExecutionDirectory, live: Callable[[int], NoReturn]) -> tup
 
 
 def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
-    """Leave the parent's session, streams and signals behind, and go where the diagnostic writes."""
+    """Give up the parent's session, streams and signals, and change to the directory that the diagnostic writes to."""
     os.setsid()
     end_with_parent()
-    if os.getppid() != supervisor:  # it died before the kernel was asked to tell
+    if os.getppid() != supervisor:  # The supervisor died before the kernel was asked to signal its death.
         os._exit(1)
     for number in _RESET_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    # Away from the lowest numbers: where the provider has closed a standard stream they would be one themselves.
+    # High numbers, because the lowest ones would be standard streams if the provider has closed those.
     log = move_away(os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640))
     nothing = move_away(os.open(os.devnull, os.O_RDONLY))
     for source, target in ((nothing, 0), (log, 1), (log, 2)):
@@ -123,7 +123,7 @@ def _run_and_exit(
     failure = None
     try:
         run_diagnostic(envelope, provider, directory.output)
-        write_out()  # nothing is closed at the end
+        write_out()  # `os._exit` closes and flushes nothing.
         logger.info("Finished %s", envelope.label)
     except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
         failure = judge_exception(error)
@@ -132,19 +132,22 @@ def _run_and_exit(
 
 
 def _log(failure: ExecutionFailure) -> None:
-    with suppress(Exception), log_stream() as log:  # the disk may be full, and the diagnostic may have closed it
+    with (
+        suppress(Exception),
+        log_stream() as log,
+    ):  # The disk may be full, or the diagnostic may have closed the stream.
         print(failure.details, file=log)
 
 
 def _flush_output() -> None:
-    """Flush what was printed; a log that is cut short is no failure, and the streams may be anything by now."""
+    """Flush what was printed. An incomplete log is no failure, and the diagnostic may have replaced the streams."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with suppress(BaseException):
             stream.flush()  # type: ignore[union-attr]
 
 
 def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
-    """Tell the supervisor how it went and end, running nothing that was registered in the parent."""
+    """Report the result to the supervisor and exit without running the exit handlers of the parent."""
     verdict = json.dumps(failure.model_dump(mode="json") if failure else None)
     _flush_output()
     with os.fdopen(report, "w", encoding="utf-8") as pipe:
@@ -153,7 +156,7 @@ def report_verdict(report: int, failure: ExecutionFailure | None) -> NoReturn:
 
 
 def main(directory_path: str, report_descriptor: str) -> NoReturn:
-    """Import the provider, say so, run the diagnostic: the life of a fresh child."""
+    """Import the provider, report that, and run the diagnostic: the main program of a child in a new interpreter."""
     report = int(report_descriptor)
     adopt_search_path()
     os.set_inheritable(report, False)
@@ -165,7 +168,9 @@ def main(directory_path: str, report_descriptor: str) -> NoReturn:
     except (OSError, UnreadableDocumentError) as error:
         report_verdict(report, judge_exception(error))
     provider = _import_or_report(envelope.provider, report)
-    os.chdir(directory.output)  # the import may have gone elsewhere; a forked child goes there after it
+    os.chdir(
+        directory.output
+    )  # The import may have changed the directory. A forked child also changes directory after the import.
     os.write(report, IMPORTED)
     _run_and_exit(directory, envelope, provider, report)
 
@@ -179,7 +184,7 @@ def _import_or_report(reference: ProviderReference, report: int) -> DiagnosticPr
 
 
 def import_failure(target: str, error: BaseException) -> ExecutionFailure:
-    """Say that a provider could not be imported, and with what."""
+    """Return the failure of a provider that could not be imported, with the error that its import raised."""
     judged = judge_exception(error)
     why = declaration_error(error) if isinstance(error, ValidationError) else judged.message
     return ExecutionFailure(

@@ -1,4 +1,4 @@
-"""The caller's side of a warm server: start it, have executions run, ask what a provider declares."""
+"""Client of a provider server: starts it, has it run executions, asks what the provider declares."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ class ProviderImportError(ClimateRefPrefectError):
 
 
 class ProviderCodeError(ClimateRefPrefectError):
-    """A provider's own code failed while it described itself or sized an execution."""
+    """A provider's own code failed while it described itself or said what an execution needs."""
 
 
 class ProviderServer:
@@ -59,14 +59,14 @@ class ProviderServer:
     reference
         The provider, the interpreter to run it with and its isolation.
     cpu
-        Threads that BLAS and OpenMP may use; fixed before the provider is imported.
+        Number of threads that BLAS and OpenMP may use. It is set before the provider is imported.
     """
 
     def __init__(self, reference: ProviderReference, cpu: int = 1) -> None:
         self.ready = False
         """Whether the provider has been imported and warmed up."""
         self.obstacles: tuple[str, ...] = ()
-        """Why executions start in new interpreters although they were to be forked; nothing where they are forked."""
+        """Why executions start in new interpreters although they should be forked; empty if they are forked."""
         self._reference = reference
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._control, theirs = socket.socketpair()
@@ -90,7 +90,7 @@ class ProviderServer:
         return self._process.poll() is None
 
     def execute(self, directory: ExecutionDirectory) -> RunningExecution:
-        """Have a supervisor forked for an execution; returns at once."""
+        """Ask the server to fork a supervisor for an execution. Returns at once."""
         ours = self._request(EXECUTE)
         return RunningExecution(directory, ours)
 
@@ -101,7 +101,7 @@ class ProviderServer:
         Raises
         ------
         ProviderCodeError
-            If its code fails, or does not answer in time.
+            If the provider's code fails or does not answer in time.
         """
         answer = self._ask(DESCRIBE, b"", timeout_seconds)
         try:
@@ -114,16 +114,16 @@ class ProviderServer:
     def sizes(
         self, definitions: Sequence[ExecutionDefinition], timeout_seconds: float
     ) -> list[ResourceHint | ExecutionFailure]:
-        """Ask the diagnostics what some executions need, or why they cannot tell; raises as `describe` does."""
+        """Ask the diagnostics which resources some executions need, or why that fails. Raises as `describe` does."""
         asked = json.dumps([definition.model_dump(mode="json") for definition in definitions]).encode()
         answer = self._ask(SIZES, asked, timeout_seconds)
         return [_size(item) for item in answer]  # type: ignore[attr-defined]
 
     def close(self) -> None:
-        """End the server, whatever it is doing; an execution under way goes on for as long as its caller listens."""
+        """End the server, whatever it is doing. A running execution goes on for as long as its caller listens."""
         if self._log.closed:
             return
-        with suppress(OSError):  # it has ended by itself
+        with suppress(OSError):  # It has ended already.
             self._control.shutdown(socket.SHUT_RDWR)
         try:
             self._process.wait(_CLOSE_SECONDS)
@@ -135,12 +135,12 @@ class ProviderServer:
 
     def wait_until_ready(self, deadline_seconds: float) -> None:
         """
-        Wait until the provider is imported and warmed up; closes the server where that fails.
+        Wait until the provider is imported and warmed up. Closes the server if that fails.
 
         Raises
         ------
         ProviderImportError
-            If it raises, hangs or crashes.
+            If the import raises, hangs or crashes.
         """
         try:
             self._hear_that_it_is_ready(deadline_seconds)
@@ -153,7 +153,7 @@ class ProviderServer:
         try:
             line = read_line(self._control)
         except TimeoutError as error:
-            self._process.kill()  # it may be stuck where no signal handler runs
+            self._process.kill()  # The process may be stuck where no signal handler runs.
             raise self._import_error(f"was not imported after {deadline_seconds:g} s") from error
         self._control.settimeout(None)
         if not line:
@@ -187,7 +187,7 @@ class ProviderServer:
         return os.pread(self._log.fileno(), _TAIL_BYTES, max(0, size - _TAIL_BYTES)).decode(errors="replace")
 
     def _how_it_ended(self) -> str:
-        """Say in a line how the server has ended, and in those after it what it has printed."""
+        """Return a line that says how the server ended, followed by the lines that it printed."""
         try:
             how = f": {describe_exit(self._process.wait(_CLOSE_SECONDS))}"
         except subprocess.TimeoutExpired:
@@ -228,6 +228,6 @@ def _size(told: Mapping[str, JsonValue]) -> ResourceHint | ExecutionFailure:
         return ExecutionFailure.model_validate(told["failure"])
     try:
         return ResourceHint.model_validate(told["hint"])
-    except ValidationError as error:  # made without being checked
+    except ValidationError as error:  # Constructed without validation.
         message = f"resources_for returned a wrong ResourceHint: {in_words(error)}"
         return ExecutionFailure(kind=FailureKind.PROVIDER_IMPORT, message=message)

@@ -1,8 +1,9 @@
 """
-The descriptors of a process that a provider lives in: ours, which are out of its way, and those that it holds open.
+The file descriptors of a process that runs a provider: those of this package, and those that the provider holds open.
 
-What belongs to this package has high numbers and is closed in every program that is started; each is remembered as
-ours. All others are the provider's: they keep their numbers in a forked process.
+Descriptors of this package get high numbers, so that they do not take numbers that the provider expects. They are
+closed in every program that is started, and this module remembers them. All others belong to the provider and keep
+their numbers in a forked process.
 """
 
 import errno
@@ -23,34 +24,34 @@ STANDARD_STREAMS: Final = (0, 1, 2)
 _LISTING: Final = Path("/proc/self/fd" if LINUX else "/dev/fd")
 _FIRST_ABOVE_STREAMS: Final = 3
 _END_OF_OURS: Final = 256
-"""Numbers below this are within every usual limit, and the kernel's table of descriptors stays small."""
+"""Numbers below this are within every usual limit and keep the kernel's table of descriptors small."""
 _ROOM_FOR_OURS: Final = 16
 _REOPENING_FLAGS: Final = os.O_NONBLOCK | getattr(os, "O_NOATIME", 0) | getattr(os, "O_DIRECT", 0)
-"""What may be said when a file is opened once more; the others are about creating it or finding its name."""
+"""The flags that apply when a file is opened again. The others concern creating it or resolving its name."""
 _ours: Final[set[int]] = set()
 
 Identity = tuple[int, int]
-"""Device and inode of what a descriptor stands for."""
+"""Device and inode of the file behind a descriptor."""
 
 
 def move_away(descriptor: int) -> int:
     """
-    Give a descriptor a high number, closed in every program that is started, and remember it as ours.
+    Move a descriptor to a high number, closed in every program that is started, and remember it as this package's.
 
     Parameters
     ----------
     descriptor
-        Is closed under the number that it has.
+        The descriptor to move; its present number is closed.
 
     Returns
     -------
     int
-        Its new number; where the limit on open files leaves no room above, the lowest that is free.
+        Its new number. If the limit on open files leaves no high number, the lowest that is free.
 
     Raises
     ------
     OSError
-        If no further descriptor can be had.
+        If the system gives no further descriptor.
     """
     moved = _duplicate_high(descriptor)
     os.close(descriptor)
@@ -70,14 +71,14 @@ def _duplicate_high(descriptor: int) -> int:
 
 
 def close_ours(descriptor: int) -> None:
-    """Close a descriptor of ours."""
+    """Close a descriptor of this package."""
     _ours.discard(descriptor)
     os.close(descriptor)
 
 
 @contextmanager
 def our_socket(descriptor: int) -> Iterator[socket.socket]:
-    """Use a descriptor as a socket of ours, out of the provider's way, and close it in the end."""
+    """Use a descriptor as a socket of this package, at a high number, and close it at the end."""
     with socket.socket(fileno=move_away(descriptor)) as ours:
         number = ours.fileno()
         try:
@@ -87,15 +88,15 @@ def our_socket(descriptor: int) -> Iterator[socket.socket]:
 
 
 def close_all_of_ours(keep: int) -> None:
-    """Close what is ours in a forked process, which has no use for it, but for one."""
+    """Close all descriptors of this package except one, in a forked process that does not need them."""
     for number in _ours - {keep}:
-        with suppress(OSError):  # whoever had it has closed it
+        with suppress(OSError):  # Its owner has closed it already.
             os.close(number)
     _ours.intersection_update({keep})
 
 
 def close_all(keep: Collection[int]) -> None:
-    """Close everything but the standard streams and `keep`: for a process that is about to become another program."""
+    """Close everything except the standard streams and `keep`, before this process becomes another program."""
     for number in _open_numbers():
         if number not in STANDARD_STREAMS and number not in keep:
             with suppress(OSError):  # it was that of the listing itself
@@ -104,9 +105,10 @@ def close_all(keep: Collection[int]) -> None:
 
 def replace_providers() -> None:
     """
-    Let go of what the provider holds open, in a process that does not run its code.
+    Release what the provider holds open, in a process that does not run the provider's code.
 
-    Its numbers stay taken, by nothing: objects of the provider's that still name them could close what else had them.
+    The numbers stay in use and lead to nothing. Otherwise objects of the provider that still name these numbers could
+    close other files that got them.
     """
     nothing = move_away(os.open(os.devnull, os.O_RDWR))
     for held in held_by_provider():
@@ -119,7 +121,7 @@ def _open_numbers() -> list[int]:
 
 
 def identity(descriptor: int) -> Identity | None:
-    """Return what a descriptor stands for; none if it is closed."""
+    """Return device and inode behind a descriptor; None if it is closed."""
     try:
         found = os.fstat(descriptor)
     except OSError:
@@ -129,26 +131,26 @@ def identity(descriptor: int) -> Identity | None:
 
 @dataclass(frozen=True, slots=True)
 class HeldDescriptor:
-    """A descriptor that a provider holds open, as it was when it was looked at."""
+    """A descriptor that a provider holds open, as it was when it was examined."""
 
     number: int
     identity: Identity
     mode: int
     device: int
-    """What device it is, where it is one."""
+    """The device number, if it is a device."""
     flags: int
     inheritable: bool
     offset: int | None
-    """Where the next byte is read; none where that means nothing."""
+    """Position at which the next byte is read; None if the file has no position."""
 
     @property
     def name(self) -> str:
-        """What the kernel calls it: a path, or for example `socket:[12345]`."""
+        """Its name in the kernel: a path, or for example `socket:[12345]`."""
         return str((_LISTING / str(self.number)).readlink()) if LINUX else f"descriptor {self.number}"
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether the number still stands for the same: a provider may have handlers of its own for forks."""
+        """Whether the number still leads to the same file. A provider may have changed it in a fork handler."""
         return identity(self.number) == self.identity
 
     @property
@@ -159,12 +161,12 @@ class HeldDescriptor:
 
     def open_again(self) -> int:
         """
-        Open the same file once more, even if it has no name any longer, with an offset of its own at the same place.
+        Open the same file again, even if it has no name any more, with an offset of its own at the same position.
 
         Raises
         ------
         OSError
-            If it cannot be opened any more; it names the file.
+            If the file cannot be opened any more. The message names the file.
         """
         assert self.offset is not None  # noqa: S101 - asked of read-only files alone
         flags = self.flags & _REOPENING_FLAGS | os.O_RDONLY | os.O_CLOEXEC
@@ -187,13 +189,13 @@ def _cannot_be_opened_again(held: HeldDescriptor, error: OSError) -> OSError:
 
 
 def held_by_provider() -> list[HeldDescriptor]:
-    """Return the descriptors that are neither ours nor standard streams, lowest number first."""
+    """Return the descriptors that are neither this package's nor standard streams, lowest number first."""
     found = (_look_at(number) for number in _open_numbers() if number not in _ours and number not in STANDARD_STREAMS)
     return [held for held in found if held is not None]
 
 
 def by_opening(files: Iterable[HeldDescriptor]) -> list[tuple[HeldDescriptor, ...]]:
-    """Put descriptors together that were made from one another by `dup`: they have one offset in common."""
+    """Group descriptors that were made from one another by `dup`: they share one offset."""
     alike: dict[object, list[HeldDescriptor]] = {}
     for held in files:
         alike.setdefault((held.identity, held.flags, held.offset), []).append(held)
@@ -201,7 +203,7 @@ def by_opening(files: Iterable[HeldDescriptor]) -> list[tuple[HeldDescriptor, ..
 
 
 def _divide(alike: Sequence[HeldDescriptor]) -> list[tuple[HeldDescriptor, ...]]:
-    """Tell openings of one file apart, all at one offset, by moving each: what is one opening moves together."""
+    """Separate openings of one file that are at the same offset: move each, and see which move together."""
     offset = alike[0].offset
     if len(alike) == 1 or offset is None or not stat.S_ISREG(alike[0].mode):
         return [(held,) for held in alike]

@@ -22,11 +22,11 @@ from climate_ref_prefect.transports.worker.documents import Claim, Closed
 from climate_ref_prefect.transports.worker.regular_files import NotARegularFileError, open_regular
 
 _NOTHING_TO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems answer that know no fsync of directories: CIFS, VirtualBox, some of FUSE."""
+"""Errors of file systems that cannot sync a directory: CIFS, VirtualBox, some of FUSE."""
 _POLL_SECONDS = 0.2
 _CHUNK_BYTES = 1 << 20
 _LARGEST_DOCUMENT_BYTES = 256 << 20
-"""More than an outcome has that lists a million files."""
+"""Larger than an outcome that lists a million files."""
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 
@@ -51,20 +51,20 @@ class ExecutionDirectory:
         self._closed = path / "closed.json"
 
     def write_envelope(self, envelope: ExecutionEnvelope) -> None:
-        """Make the directory, for the user alone, and put the envelope there."""
+        """Make the directory, accessible to the user only, and write the envelope into it."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(self._envelope, envelope.to_json())
 
     def read_envelope(self, patience_seconds: float = 0.0) -> ExecutionEnvelope:
         """
-        Read the envelope, waiting for it: a shared file system may show it late.
+        Read the envelope and wait for it, because a shared file system may show it late.
 
         Raises
         ------
         FileNotFoundError
             If it has not appeared in `patience_seconds`.
         UnreadableDocumentError
-            If it is none; `SchemaMismatchError` if the coordinator speaks another version of the protocol.
+            If it is not an envelope; `SchemaMismatchError` if the coordinator uses another version of the protocol.
         """
         give_up_at = time.monotonic() + patience_seconds
         while not self._envelope.exists() and time.monotonic() < give_up_at:
@@ -76,9 +76,9 @@ class ExecutionDirectory:
 
     def claim(self, claim: Claim) -> bool:
         """
-        Claim the execution; false if another worker has it. Finding one's own claim counts as success.
+        Claim the execution. Returns False if another worker has claimed it; finding one's own claim counts as success.
 
-        A claim that cannot be read is that of another, of whom nothing is known.
+        An unreadable claim counts as the claim of another, unknown worker.
         """
         if _create(self._claim, claim.to_json()):
             return True
@@ -89,30 +89,30 @@ class ExecutionDirectory:
         return found is not None and found.token == claim.token
 
     def read_claim(self) -> Claim | None:
-        """Return who claimed the execution, if anyone has."""
+        """Return the claim of the execution; None if no worker has claimed it."""
         return _read(self._claim, Claim)
 
     def write_telemetry(self, telemetry: Telemetry) -> None:
-        """Replace the telemetry; it is not forced to disk, the next one comes soon."""
+        """Replace the telemetry. It is not forced to disk, because the next one follows soon."""
         _replace(self._telemetry, telemetry.to_json())
 
     def read_telemetry(self) -> Telemetry | None:
-        """Return the last sign of life, if there was any."""
+        """Return the last telemetry; None if there is none."""
         return _read(self._telemetry, Telemetry)
 
     def last_telemetry(self) -> Telemetry:
-        """Return the last sign of life; an empty one where there is none or it cannot be read."""
+        """Return the last telemetry; empty telemetry if there is none or it cannot be read."""
         try:
             return self.read_telemetry() or Telemetry()
-        except (OSError, UnreadableDocumentError):  # after a power cut it may be torn, and says nothing
+        except (OSError, UnreadableDocumentError):  # After a power cut the file may be torn and hold no telemetry.
             return Telemetry()
 
     def has_outcome(self) -> bool:
-        """Whether an outcome has been left, though it may be one that cannot be read."""
+        """Whether there is an outcome file, readable or not."""
         return os.path.lexists(self._outcome)
 
     def last_sign_of_life(self) -> tuple[int, int] | None:
-        """Return what changes whenever the execution gives a sign of life; none if it has given none."""
+        """Return a value that changes with every heartbeat of the execution; None before the first one."""
         for path in (self._telemetry, self._claim):
             with suppress(FileNotFoundError):
                 status = path.lstat()
@@ -121,9 +121,9 @@ class ExecutionDirectory:
 
     def silence_seconds(self) -> float:
         """
-        Return the time since the last sign of life, by the clock of the file system; infinite if there was none.
+        Return the time since the last heartbeat, by the clock of the file system; infinite if there was none.
 
-        A claim is a sign of life as well: what has just been claimed has no telemetry yet.
+        A claim counts as a heartbeat as well, because a newly claimed execution has no telemetry yet.
         """
         sign = self.last_sign_of_life()
         if sign is None:
@@ -132,16 +132,16 @@ class ExecutionDirectory:
             return (os.fstat(now.fileno()).st_mtime_ns - sign[0]) / 1e9
 
     def write_outcome(self, outcome: ExecutionOutcome) -> None:
-        """Leave the last word, safely on disk before its name appears."""
+        """Write the outcome. Its content is on disk before its name appears."""
         _replace(self._outcome, outcome.to_json(), durable=True)
 
     def read_outcome(
         self, patience_seconds: float = 0.0, pause: Callable[[float], object] = time.sleep
     ) -> ExecutionOutcome | None:
         """
-        Return the outcome, waiting for it up to `patience_seconds`; none if it does not come.
+        Return the outcome and wait for it up to `patience_seconds`; None if it does not appear.
 
-        `pause` waits between two looks; it ends the waiting by returning something true.
+        `pause` waits between two reads. It ends the waiting by returning a true value.
         """
         give_up_at = time.monotonic() + patience_seconds
         while (outcome := _read(self._outcome, ExecutionOutcome)) is None and time.monotonic() < give_up_at:
@@ -150,7 +150,7 @@ class ExecutionDirectory:
         return outcome
 
     def close(self, reason: str) -> bool:
-        """Give the attempt up; false if it was given up before."""
+        """Give the attempt up. Returns False if it had been given up before."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _create(self._closed, Closed(reason=reason, closed_at=time.time()).to_json())
 
@@ -160,7 +160,7 @@ class ExecutionDirectory:
 
 
 def describe_file(path: Path, relative_path: str) -> FileRecord:
-    """Return size and SHA-256 of a file, to be known by `relative_path`."""
+    """Return the record of a file with its size and SHA-256, under the name `relative_path`."""
     digest = hashlib.sha256()
     size_bytes = 0
     with path.open("rb") as file:
@@ -171,7 +171,7 @@ def describe_file(path: Path, relative_path: str) -> FileRecord:
 
 
 def _read(path: Path, document: type[AnyDocument]) -> AnyDocument | None:
-    """Return a document; none if there is no such file. Whatever is wrong with it is told with its path."""
+    """Return a document; None if there is no such file. Every error names the path."""
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size > _LARGEST_DOCUMENT_BYTES:
@@ -198,7 +198,11 @@ def _first_of(error: ValidationError) -> str:
 
 
 def _create(path: Path, text: str) -> bool:
-    """Create a file with its whole content, on disk before its name is; or find that it is there: link(2) is atomic."""
+    """
+    Create a file whose whole content is on disk before its name appears.
+
+    Returns False if the name exists already. link(2) makes this atomic.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         _write(temporary, text, durable=True)
@@ -233,7 +237,7 @@ def _write(path: Path, text: str, *, durable: bool) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Force the names in a directory to disk, where its file system has such a thing."""
+    """Force the names in a directory to disk, if its file system can do that."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""The small documents that workers and coordinators leave for each other beside envelope and outcome."""
+"""The claim, by which a worker takes an execution, and the document by which a coordinator gives an attempt up."""
 
 import os
 import socket
@@ -14,25 +14,25 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Claim(Document):
-    """Who runs an execution: written once, by exclusive create."""
+    """Names the process that runs an execution. It is written once, by exclusive create."""
 
     token: str
-    """Unique, so that a worker whose answer got lost recognises its own claim."""
+    """Unique, so that a worker recognises its own claim if the file system reported a failure although it succeeded."""
     host: str
     boot_id: str
     pid: int
     process_started: str
-    """Start time of the process in clock ticks since boot: a pid alone may be another process's by now."""
+    """Start time of the process in clock ticks since boot, because another process may have got the pid by now."""
     claimed_at: float
     """Seconds since the epoch."""
     job_id: str = ""
-    """The batch job that the process is part of; empty without one."""
+    """Id of the batch job that the process is part of; empty outside of any job."""
     pid_namespace: str = ""
-    """In which the pid is counted, for example a container's; empty where the system does not say."""
+    """Namespace of the pid, for example that of a container; empty if the system does not say."""
 
     @classmethod
     def of_this_process(cls) -> Self:
-        """Return a claim in the name of the calling process."""
+        """Return a claim of the calling process."""
         return cls(
             token=uuid.uuid4().hex,
             host=socket.gethostname(),
@@ -46,9 +46,9 @@ class Claim(Document):
 
     def is_visible_here(self) -> bool:
         """
-        Whether the claiming process could be seen from here if it lived.
+        Whether the claiming process would be visible from here if it were alive.
 
-        The host may have another name by now. In another container of the same host its pid means another process.
+        The host name is not compared, because it may have changed. In another container the pid means another process.
         """
         if not self.boot_id:
             return self.is_of_this_host()
@@ -59,7 +59,7 @@ class Claim(Document):
         return self.host == socket.gethostname()
 
     def is_alive_here(self) -> bool:
-        """Whether the claiming process lives, as far as this host can tell."""
+        """Whether the claiming process is alive, as far as this host can see."""
         started = process_start(self.pid)
         return started is not None and started == self.process_started and self.boot_id == boot_id()
 
@@ -73,12 +73,12 @@ class Closed(Document):
 
 
 def boot_id() -> str:
-    """Return what identifies the current boot of this host, or nothing where the system does not say."""
+    """Return the id of the current boot of this host; empty if the system does not say."""
     return _BOOT_ID.read_text(encoding="utf-8").strip() if _BOOT_ID.exists() else ""
 
 
 def pid_namespace() -> str:
-    """Return what identifies the processes that this one can see, or nothing where the system does not say."""
+    """Return the id of the PID namespace of this process; empty if the system does not say."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -86,7 +86,7 @@ def pid_namespace() -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process started, as an opaque text; none if there is no such process or only a zombie."""
+    """Return the start time of a process as an opaque text; None if there is no such process or it is a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:

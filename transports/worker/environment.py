@@ -1,7 +1,8 @@
 """
-The environment of what this package starts: one table says what is kept, what is set, what is left out, and why.
+Environment variables of the programs that this package starts: one table says which are kept, set or left out, and why.
 
-The first rule that names a variable counts; what no rule names is kept. `docs/reference/environment.md` has the table.
+The first rule that names a variable applies. A variable without a rule is kept. `docs/reference/environment.md` shows
+the table.
 """
 
 import os
@@ -24,16 +25,16 @@ LEFT_OUT: Final = "left out"
 
 
 class Rule(NamedTuple):
-    """What becomes of some variables."""
+    """How some variables are treated, by kind of program, and why."""
 
     variables: tuple[str, ...]
-    """Names, in which `*` stands for anything."""
+    """Names of the variables; `*` stands for any text."""
     server: Treatment
-    """In the Prefect server that we start."""
+    """Treatment in the Prefect server that this package starts."""
     provider: Treatment
-    """In providers' servers, and so in diagnostics and in what they start."""
+    """Treatment in provider servers, and so in diagnostics and in the programs that these start."""
     scheduler: Treatment
-    """In the commands of a batch scheduler; jobs of SLURM inherit it."""
+    """Treatment in the commands of a batch scheduler. SLURM jobs inherit this environment."""
     why: str
 
 
@@ -148,7 +149,7 @@ TABLE: Final[tuple[Rule, ...]] = (
 
 
 def treatment(name: str, of: Literal["server", "provider", "scheduler"]) -> Treatment:
-    """Return what becomes of a variable in what is started."""
+    """Return how a variable is treated in one kind of program."""
     for rule in TABLE:
         if any(fnmatchcase(name, pattern) for pattern in rule.variables):
             found: Treatment = getattr(rule, of)
@@ -157,13 +158,13 @@ def treatment(name: str, of: Literal["server", "provider", "scheduler"]) -> Trea
 
 
 def environment_of_prefect_server(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a Prefect server of ours that has some settings."""
+    """Return the environment of a local Prefect server with these settings."""
     path = {"PYTHONPATH": search_path_of_job()["PYTHONPATH"]}
     return {**_kept("server"), **path, "PYTHONSAFEPATH": "1", **settings}
 
 
 def environment_of_provider(cpu: int) -> dict[str, str]:
-    """Return the environment of a provider's server whose executions may use so many processors."""
+    """Return the environment of a provider server whose executions may use `cpu` processors."""
     return {
         **_kept("provider"),
         **loopback_exemption(os.environ),
@@ -181,7 +182,7 @@ def environment_of_scheduler(script: str = "") -> dict[str, str]:
     Parameters
     ----------
     script
-        The job script that the command submits: what it says overrules the user's variables.
+        The job script that the command submits. Its options override the user's variables.
     """
     directives = [line.split(maxsplit=1)[1] for line in script.splitlines() if line.startswith("#SBATCH ")]
     overruled = {
@@ -194,7 +195,7 @@ def environment_of_scheduler(script: str = "") -> dict[str, str]:
 
 
 def lines_for_job_script() -> list[str]:
-    """Return shell lines that give a job the user's language and search path, whatever its scheduler hands on."""
+    """Return shell lines that set the user's language and search path in a job, whatever its scheduler passes on."""
     users = {name: os.environ[name] for name in _LANGUAGE if name in os.environ}
     exported = _without_empty({**users, **search_path_of_job()})
     unset = [name for name in (*_LANGUAGE, "PYTHONPATH", IMPORT_LAST) if name not in exported]
@@ -202,17 +203,17 @@ def lines_for_job_script() -> list[str]:
 
 
 def loopback_exemption(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return `no_proxy`, in both spellings, with which programs ask for the loopback interface directly."""
+    """Return `no_proxy`, in both spellings, so that programs reach the loopback interface without a proxy."""
     return {name: _with_loopback(environment, name) for name in NO_PROXY}
 
 
 def exempt_loopback(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Have this process, and what it starts, ask for the loopback interface directly whatever proxies are set."""
+    """Have this process, and the programs that it starts, reach the loopback interface without a proxy."""
     environment.update(loopback_exemption(environment))
 
 
 def no_proxy_entries(environment: Mapping[str, str], name: str) -> list[str]:
-    """Return what is to be asked for directly, by one spelling of `no_proxy`; the other counts where it is missing."""
+    """Return the hosts that one spelling of `no_proxy` lists. If it is not set, the other spelling applies."""
     other = next(spelling for spelling in NO_PROXY if spelling != name)
     given = environment.get(name, environment.get(other, ""))
     return [entry.strip() for entry in given.split(",") if entry.strip()]

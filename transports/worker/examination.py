@@ -1,4 +1,4 @@
-"""What an execution has left is examined in a thread of its own, so that its supervisor goes on listening meanwhile."""
+"""Check the output of an execution in a thread, so that its supervisor can answer its caller in the meantime."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ _JOIN_SECONDS: Final = 1.0
 
 
 def judge_inputs(failure: ExecutionFailure | None, envelope: ExecutionEnvelope) -> ExecutionFailure | None:
-    """Return the failure that a success or failure is where the inputs did not stay what they were."""
+    """Return INPUT_CHANGED in place of a success or failure if the input files have changed; else `failure` itself."""
     if failure is not None and FailureKind.INPUT_CHANGED not in FAILURE_RULES[failure.kind].may_hide:
         return failure
     try:
@@ -30,25 +30,25 @@ def judge_inputs(failure: ExecutionFailure | None, envelope: ExecutionEnvelope) 
 
 
 class _AbandonedError(Exception):
-    """Nobody waits for the result any more."""
+    """The supervisor does not wait for the result any more."""
 
 
 class Examination:
     """
-    Examines what an execution has left, beginning at once; reading from its descriptor says that it is over.
+    Checks the output of an execution in a thread that starts at once. Its descriptor becomes readable at the end.
 
-    A file system that hangs holds up the thread alone.
+    A file system that hangs blocks only the thread.
 
     Parameters
     ----------
     directory
-        Where the execution ran; nothing of it runs any more.
+        Directory of the execution, of which no process runs any more.
     envelope
-        What lies there.
+        The envelope of the execution.
     failure
-        How it failed; none if it succeeded, which is when its output is described.
+        How it failed; None if it succeeded. The manifest is made only of a success.
     space
-        What is known of the room on scratch.
+        What the supervisor has seen of the free space on scratch.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Examination:
         self._space = space
         self._envelope = envelope
         self.failure = failure
-        """How it failed, after everything was examined."""
+        """How the execution failed, all checks included; None for a success."""
         self.files: tuple[FileRecord, ...] = ()
-        """What it has left to be published; nothing if it failed."""
+        """The files to publish; empty if it failed."""
         self._at = "nothing yet"
         self._abandoned = threading.Event()
         self._reading, self._writing = os.pipe()
@@ -76,13 +76,13 @@ class Examination:
         return self._reading
 
     def close(self) -> None:
-        """Have the thread end; it is not waited for if a file system holds it up."""
+        """Stop the thread. If a file system blocks it, it is left behind."""
         self._abandoned.set()
         self._thread.join(_JOIN_SECONDS)
         os.close(self._reading)
 
     def overdue(self, limit_seconds: float) -> ExecutionFailure:
-        """Return the failure that it is if this takes too long."""
+        """Return the failure for a check that takes too long."""
         return self.failure or ExecutionFailure(
             kind=FailureKind.SYSTEM_ERROR,
             message=f"Its output was not described within {limit_seconds:g} s (the limit describe_deadline_seconds), "
@@ -95,7 +95,7 @@ class Examination:
             self._examine()
         except _AbandonedError:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, what has not been examined is no success
+        except Exception as error:  # noqa: BLE001 - whatever the error, an execution whose output was not checked is not a success
             self.failure = self._space.judge(judge_exception(error))
         finally:
             os.close(self._writing)

@@ -1,4 +1,4 @@
-"""Exceptions of a provider's, looked at and put into words, however odd they are: nothing here raises or goes on."""
+"""Format exceptions of providers, however odd these are: no function here raises or loops for ever."""
 
 import traceback
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from contextlib import suppress
 from typing import Final
 
 _EXCEPTIONS_AT_MOST: Final = 1000
-"""Nobody reads more, and some are made without end."""
+"""Longer chains help no reader, and some chains are endless."""
 _CHARACTERS_AT_MOST: Final = 100_000
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from, each once: the chain may be a circle."""
+    """Yield an exception and its causes, each once, because the chain may be a circle."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen and len(seen) < _EXCEPTIONS_AT_MOST:
@@ -21,7 +21,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """Return the exceptions that a group holds, however deep, each once; of what is no group, it itself."""
+    """Return the exceptions in a group, at any depth, each once; of any other exception, return it alone."""
     found: list[BaseException] = []
     seen: set[int] = set()
     waiting = [error]
@@ -38,7 +38,7 @@ def leaves(error: BaseException) -> list[BaseException]:
 
 
 def _members(error: BaseException) -> tuple[BaseException, ...]:
-    """Return what a group holds; nothing for what is no group."""
+    """Return the members of a group; empty if the exception is not a group."""
     try:
         return tuple(error.exceptions) if isinstance(error, BaseExceptionGroup) else ()
     except Exception:  # noqa: BLE001 - an attribute of the provider's own, which may do anything
@@ -46,7 +46,7 @@ def _members(error: BaseException) -> tuple[BaseException, ...]:
 
 
 def _can_be_formatted(error: BaseException) -> bool:
-    """Whether Python would come to an end: it follows groups that hold themselves, or one another many times over."""
+    """Whether Python can format it in finite time: it would follow groups that contain themselves for ever."""
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -63,7 +63,7 @@ def _can_be_formatted(error: BaseException) -> bool:
 
 
 def describe_exception(error: BaseException) -> str:
-    """Return the type of an exception and what it says, in one line where it says one line."""
+    """Return the type and the message of an exception, in one line if the message has one line."""
     return f"{_name_of(error)}: {text_of(error).strip() or 'no message'}"
 
 
@@ -75,7 +75,7 @@ def _name_of(error: BaseException) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Return what an exception says; where it cannot say it, that."""
+    """Return the message of an exception; if reading the message fails, say so."""
     try:
         return str(error)[:_CHARACTERS_AT_MOST]
     except BaseException as failed:  # noqa: BLE001 - code of the provider's own, which may do anything
@@ -83,9 +83,9 @@ def text_of(error: BaseException) -> str:
 
 
 def format_exception(error: BaseException) -> str:
-    """Return the traceback of an exception; where Python cannot format it, as much of it as can be told."""
+    """Return the traceback of an exception. If Python cannot format it, return the part that can be formatted."""
     if _can_be_formatted(error):
-        with suppress(BaseException):  # code of the provider's own, which may do anything
+        with suppress(BaseException):  # This runs code of the provider, which may do anything.
             return "".join(traceback.format_exception(error))
     frames = traceback.format_tb(error.__traceback__)
     return "".join(["Traceback (most recent call last):\n", *frames, f"{describe_exception(error)}\n"])

@@ -18,19 +18,23 @@ from climate_ref_prefect.transports.worker.supervisor import claim_or_refuse, re
 ENVELOPE_PATIENCE_SECONDS = 90.0
 """How long a shared file system may take to show an envelope: attribute caches last 60 s."""
 _ANSWER_SECONDS = 45.0
-"""Time for a supervisor to answer who is told to end, beside the grace: a process that hangs takes it 30 s."""
+"""How long, beyond the grace, a supervisor may take to answer once it has been asked to end.
+
+Waiting for a process that hangs takes it 30 s.
+"""
 _Key = tuple[ProviderReference, int]
 
 
 class PoolClosedError(ClimateRefPrefectError):
-    """The servers were ended while one was waited for."""
+    """The pool was closed while a caller waited for one of its servers."""
 
 
 class ServerPool:
     """
     The warm servers of this process, one per provider and thread count, started when first needed.
 
-    A provider that could not be imported is not tried again: each of its executions would wait for the deadline.
+    A provider that could not be imported is not imported again, because each of its executions would wait for the
+    deadline.
     """
 
     def __init__(self) -> None:
@@ -42,12 +46,12 @@ class ServerPool:
 
     def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> RunningExecution:
         """
-        Start an execution; returns at once, but for the first of a provider.
+        Start an execution. Returns at once, except for the first one of a provider, whose import it waits for.
 
         Raises
         ------
         ProviderImportError
-            If the provider cannot be imported, now or at an earlier try.
+            If the provider cannot be imported, or could not be at an earlier attempt.
         """
         server = self.server(envelope.provider, envelope.resources.cpu, envelope.limits.import_deadline_seconds)
         return _execute(server, directory, envelope)
@@ -60,11 +64,11 @@ class ServerPool:
         return _execute(server, directory, envelope)
 
     def server(self, reference: ProviderReference, cpu: int, import_deadline_seconds: float) -> ProviderServer:
-        """Return the server of a provider, started if need be; raises as `start` does."""
+        """Return the server of a provider and start it if it does not run. Raises what `start` raises."""
         key = (reference, cpu)
         with self._lock:
             key_lock = self._key_locks.setdefault(key, threading.Lock())
-        with key_lock:  # a provider that hangs while it is imported keeps nobody else waiting
+        with key_lock:  # Released while the provider is imported, so that one that hangs does not delay the others.
             if key in self._failed:
                 raise self._failed[key]
             server = self._servers.get(key)
@@ -89,18 +93,18 @@ class ServerPool:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be started any more."""
+        """Whether the pool has been closed and starts nothing any more."""
         return self._closed
 
     def keep(self, wanted: Collection[tuple[ProviderReference, int]]) -> None:
-        """End the servers that are for none of these providers and thread counts."""
+        """End all servers except those for these providers and thread counts."""
         with self._lock:
             unwanted = [self._servers.pop(key) for key in list(self._servers) if key not in wanted]
         for server in unwanted:
             server.close()
 
     def close(self) -> None:
-        """End all servers, for good."""
+        """End all servers and refuse to start others."""
         with self._lock:
             self._closed = True
         for server in self._servers.values():
@@ -113,14 +117,14 @@ atexit.register(_pool.close)
 
 def execute(directory: Path | str, pool: ServerPool | None = None) -> ExecutionOutcome:
     """
-    Run the execution whose envelope lies in a directory, and return its outcome, which is then in its file, too.
+    Run the execution whose envelope lies in a directory. Returns the outcome, which has also been written to its file.
 
     Parameters
     ----------
     directory
-        `<scratch>/<fragment>`, seen from here.
+        `<scratch>/<fragment>`, as this host sees it.
     pool
-        Whose servers to use; this process's own if left out.
+        The pool whose servers to use; by default the pool of this process.
     """
     begun = begin(ExecutionDirectory(Path(directory)), pool or _pool, ENVELOPE_PATIENCE_SECONDS)
     return finish(begun) if isinstance(begun, RunningExecution) else begun
@@ -129,7 +133,7 @@ def execute(directory: Path | str, pool: ServerPool | None = None) -> ExecutionO
 def begin(
     directory: ExecutionDirectory, pool: ServerPool, envelope_patience_seconds: float = 0.0
 ) -> RunningExecution | ExecutionOutcome:
-    """Start an execution; where it cannot be started, return the outcome that says why."""
+    """Start an execution. If it cannot be started, return the outcome that says why."""
     try:
         envelope = directory.read_envelope(envelope_patience_seconds)
         return pool.start(directory, envelope)
@@ -140,7 +144,11 @@ def begin(
 
 
 def begin_if_ready(directory: ExecutionDirectory, pool: ServerPool) -> RunningExecution | None:
-    """Start an execution if that takes no time; none where it does, or where `begin` will have to say what is wrong."""
+    """
+    Start an execution if that can be done at once.
+
+    Returns None if the provider would have to be imported first, or if `begin` will have to report what is wrong.
+    """
     try:
         return pool.start_if_ready(directory, directory.read_envelope())
     except (OSError, ValueError, ClimateRefPrefectError):
@@ -148,7 +156,7 @@ def begin_if_ready(directory: ExecutionDirectory, pool: ServerPool) -> RunningEx
 
 
 def finish(running: RunningExecution) -> ExecutionOutcome:
-    """Return the outcome of an execution whose supervisor has ended or is about to."""
+    """Return the outcome of an execution whose supervisor has ended or is about to end."""
     try:
         return running.outcome() or _supervisor_died(running)
     except (OSError, ValueError, ClimateRefPrefectError) as error:
@@ -158,9 +166,9 @@ def finish(running: RunningExecution) -> ExecutionOutcome:
 def _fail_import(
     directory: ExecutionDirectory, envelope: ExecutionEnvelope, error: ProviderImportError
 ) -> ExecutionOutcome:
-    """Leave the outcome of an execution whose provider cannot be imported, and what the import printed in its log."""
+    """Write the outcome of an execution whose provider cannot be imported, and its log with what the import printed."""
     outcome = ExecutionOutcome(execution_id=envelope.execution_id, failure=error.failure)
-    with suppress(OSError):  # a full disk; whoever asked is told all the same
+    with suppress(OSError):  # The disk is full: the caller gets the outcome although its file cannot be written.
         refused = claim_or_refuse(directory, envelope)
         if refused is not None:
             return refused
@@ -178,7 +186,7 @@ def _execute(server: ProviderServer, directory: ExecutionDirectory, envelope: Ex
 
 
 def _supervisor_died(running: RunningExecution) -> ExecutionOutcome:
-    """Return the outcome of an execution whose supervisor was itself killed; its child died with it."""
+    """Return the outcome of an execution whose supervisor was killed. Its child died with it."""
     directory = running.directory
     kind, message = FailureKind.WORKER_LOST, "The supervisor of the execution died without an outcome."
     if running.was_forced:

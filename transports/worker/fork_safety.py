@@ -1,9 +1,9 @@
 """
-What stands in the way of forking a process that has imported a provider, and what a forked child makes its own.
+Fork safety: why a process that has imported a provider must not be forked, and what a forked child opens again.
 
-Files that are open for reading are opened once more in each child. What cannot be had twice, processes that run side
-by side would share without knowing: files open for writing, sockets, pipes and memory. Nor does a fork get what belongs
-to one process alone: its threads, the processes that it has started, its timers, and its locks on files.
+Each child opens again the files that are open for reading. It cannot open again files that are open for writing,
+sockets, pipes and shared memory: processes that run side by side would share them without knowing. Nor does a fork
+inherit what belongs to one process alone: threads, child processes, timers and file locks.
 """
 
 import os
@@ -28,7 +28,7 @@ from climate_ref_prefect.transports.worker.descriptors import (
 from climate_ref_prefect.transports.worker.process_tree import children, name_of
 
 _MEMORY_DEVICES: Final = {os.makedev(1, minor) for minor in (3, 5, 7, 8, 9)}
-"""/dev/null, zero, full, random and urandom: whoever reads or writes them disturbs nobody."""
+"""/dev/null, zero, full, random and urandom: processes can share them without disturbing each other."""
 _O_PATH: Final = getattr(os, "O_PATH", 0)
 _STDOUT, _STDERR = 1, 2
 _NAMED_AT_MOST: Final = 8
@@ -40,25 +40,25 @@ _LOCKS: Final = Path("/proc/locks")
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """What a child that is forked now finds open."""
+    """The open files that a child inherits if it is forked now."""
 
     files: tuple[tuple[HeldDescriptor, ...], ...]
-    """Open for reading: to be opened again. Numbers for one opening, as `dup` gives them, are together."""
+    """Files open for reading, which the child opens again. Numbers made by `dup` of one opening form one group."""
 
     output: tuple[HeldDescriptor, ...]
-    """Copies of the standard output: they are to lead to where the child's own goes."""
+    """Copies of the standard output, which must lead to the standard output of the child."""
 
     shared: tuple[HeldDescriptor, ...]
-    """What no two processes may use: nothing is forked while there is any."""
+    """Files that two processes must not share. While there is any, no child is forked."""
 
     def take_over(self) -> None:
         """
-        Make it the calling process's own; called once, in the child, when its standard streams are in place.
+        Open the files again for the calling process. Called once, in the child, after its standard streams are set.
 
         Raises
         ------
         OSError
-            If a file cannot be opened any more; names it.
+            If a file cannot be opened any more. The message names the file.
         """
         for opening in self.files:
             if unchanged := [held for held in opening if held.is_unchanged]:
@@ -79,9 +79,9 @@ def _open_again(numbers: Sequence[HeldDescriptor]) -> None:
 
 class ForkSafety:
     """
-    Looks at what a provider has opened and started in this process.
+    Finds what a provider has opened and started in this process.
 
-    Made before the provider is imported: what there is by then is not the provider's.
+    Create it before the provider is imported: what exists at that time does not belong to the provider.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class ForkSafety:
         self._mappings = set(_shared_mappings())
 
     def inheritance(self) -> Inheritance:
-        """Return what a child that is forked now would find open."""
+        """Return the open files that a child would inherit if it were forked now."""
         files, output, shared = [], [], []
         for held in held_by_provider():
             if LINUX and held.is_read_only_file:
@@ -102,23 +102,23 @@ class ForkSafety:
 
     def obstacles(self, supervisors: Collection[int] = ()) -> tuple[str, ...]:
         """
-        Return what keeps this process from being forked, each in words; nothing where it may be.
+        Return the reasons why this process must not be forked, in words; empty if it may be forked.
 
         Parameters
         ----------
         supervisors
-            Processes below this one that are not the provider's.
+            Processes below this one that the provider did not start.
         """
         inheritance = self.inheritance()
         names = {held.name for held in inheritance.shared}
         found = [_in_words(held) for held in inheritance.shared]
         found += self._replaced_streams()
-        # Before one of its files is closed under another number: that gives up the locks on it.
+        # Checked before one of the files is closed under another number, because closing gives up the locks on it.
         found += _locks_in_words(opening[0] for opening in inheritance.files)
         found += _gone_files(opening[0] for opening in inheritance.files)
         found += [f"thread {name!r}" for name in _names_of_threads()]
         found += [f"a {name} timer of `signal`" for name, timer in _TIMERS.items() if signal.getitimer(timer)[0]]
-        # Who is forked cannot wait for them, and takes them for ended.
+        # A forked child cannot wait for these processes and would find them ended.
         found += [f"process {name_of(pid)!r} ({pid})" for pid in children(os.getpid()) if pid not in supervisors]
         found += [_mapping_in_words(name) for name in sorted(set(_shared_mappings()) - self._mappings - names)]
         more = len(found) - _NAMED_AT_MOST
@@ -162,14 +162,14 @@ def _gone_files(files: Iterable[HeldDescriptor]) -> Iterator[str]:
 
 
 def _names_of_threads() -> list[str]:
-    """Name the threads that run Python code beside the main one; those of native libraries are no concern."""
+    """Name the threads, beside the main one, that run Python code. Those of native libraries do no harm."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     idents = set(sys._current_frames()) - {threading.main_thread().ident}
     return sorted(names.get(ident, str(ident)) for ident in idents)
 
 
 def _locks_in_words(files: Iterable[HeldDescriptor]) -> list[str]:
-    """Name the files on which this process has a lock by `fcntl`, which is given to one process."""
+    """Name the files on which this process holds a `fcntl` lock, which belongs to one process only."""
     locked = _locked_inodes()
     return [f"{_in_words(held)}, which is locked" for held in files if held.identity[1] in locked]
 
@@ -177,16 +177,16 @@ def _locks_in_words(files: Iterable[HeldDescriptor]) -> list[str]:
 def _locked_inodes() -> set[int]:
     try:
         lines = _LOCKS.read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux, or not shown
+    except OSError:  # Not Linux, or the kernel does not show it.
         return set()
     own = str(os.getpid())
-    # Number, kind, strictness, access, process, device and inode; who waits for a lock has an arrow before its kind.
+    # Number, kind, strictness, access, process, device and inode. An arrow before the kind marks a waiting process.
     rows = [line.split() for line in lines]
     return {int(row[5].rpartition(":")[2]) for row in rows if row[1] == "POSIX" and row[4] == own}
 
 
 def _shared_mappings() -> Iterator[str]:
-    """Yield the name of all memory that this process may write to and shares with those that it forks."""
+    """Yield the names of all writable memory that this process shares with the processes that it forks."""
     if not LINUX:
         return
     with _MAPPINGS.open("rb") as lines:

@@ -17,7 +17,7 @@ from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 
 def execute_here(path: Path) -> ExecutionOutcome:
-    """Run the execution whose envelope lies at `path` in this process, and leave its outcome there."""
+    """Run the execution whose envelope lies at `path` in this process, and write its outcome there."""
     try:
         return _execute(ExecutionDirectory(path))
     except (OSError, ValueError, ClimateRefPrefectError) as error:

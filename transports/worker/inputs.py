@@ -1,4 +1,4 @@
-"""Whether the data files of an execution are still what they were when it was planned."""
+"""Check that the input files of an execution have not changed since it was planned."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a diagnostic leaves behind on its node: processes, which are ended, and shared memory."""
+"""Clean up what a diagnostic leaves on its node: end orphan processes, remove its shared memory segments."""
 
 import ctypes
 import os
@@ -22,10 +22,11 @@ _LOG: Final = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_C
 
 class LeftBehind:
     """
-    Takes stock of a node before and after one execution.
+    Compares processes and shared memory of a node before and after one execution.
 
-    A System V segment says which process made it, so those of the child are removed. Those of other processes that
-    have ended, and files in `/dev/shm`, may be another execution's where they appeared meanwhile: they are only told.
+    A System V segment names the process that made it, so the segments of the child are removed. Segments of other
+    ended processes, and files in `/dev/shm`, may belong to another execution that ran at the same time. The log names
+    them, and they stay.
     """
 
     def __init__(self) -> None:
@@ -34,12 +35,12 @@ class LeftBehind:
         self._processes: list[str] = []
 
     def note_processes(self, pids: Iterable[int]) -> None:
-        """Take note of processes that are about to be ended because the diagnostic has ended without them."""
+        """Record the processes that the diagnostic has left running and that are about to be ended."""
         self._processes = [f"{name_of(pid)} ({pid})" for pid in pids]
 
     def settle(self, child: int, log: Path) -> dict[str, JsonValue]:
         """
-        Remove the segments of the child, and tell in the log what was left.
+        Remove the segments of the child, and write into the log what was left.
 
         Returns
         -------
@@ -76,7 +77,7 @@ class LeftBehind:
         return {name: count for name, count in counts.items() if count}
 
     def _makers_of_segments(self) -> dict[int, int]:
-        """Return the processes that have made this user's segments since it began, of those that nobody uses."""
+        """Return the unused segments that processes of this user made since the execution began, with their makers."""
         try:
             rows = [line.split() for line in _SEGMENTS.read_text(encoding="utf-8").splitlines()]
         except OSError:
@@ -98,7 +99,7 @@ def _shared_files() -> set[str]:
             for entry in entries:
                 if entry.stat(follow_symlinks=False).st_uid == own:
                     found.add(entry.name)
-    except OSError:  # there is none, or it changes while it is looked at: what was found counts
+    except OSError:  # The directory does not exist, or changes while it is read: return the files that were found.
         return found
     return found
 
@@ -117,7 +118,7 @@ def _append(log: Path, lines: list[str]) -> None:
         return
     try:
         descriptor = os.open(log, _LOG)
-    except OSError:  # the diagnostic has taken it away, or scratch is gone
+    except OSError:  # The diagnostic has removed the log, or scratch is not available any more.
         return
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -1,4 +1,4 @@
-"""Keeps the log of an execution short while it grows: its beginning and its end stay, the middle goes."""
+"""Limit the size of an execution's log while it grows: keep its beginning and its end, remove the middle."""
 
 import ctypes
 import os
@@ -12,25 +12,24 @@ _PUNCH_HOLE_KEEP_SIZE: Final = 0x03
 _MIB: Final = 1 << 20
 _CHUNK_BYTES: Final = 1 << 20
 _LINE_BYTES: Final = 1 << 16
-"""How far the end of a line is looked for, so that neither half begins or ends in the middle of one."""
+"""How far to search for the end of a line, so that neither half begins or ends in the middle of a line."""
 _FAST_SHARE: Final = 8
 
 
 class LogLimit:
     """
-    Limits one log, which the diagnostic and all that it starts write to directly.
+    Limits one log, which the diagnostic and the programs that it starts write to directly.
 
-    While they write, the room of the middle is given back to the file system, and nothing is moved: so no line can
-    be lost, and nobody waits. Where the file system cannot do that, the middle is cut out as at the end.
-    When nothing writes any more, `finish` brings both ends together, with a line between them that says how much is
-    left out.
+    While they write, a hole is punched into the middle of the file, which frees its disk space and moves nothing: no
+    line is lost and no writer waits. If the file system cannot punch holes, the middle is cut out as at the end.
+    When nothing writes any more, `finish` joins both ends, with a line between them that says how much was removed.
 
     Parameters
     ----------
     path
-        The log; need not be there yet.
+        The log, which need not exist yet.
     limit_mb
-        Most of it that is kept, in MiB; half of that for each end.
+        Largest size that is kept, in MiB: half of it for each end.
     """
 
     def __init__(self, path: Path, limit_mb: float) -> None:
@@ -41,11 +40,11 @@ class LogLimit:
         self._head_bytes: int | None = None
         self._left_out_bytes = 0
         self.grows_fast = False
-        """Whether it should be looked at again soon."""
+        """Whether the log grows so fast that `look` should be called again soon."""
 
     def look(self) -> None:
-        """Give back the room of the middle, if the log is longer than it may be."""
-        with suppress(OSError):  # a log that cannot be shortened is no failure of the execution
+        """Free the disk space of the middle if the log is longer than the limit."""
+        with suppress(OSError):  # A log that cannot be shortened is not a failure of the execution.
             self._give_back()
 
     def _give_back(self) -> None:
@@ -59,7 +58,7 @@ class LogLimit:
         self._seen_bytes = length
 
     def finish(self) -> None:
-        """Cut the middle out; to be called when nothing writes to the log any more."""
+        """Cut the middle out. Call this when nothing writes to the log any more."""
         with suppress(OSError):
             length = self._length()
             if self._file is not None and length > 2 * self._half_bytes + _LINE_BYTES:
@@ -73,7 +72,7 @@ class LogLimit:
         return 0 if self._file is None else os.fstat(self._file).st_size
 
     def _follow(self) -> None:
-        """Open the log, again if another file has its name by now: a diagnostic may have begun a new one."""
+        """Open the log. Open it again if the diagnostic has replaced it by another file of that name."""
         if self._file is not None and not _is_other(self._path, self._file):
             return
         found = _open(self._path)
@@ -103,7 +102,7 @@ class LogLimit:
 
 
 def _open(path: Path) -> int | None:
-    """Open a log; none if it is not there yet, or is no regular file but something that a diagnostic has put there."""
+    """Open a log; None if it does not exist yet or a diagnostic has put something else than a regular file there."""
     try:
         descriptor = os.open(path, _LOG)
     except OSError:
@@ -115,7 +114,7 @@ def _open(path: Path) -> int | None:
 
 
 def _is_other(path: Path, file: int) -> bool:
-    """Whether a path leads to something else than what is open; not if it leads nowhere."""
+    """Whether a path leads to another file than the open one. False if it leads nowhere."""
     try:
         there = path.lstat()
     except OSError:
@@ -124,18 +123,18 @@ def _is_other(path: Path, file: int) -> bool:
 
 
 def _after_last_line(text: bytes) -> int:
-    """Return how much of a text follows its last line; nothing where it has no lines."""
+    """Return how many bytes of a text follow its last line end; 0 if it has none."""
     end = text.rfind(b"\n")
     return 0 if end < 0 else len(text) - end - 1
 
 
 def _to_next_line(text: bytes) -> int:
-    """Return how much of a text comes before its first whole line; nothing where it has no lines."""
+    """Return how many bytes of a text come before its first whole line; 0 if it has none."""
     return text.find(b"\n") + 1
 
 
 def _punch_hole(file: int, begin: int, length: int) -> bool:
-    """Give the room of a part of a file back; false where the system or the file system cannot."""
+    """Free the disk space of a part of a file. Returns False if the system or the file system cannot do that."""
     fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
     if fallocate is None:
         return False

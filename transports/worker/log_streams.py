@@ -10,31 +10,31 @@ _STDERR: Final = 2
 
 
 def log_stream() -> TextIO:
-    """Return a stream to the descriptor of stderr; closing it leaves that open."""
+    """Return a stream to the descriptor of stderr. Closing the stream leaves the descriptor open."""
     return open(_STDERR, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
     """
-    Logs to the descriptor of stderr, whatever has become of `sys.stderr`.
+    Logs to the descriptor of stderr, because a provider or diagnostic may have closed or replaced `sys.stderr`.
 
-    A provider or diagnostic may have closed or replaced it; a line of log that cannot be written is no failure.
+    A log line that cannot be written is not a failure.
     """
 
     def __init__(self) -> None:
         super().__init__(log_stream())
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - named by `logging`
-        """Say on stderr what is wrong with a record, where there is a stderr."""
+        """Print what is wrong with a log record on stderr, if there is a stderr."""
         with suppress(Exception):
             super().handleError(record)
 
 
 def write_utf8() -> None:
     """
-    Have stdout and stderr write UTF-8, and what is none as an escape.
+    Have stdout and stderr write UTF-8, and escape what UTF-8 cannot encode.
 
-    In the locale `C` a diagnostic that prints `°C` would otherwise fail of it.
+    Otherwise a diagnostic that prints `°C` would fail in the locale `C`.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -1,4 +1,4 @@
-"""What an execution has left to be published: its bundles and the files that they name, with size and SHA-256."""
+"""The manifest of an output directory: its bundles and the files that they name, with size and SHA-256."""
 
 import hashlib
 import os
@@ -17,26 +17,26 @@ from climate_ref_prefect.transports.worker.output_files import UnusableFileError
 _CHUNK_BYTES: Final = 1 << 20
 _LARGEST_BUNDLE_BYTES: Final = 1 << 28
 Progress = Callable[[str, int], None]
-"""Is told the file and how many bytes of it have been read; may raise to have the reading stopped."""
+"""Called with the file and the number of bytes that have been read. It may raise to stop the reading."""
 
 
 def manifest(output: Path, progress: Progress = lambda name, read_bytes: None) -> tuple[FileRecord, ...]:
     """
     Describe the bundles of an output directory and the files that its output bundle names, sorted by path.
 
-    What no bundle names is not looked at: it stays on scratch.
+    A file that no bundle names is not read and stays on scratch.
 
     Parameters
     ----------
     output
         The output directory.
     progress
-        Told after each MiB.
+        Called after each MiB.
 
     Raises
     ------
     ResultValidationError
-        If the output bundle is none, or something is no regular file inside the directory.
+        If the output bundle is invalid, or one of the files is not a regular file inside the directory.
     OSError
         If the file system fails.
     """
@@ -50,7 +50,7 @@ def read_outputs(output: Path) -> OutputBundle:
     Raises
     ------
     ResultValidationError
-        If there is none, or it is larger than 256 MiB.
+        If there is no valid bundle, or it is larger than 256 MiB.
     """
     content = bytearray()
     for chunk in _chunks(output, OUTPUT_BUNDLE):
@@ -64,18 +64,18 @@ def read_outputs(output: Path) -> OutputBundle:
 
 
 def published_names(outputs: OutputBundle) -> set[str]:
-    """Return the names of all files that belong to a result: the bundles, and what the output bundle names."""
+    """Return the names of all files of a result: the bundles, and the files that the output bundle names."""
     return {METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES} | {file.filename for _, _, file in outputs.files()}
 
 
 def check_files(outputs: OutputBundle, output: Path) -> None:
     """
-    Refuse an output bundle that names what is not a regular file inside its own directory.
+    Refuse an output bundle that names something else than regular files inside its own directory.
 
     Raises
     ------
     ResultValidationError
-        Naming the first file that is missing, no regular file, sparse, a link, or reached through one.
+        If a file is missing, not a regular file, sparse, a link or reached through a link. Names the first one.
     """
     for output_type, short_name, file in outputs.files():
         try:

@@ -1,4 +1,4 @@
-"""What the process tree of an execution uses, sampled from outside so that it survives a kill."""
+"""Sample the memory and processor time of an execution's process tree, from outside, so that a kill loses nothing."""
 
 import os
 import resource
@@ -13,7 +13,7 @@ from climate_ref_prefect.transports.worker.process_tree import cpu_seconds, desc
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 0.5
 _SHARE_OF_TIME = 20
-"""A sample of a large process is slow: pauses are this many times as long as the sample before."""
+"""A pause is this many times as long as the sample before it, because sampling a large process is slow."""
 _KIB_PER_MIB = 1024
 _RUSAGE_UNIT = _KIB_PER_MIB if os.uname().sysname == "Linux" else _KIB_PER_MIB**2
 """`ru_maxrss` counts KiB on Linux, bytes on macOS."""
@@ -26,7 +26,7 @@ class Meter:
     Parameters
     ----------
     clock
-        Seconds that only grow; for tests.
+        A monotonic clock in seconds; for tests.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,11 +60,11 @@ class Meter:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since the child was started, until it had ended, in which it could run."""
+        """Time from the start of the child to its end, without the time in which it was suspended."""
         return (self._clock() if self._ended is None else self._ended) - self._begun - self._suspended_seconds
 
     def discount(self, suspended_seconds: float) -> None:
-        """Take note of time in which the child could not run."""
+        """Subtract time in which the child was suspended."""
         if self._ended is None:
             self._suspended_seconds += suspended_seconds
 
@@ -91,15 +91,15 @@ class Meter:
         return {"suspended_seconds": round(self._suspended_seconds, 1)} if self._suspended_seconds else {}
 
     def finish(self) -> None:
-        """Take note that the child has ended: what comes after that does not belong to its duration."""
+        """Stop the clock of the child, because it has ended."""
         self._ended = self._clock()
 
     def close(self) -> None:
         """
-        Complete the measurements by what the kernel kept of the children that have been waited for.
+        Complete the measurements with the kernel's accounts of the children that have ended.
 
-        `ru_maxrss` of a forked child begins at its parent's size, so only what it grew by counts: that
-        catches the peak of a child that was shorter than the first pause.
+        `ru_maxrss` of a forked child begins at its parent's size, so only the growth counts. It shows the peak of a
+        child that ended before the first sample.
         """
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._cpu_seconds = max(self._cpu_seconds, usage.ru_utime + usage.ru_stime)

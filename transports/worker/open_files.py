@@ -1,4 +1,4 @@
-"""Files that a diagnostic has not closed: what they hold back is written before its process ends."""
+"""Flush the files that a diagnostic has not closed, before its process ends."""
 
 import gc
 import io
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from typing import Final
 
 _WRITERS: Final = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
-"""In this order: the first kind hands on to the others."""
+"""Flushed in this order, because the first kind writes to the others."""
 _STDERR: Final = 2
 
 
 def write_out() -> None:
     """
-    Write what the open files of this process still hold back: its end closes none of them.
+    Flush the buffers of all open files of this process, because `os._exit` does not.
 
-    Looks at what was made since the last `gc.freeze()`, so that it is quick in a process that was forked.
+    Only objects made since the last `gc.freeze()` are searched, which makes it quick in a forked process.
 
     Raises
     ------
     OSError
-        If something cannot be written: the output would be cut short without anybody noticing.
+        If a file cannot be flushed. Otherwise the output would be incomplete without notice.
     """
     for kind in _WRITERS:
         for file in _writers():
@@ -36,8 +36,8 @@ def _writers() -> Iterator[io.TextIOWrapper | io.BufferedWriter | io.BufferedRan
 
 
 def _is_written_to_disk(file: io.TextIOWrapper | io.BufferedWriter | io.BufferedRandom) -> bool:
-    """Whether it is open for writing to a regular file; pipes have a reader that may be gone, which is no failure."""
+    """Whether it is open for writing to a regular file. The reader of a pipe may be gone, which is no failure."""
     try:
         return file.writable() and stat.S_ISREG(os.fstat(file.fileno()).st_mode) and file.fileno() > _STDERR
-    except (OSError, ValueError):  # it is closed, or none of the system's files
+    except (OSError, ValueError):  # It is closed, or not a file of the operating system.
         return False

@@ -1,4 +1,4 @@
-"""Open files that a diagnostic has named: regular files inside its own directory, reached by no link."""
+"""Open the output files that a diagnostic names: only regular files inside its own directory, reached by no link."""
 
 import os
 import stat
@@ -12,9 +12,9 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SPARSE_BYTES: Final = 1 << 30
 _SPARSE_SHARE: Final = 100
-"""A file that is longer than `_SPARSE_BYTES` and holds less than one part in `_SPARSE_SHARE` of that is refused."""
+"""A file longer than `_SPARSE_BYTES` is refused if less than one part in `_SPARSE_SHARE` of it is data."""
 _BLOCK_BYTES: Final = 512
-"""Unit of `st_blocks`, whatever the file system's own blocks are."""
+"""Unit of `st_blocks`, independent of the block size of the file system."""
 _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
     (stat.S_ISLNK, "is or passes through a link"),
     (stat.S_ISDIR, "is a directory"),
@@ -26,26 +26,27 @@ _KINDS: Final[tuple[tuple[Callable[[int], bool], str], ...]] = (
 
 
 class UnusableFileError(ResultValidationError):
-    """A name does not lead to a regular file that can be read, hashed and copied; says what is there instead."""
+    """A name does not lead to a regular file that can be read, hashed and copied. The message says what is there."""
 
 
 def open_output_file(root: Path, name: str) -> int:
     """
     Open a regular file below a directory for reading, and return its descriptor.
 
-    Nothing is opened that is no regular file: a named pipe would wait for its other end, a device might act.
+    Only regular files are opened, because a named pipe would wait for its other end and a device might act.
 
     Parameters
     ----------
     root
-        The directory; may lie behind links, but may not be one itself.
+        The directory. It may be reached through links, but must not be a link itself.
     name
         Path below it, with `/`.
 
     Raises
     ------
     UnusableFileError
-        If there is no such file, it is none, it is reached by a link, it consists of holes, or its name is no text.
+        If there is no such file, it is not a regular file, it is reached by a link, it consists of holes, or its name
+        is not text.
     OSError
         If the file system fails.
     """
@@ -90,7 +91,7 @@ def _open_file(part: str, folder: int) -> int:
 
 
 def _what_is_there(part: str | Path, folder: int | None, otherwise: str) -> str:
-    """Say why something cannot be opened as a file, or `otherwise`."""
+    """Return why something cannot be opened as a file, or `otherwise`."""
     try:
         mode = os.stat(part, dir_fd=folder, follow_symlinks=False).st_mode
     except FileNotFoundError:
@@ -102,7 +103,7 @@ def _is_mostly_holes(descriptor: int, status: os.stat_result) -> bool:
     """
     Whether a file would take over a hundred times the room once it is copied.
 
-    A file system may compress, or count late what it has taken in; so it is asked where the holes are.
+    A file system may compress data or count blocks late, so it is asked where the holes are.
     """
     enough = status.st_size // _SPARSE_SHARE
     if status.st_size <= _SPARSE_BYTES or status.st_blocks * _BLOCK_BYTES >= enough:
@@ -111,7 +112,7 @@ def _is_mostly_holes(descriptor: int, status: os.stat_result) -> bool:
     while data_bytes < enough:
         try:
             begin = os.lseek(descriptor, end, os.SEEK_DATA)
-        except OSError:  # there is no more data, or the file system does not tell holes from data
+        except OSError:  # There is no more data, or the file system cannot distinguish holes from data.
             break
         end = os.lseek(descriptor, begin, os.SEEK_HOLE)
         data_bytes += end - begin

@@ -1,4 +1,4 @@
-"""Processes below one process: which they are, what they use, and their end."""
+"""The processes below one process: find them, measure them, signal and end them."""
 
 import ctypes
 import os
@@ -15,16 +15,16 @@ _KIB_PER_MIB = 1024
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PAUSE_SECONDS = 0.01
 _UNKILLABLE_SECONDS = 30.0
-"""A process that the kernel holds in uninterruptible I/O outlives SIGKILL; nobody waits longer for it."""
+"""How long to wait for killed processes. One in uninterruptible I/O outlives SIGKILL."""
 
 
 def become_subreaper() -> bool:
-    """Adopt the orphans of every descendant, however they detached; false where the system cannot (macOS)."""
+    """Adopt the orphans of every descendant, however they detached. Returns False if the system cannot (macOS)."""
     return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel signal this process when the thread that forked it ends; does nothing on macOS."""
+    """Have the kernel signal this process when the thread that forked it ends. Does nothing on macOS."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -35,7 +35,7 @@ def _prctl(option: int, value: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Return all processes below `pid`, parents before their children, without itself."""
+    """Return all processes below `pid`, without `pid` itself, parents before their children."""
     found = children(pid)
     for child in found:
         found.extend(children(child))
@@ -50,7 +50,7 @@ def children(pid: int) -> list[int]:
     try:
         for thread in Path(f"/proc/{pid}/task").iterdir():
             found.extend(int(child) for child in (thread / "children").read_text(encoding="utf-8").split())
-    except OSError:  # it ended while being looked at
+    except OSError:  # It ended while it was read.
         return found
     return found
 
@@ -125,9 +125,9 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 def terminate(grace_seconds: float) -> list[int]:
     """
-    End all that runs below the calling process: SIGTERM, then SIGKILL to what is left after the grace.
+    End all processes below the calling one: SIGTERM, then SIGKILL for those that are left after the grace.
 
-    Returns the processes that not even SIGKILL could end, normally none.
+    Returns the processes that SIGKILL did not end, normally none.
     """
     own = os.getpid()
     kill_at = time.monotonic() + grace_seconds
@@ -142,23 +142,23 @@ def terminate(grace_seconds: float) -> list[int]:
 
 
 def signal_descendants(number: signal.Signals) -> None:
-    """Send a signal to all that runs below the calling process."""
+    """Send a signal to all processes below the calling one."""
     _signal(descendants(os.getpid()), number)
 
 
 def end_tree(pid: int, patience_seconds: float) -> list[int]:
     """
-    Kill a process of this user and all below it, and see that they have ended.
+    Kill a process of this user and all processes below it, and wait until they have ended.
 
-    The process itself comes last: as a subreaper it adopts, even while it is stopped, what loses its parent, so
-    that nothing escapes by having detached.
+    The process itself is killed last. As a subreaper it adopts processes that lose their parent, even while it is
+    stopped, so that none escapes by detaching.
 
     Parameters
     ----------
     pid
-        The supervisor of an execution; need not be a child of the calling process.
+        The supervisor of an execution. It need not be a child of the calling process.
     patience_seconds
-        How long to see to it; a process that hangs in the kernel takes longer.
+        How long to wait. A process that hangs in the kernel takes longer.
 
     Returns
     -------
@@ -176,17 +176,17 @@ def end_tree(pid: int, patience_seconds: float) -> list[int]:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether a process has been stopped, as by SIGSTOP; always false on macOS."""
+    """Whether a process is stopped, as by SIGSTOP. Always False on macOS."""
     return _state(pid) in ("T", "t")
 
 
 def living(pids: Iterable[int]) -> list[int]:
-    """Return those of some processes that have not ended; a zombie has."""
+    """Return those of some processes that have not ended. A zombie has ended."""
     return [pid for pid in pids if _state(pid) not in ("", "Z", "X")]
 
 
 def _state(pid: int) -> str:
-    """Return the state of a process as one letter of the kernel's; nothing if there is none."""
+    """Return the state of a process as the kernel's letter; empty if there is no such process."""
     if not _LINUX:
         import psutil  # noqa: PLC0415 - only macOS needs it
 
@@ -198,7 +198,7 @@ def _state(pid: int) -> str:
 
 
 def name_of(pid: int) -> str:
-    """Return what the kernel calls a process (Linux)."""
+    """Return the kernel's name of a process (Linux)."""
     try:
         return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -206,7 +206,7 @@ def name_of(pid: int) -> str:
 
 
 def reap() -> bool:
-    """Collect the children that have ended; whether any is left."""
+    """Reap the children that have ended. Returns whether any child is left."""
     while True:
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -220,5 +220,5 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
-        except (ProcessLookupError, PermissionError):  # it has ended, or has become another user's, as by sudo
+        except (ProcessLookupError, PermissionError):  # It has ended, or belongs to another user now, as after sudo.
             continue

@@ -1,4 +1,4 @@
-"""Random numbers that belong to an execution: the same whenever and wherever it runs, and no other's."""
+"""Seed random number generators so that an execution draws the same numbers each time, and its own ones."""
 
 import hashlib
 import random
@@ -14,7 +14,7 @@ from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 
 _NUMPY: Final = "numpy.random"
 _WORD_DIGITS: Final = 8
-"""Hexadecimal digits of the 32 bits that numpy takes as one word of a seed."""
+"""Number of hexadecimal digits of the 32 bits that numpy takes as one word of a seed."""
 
 
 @contextmanager
@@ -24,8 +24,8 @@ def seeded_random(definition: ExecutionDefinition) -> Iterator[None]:
 
     Forks of one server would otherwise draw the same numbers from numpy, each in its own execution. The seed follows
     from the group, its inputs and its versions, so that the same execution draws the same numbers in a fork, in a new
-    interpreter, and at each attempt. Where numpy is imported later, it is seeded then. What a provider makes itself,
-    such as `numpy.random.default_rng()`, is its own affair.
+    interpreter, and at each attempt. If numpy is imported later, it is seeded then. Generators that a provider makes
+    itself, such as `numpy.random.default_rng()`, are not seeded.
     """
     seed = hashlib.sha256(f"{definition.label}\n{definition.input_hash}".encode()).hexdigest()
     before = random.getstate()
@@ -38,22 +38,22 @@ def seeded_random(definition: ExecutionDefinition) -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(before)  # it may be the coordinator's own process, in a debugger
+        random.setstate(before)  # This may be the coordinator's own process, in a debugger.
         if finder in sys.meta_path:
             sys.meta_path.remove(finder)
 
 
 def _seed_numpy(module: ModuleType, seed: str) -> None:
-    numpy_random: Any = module  # numpy is no dependency
+    numpy_random: Any = module  # numpy is not a dependency of this package.
     try:
         numpy_random.seed([int(seed[at : at + _WORD_DIGITS], 16) for at in range(0, len(seed), _WORD_DIGITS)])
-    except TypeError:  # the provider has put a generator of another kind in its place
+    except TypeError:  # The provider has replaced the generator by one of another kind.
         kind = type(numpy_random.get_bit_generator())
         numpy_random.set_bit_generator(kind(int(seed, 16)))
 
 
 class _SeedingFinder(MetaPathFinder):
-    """Has `numpy.random` seeded as soon as it is imported."""
+    """Import hook that seeds `numpy.random` as soon as it is imported."""
 
     def __init__(self, seed: str) -> None:
         self._seed = seed

@@ -1,4 +1,4 @@
-"""Open files that a diagnostic may have replaced: never through a link, never anything but a regular file."""
+"""Open a file that a diagnostic may have replaced: only a regular file, never through a link."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ _READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os
 
 
 class NotARegularFileError(OSError):
-    """What lies at a path is a link, a directory, a device or a FIFO, and not the file that should be there."""
+    """A path leads to a link, a directory, a device or a FIFO instead of a regular file."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(errno.EINVAL, "it is a link, a directory or a device, not a file", str(path))
@@ -26,17 +26,17 @@ def open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:
     path
         The file.
     directory
-        Descriptor of the directory that a relative path starts from; none for the current one.
+        Descriptor of the directory that a relative path starts from; None for the current directory.
 
     Raises
     ------
     NotARegularFileError
-        If there is something else.
+        If the path leads to something else.
     """
     try:
         descriptor = os.open(path, _READING, dir_fd=directory)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket, or a device without a driver
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # A link, a socket, or a device without a driver.
             raise NotARegularFileError(path) from error
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -1,4 +1,4 @@
-"""Run a diagnostic and write what it returns: the part that is the same in every process."""
+"""Run a diagnostic and write its bundles: the part that is the same in every kind of process."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ from climate_ref_prefect.transports.worker.randomness import seeded_random
 
 def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, output: Path) -> None:
     """
-    Run the diagnostic that an envelope names and leave its bundles in `output`.
+    Run the diagnostic that an envelope names and write its bundles to `output`.
 
     Raises
     ------
     InputChangedError
-        If its files are not those that it was planned for.
+        If its input files have changed since it was planned.
     ResultValidationError
-        If what it returned is no result, or names files that it did not leave.
+        If it did not return a valid result, or the result names files that do not exist.
     """
     output.mkdir(mode=0o750, exist_ok=True)
     diagnostic = provider.diagnostic(envelope.definition.diagnostic)
@@ -46,14 +46,14 @@ def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, ou
 
 
 def _write(path: Path, document: Any) -> None:
-    # Same bytes for the same values, whatever process wrote them.
+    # The same values give the same bytes, whichever process writes them.
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
     with _create(path) as file:
         file.write(text)
 
 
 def _create(path: Path) -> IO[str]:
-    """Open a new file; what the diagnostic has left under its name is taken away, not written through."""
+    """Open a new file. Remove what the diagnostic may have left under its name, so that no link is followed."""
     try:
         return path.open("x", encoding="utf-8")
     except FileExistsError:

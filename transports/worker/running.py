@@ -1,4 +1,4 @@
-"""The caller's side of one execution under way: hear its outcome, have it stopped."""
+"""The caller's side of a running execution: receive its outcome, cancel it, kill it if it does not answer."""
 
 import math
 import socket
@@ -13,32 +13,32 @@ from climate_ref_prefect.transports.worker.process_tree import end_tree
 from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_input
 
 _LOOK_SECONDS: Final = 1.0
-"""How often an execution that is waited for is looked at: it may have been told to end meanwhile."""
+"""How often a waiting caller checks whether the execution was asked to end in the meantime."""
 _LONGEST_LOOK_SECONDS: Final = 5.0
 _FORCE_SECONDS: Final = 5.0
-"""How long processes may take to end that were killed."""
+"""How long killed processes may take to end."""
 
 
 class RunningExecution:
     """
-    An execution under way; its socket becomes readable when its supervisor has something to say.
+    A running execution. Its socket becomes readable when its supervisor sends something.
 
     Parameters
     ----------
     directory
         The execution's directory.
     conversation
-        With its supervisor, who says its pid in a line, and at the end the outcome.
+        The socket to its supervisor, which sends its pid in a line and, at the end, the outcome.
     """
 
     def __init__(self, directory: ExecutionDirectory, conversation: socket.socket) -> None:
         self.directory = directory
         self.was_cancelled = False
-        """Whether it was told to end because somebody wanted it to."""
+        """Whether it was asked to end because its caller cancelled it."""
         self.was_forced = False
-        """Whether it did not answer and was ended by force."""
+        """Whether it did not answer and was killed."""
         self.survivors: list[int] = []
-        """Processes that could not be ended by force."""
+        """Processes that could not be killed."""
         self._conversation = conversation
         self._conversation.sendall(f"{directory.path}\n".encode())
         self._answer = b""
@@ -48,16 +48,16 @@ class RunningExecution:
         self._looked_at = time.monotonic()
 
     def expect(self, longest_seconds: float, grace_seconds: float) -> None:
-        """Say how long it may take at the longest, and how long from when it is told to end."""
+        """Set how long it may take at most, and how long once it has been asked to end."""
         self._grace_seconds = grace_seconds
         self._longest_seconds = self._waited_seconds + longest_seconds + grace_seconds
 
     def is_overdue(self) -> bool:
         """
-        Whether its supervisor should have answered by now: it was stopped, or hangs in the kernel.
+        Whether its supervisor should have answered by now. If it has not, it was stopped or hangs in the kernel.
 
-        To be asked every second or so: longer times between two looks are not counted, for then this process
-        was stopped itself, and the supervisor as likely.
+        Call this about once a second. A longer time between two calls is not counted, because this process was
+        itself stopped then, and its supervisor probably with it.
         """
         now = time.monotonic()
         self._waited_seconds += min(now - self._looked_at, _LONGEST_LOOK_SECONDS)
@@ -66,7 +66,7 @@ class RunningExecution:
 
     @property
     def pid(self) -> int | None:
-        """The process of its supervisor; none as long as it has not said so."""
+        """The pid of its supervisor; None until the supervisor has sent it."""
         line, end, _ = self._answer.partition(b"\n")
         return int(line) if end and line else None
 
@@ -75,21 +75,21 @@ class RunningExecution:
         return self._conversation.fileno()
 
     def cancel(self) -> None:
-        """Have the whole process tree ended; the outcome then says so."""
+        """Cancel it: the supervisor ends the whole process tree, and the outcome says that it was cancelled."""
         self.was_cancelled = True
         self._say(CANCEL)
 
     def end(self) -> None:
-        """Have the whole process tree ended because the job is; the outcome then says so."""
+        """End the whole process tree because its batch job ends. The outcome says that the worker was lost."""
         self._say(END)
 
     def _say(self, word: bytes) -> None:
         self._longest_seconds = min(self._longest_seconds, self._waited_seconds + self._grace_seconds)
-        with suppress(BrokenPipeError):  # it ended by itself in the meantime
+        with suppress(BrokenPipeError):  # It has ended in the meantime.
             self._conversation.sendall(word)
 
     def receive(self) -> bool:
-        """Take in what has arrived; whether that was all of it."""
+        """Read what has arrived. Returns whether the supervisor has sent everything."""
         try:
             read = self._conversation.recv(1 << 16)
         except ConnectionResetError:
@@ -98,30 +98,31 @@ class RunningExecution:
         return not read
 
     def outcome(self) -> ExecutionOutcome | None:
-        """Return what the supervisor said, or left in its file; none if it died before it could."""
+        """Return the outcome that the supervisor sent or wrote to its file; None if it died before that."""
         while not self.is_overdue():
             if wait_for_input([self.fileno()], _LOOK_SECONDS) and self.receive():
                 break
         else:
             self.end_by_force(_FORCE_SECONDS)
         self.close()
-        with suppress(ValueError, SchemaMismatchError):  # cut short, for the supervisor has died while it answered
+        with suppress(ValueError, SchemaMismatchError):  # Incomplete, because the supervisor died while it answered.
             return ExecutionOutcome.from_json(self._answer.partition(b"\n")[2])
         return self.directory.read_outcome()
 
     def end_by_force(self, patience_seconds: float) -> None:
         """
-        Kill the supervisor, which does not answer, and all below it.
+        Kill the supervisor, which does not answer, and all processes below it.
 
-        Who is not known has not begun: what it does once it goes on is to see that nobody waits for it.
+        A supervisor that has not sent its pid has not started the diagnostic. Once it goes on, it finds that its
+        caller is gone, and ends.
         """
         while wait_for_input([self.fileno()], 0):
             if self.receive():
-                return  # it has ended by itself
+                return  # It has ended already.
         self.was_forced = True
         if self.pid is not None:
             self.survivors = end_tree(self.pid, patience_seconds)
 
     def close(self) -> None:
-        """Let go of it: unless it was told to finish without its caller, it ends by itself."""
+        """Close the connection. The execution ends unless its envelope says that it finishes without its caller."""
         self._conversation.close()

@@ -1,4 +1,4 @@
-"""Whether an execution failed because scratch had no room, and whether it was its own output that took it."""
+"""Detect that an execution failed because scratch was full, and whether its own output filled it."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ UNWRITABLE: Final = frozenset(
         errno.EHOSTDOWN,
     }
 )
-"""Errors of a file system that is full, read-only or gone, and not of what somebody does with it."""
+"""Errors of a file system that is full, read-only or not available, as opposed to errors of its use."""
 _PROBE_BYTES: Final = 1 << 16
 _NO_ROOM_BYTES: Final = 1 << 16
 _HALF: Final = 2
@@ -34,13 +34,13 @@ _SAID: Final = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 
 @dataclass(frozen=True)
 class _Amount:
-    """Room on a file system, or what is taken of it."""
+    """Free space on a file system, or space that is used on it."""
 
     room_bytes: int
     inodes: int
 
     def is_most_of(self, free: "_Amount", total: "_Amount") -> bool:
-        """Whether this is at least half of what was free, and no trifle: a hundredth of all there is."""
+        """Whether this is at least half of the space that was free and at least a hundredth of the file system."""
         return _is_most_of(self.room_bytes, free.room_bytes, total.room_bytes) or _is_most_of(
             self.inodes, free.inodes, total.inodes
         )
@@ -48,12 +48,12 @@ class _Amount:
 
 class ScratchSpace:
     """
-    Watches the room on the file system of an execution's directory.
+    Watches the free space on the file system of an execution's directory.
 
-    The rule: a failure is `scratch_full` if scratch had no room, no inodes or no quota left, or could not be written,
-    when the execution failed or at any earlier look, and whatever it failed with. It is the execution's own failure
-    all the same if its own directory then held at least half of the room (or inodes) that had been free when it
-    started, and at least a hundredth of all that the file system has.
+    The rule: a failure counts as `scratch_full` if scratch had no space, no inodes or no quota left, or could not be
+    written, when the execution failed or at any earlier check, whatever error it failed with. It counts as the
+    execution's own failure, however, if its own directory then held at least half of the space (or inodes) that had
+    been free when it started, and at least a hundredth of the whole file system.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class ScratchSpace:
         self._free_at_start, self._total = _look_at(directory)
 
     def look(self) -> None:
-        """Take note if there is no room; to be called now and then."""
+        """Check the free space and record if there is none. Call this from time to time."""
         if self._why_full:
             return
         free, total = _look_at(self._directory)
@@ -78,12 +78,12 @@ class ScratchSpace:
             self._note("it had no inodes left")
 
     def note_error(self, error: OSError) -> None:
-        """Take note of an error that the supervisor itself has met when it wrote to scratch."""
+        """Record an error that the supervisor had when it wrote to scratch."""
         if error.errno in UNWRITABLE and not self._why_full:
             self._note(f"writing to it failed ({error.strerror})")
 
     def judge(self, failure: ExecutionFailure) -> ExecutionFailure:
-        """Return the failure for what it is, having tried whether scratch can be written now."""
+        """Return the failure, or `scratch_full` in its place, after trying whether scratch can be written now."""
         if FailureKind.SCRATCH_FULL not in FAILURE_RULES[failure.kind].may_hide:
             return failure
         self.look()
@@ -108,7 +108,7 @@ class ScratchSpace:
         )
 
     def _try_to_write(self) -> None:
-        # Quotas are seen by nothing else, and a file system that has become read-only neither.
+        # Only an attempt to write shows quotas and a file system that has become read-only.
         try:
             with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
                 file.write(bytes(_PROBE_BYTES))
@@ -116,7 +116,7 @@ class ScratchSpace:
             self.note_error(error)
 
     def _believe(self, failure: ExecutionFailure) -> None:
-        """Take note of an error that says so, where there is so little room that it may well have been right."""
+        """Record an error that names a full file system, if there is so little free space that it is plausible."""
         said = next((words for words in _SAID if words in failure.message or words in failure.details), "")
         free, total = _look_at(self._directory)
         if said and not self._why_full and free.room_bytes * _HUNDREDTH < total.room_bytes:
@@ -128,7 +128,7 @@ class ScratchSpace:
 
 
 def unwritable(error: OSError, what: str) -> ExecutionFailure:
-    """Return the failure that it is if the worker cannot read or write its own files; scratch may be at fault."""
+    """Return the failure of a worker that cannot read or write its own files, which may be due to a full scratch."""
     kind = FailureKind.SCRATCH_FULL if error.errno in UNWRITABLE else FailureKind.SYSTEM_ERROR
     return ExecutionFailure(kind=kind, message=f"{what}: {error}")
 
@@ -138,19 +138,19 @@ def _is_most_of(own: int, free: int, total: int) -> bool:
 
 
 def _look_at(directory: Path) -> tuple[_Amount, _Amount]:
-    """Return what is free and what there is; nothing of either where nobody can tell."""
+    """Return the free space and the size of a file system; zero for both if the system does not say."""
     try:
         status = os.statvfs(directory)
     except OSError:
         return _Amount(0, 0), _Amount(0, 0)
-    root = os.geteuid() == 0  # what is kept for root is free for it alone
+    root = os.geteuid() == 0  # Space reserved for root is free only for root.
     blocks, inodes = (status.f_bfree, status.f_ffree) if root else (status.f_bavail, status.f_favail)
     free = _Amount(blocks * status.f_frsize, inodes)
     return free, _Amount(status.f_blocks * status.f_frsize, status.f_files)
 
 
 def _held_by(directory: Path) -> _Amount:
-    """Return what is on the disk below a directory."""
+    """Return the space that the files below a directory use."""
     room_bytes = inodes = 0
     pending = [str(directory)]
     while pending:
@@ -161,6 +161,6 @@ def _held_by(directory: Path) -> _Amount:
                     inodes += 1
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
-        except OSError:  # it has just been removed, or may not be looked into: what is counted is enough
+        except OSError:  # It has just been removed, or may not be read. The rest is counted.
             continue
     return _Amount(room_bytes, inodes)

@@ -1,10 +1,10 @@
 """
-The warm server of a provider: a process of its own that has imported it and forks supervisors.
+The provider server: a process that has imported a provider and forks a supervisor for each execution.
 
-Started as `python -m climate_ref_prefect.transports.worker.server TARGET ISOLATION DESCRIPTOR`. It says on its
-control socket whether the import went well, and whether it may be forked; then it takes requests: one byte that names
-the request, and with it the descriptor of a socket for what the request says and for its answer. It ends with its
-control socket.
+Its client starts it as `python -m climate_ref_prefect.transports.worker.server TARGET ISOLATION DESCRIPTOR`. It reports
+on its control socket whether the import succeeded and whether it may be forked. Then it accepts requests: one byte that
+names the request, together with the descriptor of a socket for the rest of the request and for the answer. The server
+ends when its control socket is closed.
 """
 
 import fcntl
@@ -42,11 +42,11 @@ from climate_ref_prefect.transports.worker.wire import DESCRIBE, EXECUTE, Ready,
 
 _LOOK_SECONDS: Final = 1.0
 _STOPPED_LOOKS: Final = 5
-"""How many times in a row a supervisor is seen stopped before it counts as one that will not go on."""
+"""How many times in a row a supervisor must be found stopped before it counts as one that will not continue."""
 
 
 class Server:
-    """Answers requests of one caller for one provider."""
+    """Answers the requests of one caller for one provider."""
 
     def __init__(self, control: socket.socket, imported: "Imported | None", environment: Mapping[str, str]) -> None:
         self._control = control
@@ -57,7 +57,7 @@ class Server:
         self._wake_reading, self._wake_writing = (move_away(end) for end in os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
 
     def serve(self) -> None:
-        """Take requests until the caller is gone; then see to it that its supervisors have noticed that, too."""
+        """Answer requests until the caller is gone. Then make sure that the supervisors have noticed it, too."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(self._wake_writing)
         control = self._control.fileno()
@@ -67,14 +67,14 @@ class Server:
                 self._hear_of_ends()
             if control in readable and not self._take_request():
                 break
-        _kill(set(children(os.getpid())) - self._supervisors)  # what the import has started
+        _kill(set(children(os.getpid())) - self._supervisors)  # Processes that the import has started.
         self._see_out()
 
     def _see_out(self) -> None:
         """
-        Stay until the supervisors have ended, and end those that have been stopped for some seconds.
+        Wait until the supervisors have ended, and kill those that have been stopped for some seconds.
 
-        One that runs sees by itself that its caller is gone; one that is stopped would keep its processes for ever.
+        A running supervisor notices that its caller is gone. A stopped one would keep its processes for ever.
         """
         looks: dict[int, int] = {}
         while self._supervisors:
@@ -110,7 +110,7 @@ class Server:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - it is the provider's code: its error is the answer
             answer = {"failure": _failure_of(error)}
         obstacles = self._imported.look_for_obstacles(self._supervisors)
-        with suppress(BrokenPipeError):  # a caller that is gone has no use for it
+        with suppress(BrokenPipeError):  # The caller is gone and does not need the answer.
             conversation.sendall(json.dumps({**answer, "obstacles": obstacles}).encode())
 
     def _fork_supervisor(self, conversation: socket.socket) -> None:
@@ -130,7 +130,7 @@ class Server:
         if forked is None:
             replace_providers()
         try:
-            with suppress(OSError):  # a caller that is gone does not ask who it is
+            with suppress(OSError):  # The caller is gone and does not need the pid.
                 conversation.sendall(f"{os.getpid()}\n".encode())
             _supervise_and_report(conversation, forked or FreshStart(self._environment))
         finally:
@@ -140,7 +140,7 @@ class Server:
         with suppress(ChildProcessError):
             while ended := os.waitpid(-1, os.WNOHANG)[0]:
                 self._supervisors.discard(ended)
-        # What belongs to no supervisor lost its own to a kill. The end of each brings its children up to here.
+        # A process without a supervisor lost it to a kill. Its own children follow it here when it ends.
         _kill(set(children(os.getpid())) - self._supervisors - self._providers_own)
 
 
@@ -154,15 +154,16 @@ class Imported:
 
     def look_for_obstacles(self, supervisors: Collection[int] = ()) -> tuple[str, ...]:
         """
-        Return what keeps this process from being forked, unless the provider declares that it is not to be.
+        Return the reasons why this process must not be forked, unless the provider itself declares that.
 
-        To be called whenever code of the provider's has run; `supervisors` are the processes that are not its own.
+        Call this whenever code of the provider has run. `supervisors` are the processes that the provider did not
+        start.
         """
         self._obstacles = self._safety.obstacles(supervisors)
         return self._obstacles if self._provider.isolation == "warm" else ()
 
     def start(self) -> ForkedStart | None:
-        """Return how a child is forked; none where this process may not be forked."""
+        """Return how a child is forked; None if this process must not be forked."""
         inheritance = self._safety.inheritance()
         if self._obstacles or inheritance.shared:
             return None
@@ -173,7 +174,7 @@ class Imported:
         return self._provider.describe().model_dump(mode="json")
 
     def size(self, asked: bytes) -> JsonValue:
-        """Return what each of some definitions needs, or why that cannot be told."""
+        """Return the resources that each definition needs, or why asking its diagnostic failed."""
         return [self._size_of(ExecutionDefinition.model_validate(item)) for item in json.loads(asked)]
 
     def _size_of(self, definition: ExecutionDefinition) -> JsonValue:
@@ -194,13 +195,13 @@ def _failure_of(error: BaseException) -> JsonValue:
 
 
 def _refuse(conversation: socket.socket, error: OSError) -> None:
-    """Say, in place of a supervisor, that none could be started; the execution has not been claimed."""
+    """Answer that no supervisor could be started. The execution has not been claimed."""
     directory = ExecutionDirectory(Path(read_line(conversation)))
     try:
         outcome = refuse(directory.read_envelope(), FailureKind.UNAVAILABLE, no_process_left(error))
     except (OSError, ValueError, ClimateRefPrefectError) as unreadable:
         outcome = refuse_unreadable(unreadable)
-    with suppress(OSError):  # a caller that is gone does not ask
+    with suppress(OSError):  # The caller is gone and does not need the answer.
         conversation.sendall(f"\n{outcome.to_json()}".encode())
 
 
@@ -210,14 +211,16 @@ def _supervise_and_report(conversation: socket.socket, start: Start) -> None:
         outcome = supervise(directory, conversation, start)
     except (OSError, ValueError, ClimateRefPrefectError) as error:
         outcome = refuse_unreadable(error)
-    with suppress(OSError):  # a caller that is gone will find the file
+    with suppress(OSError):  # The caller is gone and will find the file.
         conversation.sendall(outcome.to_json().encode())
-        if threading.active_count() > 1:  # a file system holds it up, and with it this process and its end of this
+        if (
+            threading.active_count() > 1
+        ):  # A hanging file system holds up the thread, and so this process and its end of the socket.
             conversation.shutdown(socket.SHUT_RDWR)
 
 
 def _kill(orphans: Iterable[int]) -> None:
-    """End what a supervisor left behind that was itself killed."""
+    """Kill the processes that a killed supervisor left behind."""
     for pid in orphans:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -225,11 +228,11 @@ def _kill(orphans: Iterable[int]) -> None:
 
 @contextmanager
 def _ending_with(control: socket.socket) -> Iterator[None]:
-    """Have the kernel end this process by SIGIO if its caller goes: a provider that hangs would not look."""
+    """Have the kernel end this process by SIGIO when its caller ends, because a hanging provider would not notice."""
     flags = fcntl.fcntl(control, fcntl.F_GETFL)
     fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(control, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if wait_for_input([control.fileno()], 0):  # nobody asks anything before the answer to this
+    if wait_for_input([control.fileno()], 0):  # The caller sends nothing before it has this answer.
         os._exit(1)
     try:
         yield
@@ -238,17 +241,19 @@ def _ending_with(control: socket.socket) -> Iterator[None]:
 
 
 def main(target: str, isolation: str, descriptor: str) -> None:
-    """Import the provider, say how that went, and serve."""
-    # Forking with threads around is what `isolation="fresh"` is for; a warning per execution helps nobody.
+    """Import the provider, report whether that succeeded, and answer requests."""
+    # `isolation="fresh"` exists for providers whose threads make forking unsafe. A warning per execution is of no use.
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     os.umask(0o027)
-    environment = dict(os.environ)  # that of new interpreters, too, which take over the search path as this one does
+    environment = dict(
+        os.environ
+    )  # New interpreters use it as well, because they take over the search path of this one.
     adopt_search_path()
     write_utf8()
     become_subreaper()
     with our_socket(int(descriptor)) as control:
         ready, imported = _import(target, control) if isolation == "warm" else (Ready(), None)
-        gc.freeze()  # keeps the collector from touching, and so copying, the pages that children share
+        gc.freeze()  # The garbage collector must not touch, and so copy, the memory pages that children share.
         control.sendall(ready.model_dump_json().encode() + b"\n")
         if ready.failure is None:
             Server(control, imported, environment).serve()
@@ -268,4 +273,4 @@ def _import(target: str, control: socket.socket) -> tuple[Ready, Imported | None
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-    os._exit(0)  # a thread or exit handler of the provider's must not keep the server alive
+    os._exit(0)  # No thread and no exit handler of the provider may keep the server alive.

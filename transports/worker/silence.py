@@ -1,4 +1,4 @@
-"""How long an execution must have given no sign of life before it counts as over (docs/decisions/0015)."""
+"""After how long without a heartbeat an execution counts as over (docs/decisions/0015)."""
 
 from typing import Final
 
@@ -11,14 +11,14 @@ _HEARTBEATS: Final = 3
 
 def quiet_seconds(execution: ExecutionDirectory, delay_seconds: float) -> float:
     """
-    Return the time without a sign of life after which an execution counts as over.
+    Return the time without a heartbeat after which an execution counts as over.
 
     Parameters
     ----------
     execution
-        Its directory, where the envelope says how often it gives a sign of life.
+        Its directory, whose envelope says how often the heartbeat comes.
     delay_seconds
-        How late a file of another host may show.
+        How late a file that another host has written may become visible.
     """
     try:
         limits = execution.read_envelope().limits

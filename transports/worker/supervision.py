@@ -1,4 +1,4 @@
-"""One child under supervision: held to its limits, ended with all that it started, and what it has left examined."""
+"""Supervise one child: enforce its limits, end it with all that it started, and have its output checked."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ from climate_ref_prefect.transports.worker.wire import CANCEL, END, wait_for_inp
 
 _LONGEST_WAIT_SECONDS: Final = 0.5
 _LEFT_GRACE_SECONDS: Final = 0.3
-"""What a diagnostic leaves may tidy up after itself, as the tracker of Python's shared memory does."""
+"""How long orphan processes may take to clean up, as the tracker of Python's shared memory does."""
 _FAST_LOG_SECONDS: Final = 0.05
 
 
@@ -40,16 +40,16 @@ class Terminated(BaseException):
 
 class Supervision:
     """
-    One child under supervision, from its start to the outcome.
+    Supervises one child from its start to the outcome.
 
     Parameters
     ----------
     directory
         The execution's directory, which has been claimed.
     envelope
-        What lies in it.
+        The envelope of the execution.
     caller
-        Says "cancel" or "ending", and by its end that the caller is gone.
+        The socket to the caller, which may send "cancel" or "ending". Its end means that the caller is gone.
     """
 
     def __init__(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope, caller: socket.socket) -> None:
@@ -60,7 +60,7 @@ class Supervision:
         self._suspension = Suspension(caller, signal_descendants, time.monotonic)
         self._kills_before = oom_kills()
         self.space = ScratchSpace(directory.path)
-        """What is known of the room on scratch."""
+        """What has been seen of the free space on scratch."""
         self._log = LogLimit(directory.log, envelope.limits.max_log_mb)
         self._left_behind = LeftBehind()
         self._child = 0
@@ -70,7 +70,7 @@ class Supervision:
         self._exit_code: int | None = None
 
     def run(self, start: Start) -> ExecutionOutcome:
-        """Start the child and see it through."""
+        """Start the child, supervise it to its end, and return its outcome."""
         signal.signal(signal.SIGTERM, _raise_terminated)
         self._suspension.listen()
         self._importing = start.imports_provider
@@ -89,7 +89,7 @@ class Supervision:
         return self._conclude(survivors=terminate(0.0))
 
     def _start(self, start: Start) -> ExecutionFailure | None:
-        """Start the child; where the system starts no further process, say so: that counts against no execution."""
+        """Start the child. If the system starts no further process, return UNAVAILABLE, which does not count."""
         self._pipe: int | None
         try:
             self._child, self._pipe = start.start(self._directory, self._envelope)
@@ -99,7 +99,7 @@ class Supervision:
         return None
 
     def _watch(self) -> ExecutionFailure | None:
-        """Follow the child until it ends or has to be ended."""
+        """Watch the child until it ends or must be ended."""
         while True:
             self._exit_code = self._poll_child()
             if self._exit_code is not None:
@@ -130,7 +130,7 @@ class Supervision:
         return self._show_life(now) or self._check_deadline()
 
     def _show_life(self, now: float) -> ExecutionFailure | None:
-        """Replace the telemetry where that is due, and look whether the coordinator has given the attempt up."""
+        """If a heartbeat is due, replace the telemetry and check whether the coordinator has given the attempt up."""
         if now < self._next_heartbeat:
             return None
         self._write_telemetry(self._meter.telemetry())
@@ -143,7 +143,9 @@ class Supervision:
     def _write_telemetry(self, telemetry: Telemetry) -> None:
         try:
             self._directory.write_telemetry(telemetry)
-        except OSError as error:  # a full disk stops nothing by itself: the diagnostic may be about to make room
+        except (
+            OSError
+        ) as error:  # A full disk alone does not stop the execution: the diagnostic may be about to free space.
             self.space.note_error(error)
 
     def _allowed_mb(self) -> float | None:
@@ -169,7 +171,7 @@ class Supervision:
         return self._hear_caller_if(readable)
 
     def _wait_for(self, *sources: int | None, seconds: float) -> set[int]:
-        """Return which of these, and of the caller, have something to be read."""
+        """Return which of these sources, the caller included, can be read."""
         caller = None if self._caller is None else self._caller.fileno()
         watched = [source for source in (*sources, caller) if source is not None]
         wait_seconds = min(max(seconds, 0.0), _LONGEST_WAIT_SECONDS)
@@ -198,7 +200,7 @@ class Supervision:
         return self._stop(FailureKind.COORDINATOR_LOST, "The process that had started it is gone.")
 
     def _read_report(self) -> None:
-        # A process that the diagnostic left behind may hold the other end open: read what is there, no more.
+        # An orphan of the diagnostic may hold the other end open, so read only what is there.
         while self._pipe is not None and wait_for_input([self._pipe], 0):
             read = os.read(self._pipe, 1 << 16)
             self._report += read
@@ -227,7 +229,7 @@ class Supervision:
         return judge_exit(exit_code)
 
     def _examine(self) -> None:
-        """Have what was left examined, within a limit of its own; a caller that wants an end to it is heard."""
+        """Have the output checked within a deadline of its own, and answer the caller in the meantime."""
         self._meter.finish()
         if self._failure is not None and not FAILURE_RULES[self._failure.kind].may_hide:
             return
@@ -283,5 +285,5 @@ class Supervision:
 
 
 def _raise_terminated(number: int, frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)  # schedulers say it more than once
+    signal.signal(number, signal.SIG_IGN)  # Schedulers send SIGTERM more than once.
     raise Terminated(number)

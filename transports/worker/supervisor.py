@@ -1,4 +1,4 @@
-"""The supervisor of one execution: a process that starts the child, holds it to its limits and leaves the outcome."""
+"""The supervisor process of one execution: it claims the execution, supervises the child and writes the outcome."""
 
 import socket
 
@@ -16,14 +16,14 @@ from climate_ref_prefect.transports.worker.verdict import judge_exception
 
 def supervise(directory: ExecutionDirectory, caller: socket.socket, start: Start) -> ExecutionOutcome:
     """
-    Claim and run one execution; returns its outcome, which has then been written.
+    Claim and run one execution. Returns its outcome, which has then been written.
 
     Parameters
     ----------
     directory
-        The execution's directory; its envelope is there.
+        The execution's directory, which holds its envelope.
     caller
-        Says "cancel", and by its end that the caller is gone.
+        The socket to the caller, which may send "cancel". Its end means that the caller is gone.
     start
         How the child is started.
     """
@@ -37,7 +37,7 @@ def supervise(directory: ExecutionDirectory, caller: socket.socket, start: Start
 
 
 def claim_or_refuse(directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> ExecutionOutcome | None:
-    """Claim an execution; where it is not to be run here, return the outcome that says so."""
+    """Claim an execution. If it must not run here, return the outcome that says why."""
     if not directory.claim(Claim.of_this_process()):
         return refuse(envelope, FailureKind.ALREADY_CLAIMED, "Another worker has claimed this execution.")
     if directory.is_closed():
@@ -46,7 +46,7 @@ def claim_or_refuse(directory: ExecutionDirectory, envelope: ExecutionEnvelope) 
 
 
 def _leave(directory: ExecutionDirectory, outcome: ExecutionOutcome, space: ScratchSpace) -> ExecutionOutcome:
-    """Write the outcome; a success that cannot be written is none."""
+    """Write the outcome. A success that cannot be written becomes a failure."""
     try:
         directory.write_outcome(outcome)
     except OSError as error:
@@ -57,12 +57,12 @@ def _leave(directory: ExecutionDirectory, outcome: ExecutionOutcome, space: Scra
 
 
 def refuse(envelope: ExecutionEnvelope, kind: FailureKind, message: str) -> ExecutionOutcome:
-    """Return the outcome of an execution that does not begin, or whose worker can no longer say how it went."""
+    """Return the outcome of an execution that does not start, or whose worker was lost."""
     return ExecutionOutcome(execution_id=envelope.execution_id, failure=ExecutionFailure(kind=kind, message=message))
 
 
 def refuse_unreadable(error: Exception) -> ExecutionOutcome:
-    """Return the outcome where a document cannot be read or written; whose it is, the caller knows."""
+    """Return the outcome of an execution whose documents cannot be read or written. The caller sets its id."""
     if isinstance(error, OSError):
         failure = unwritable(error, "The worker could not read or write the files of the execution")
     else:

@@ -1,4 +1,4 @@
-"""Time in which an execution could not run, because its job was suspended."""
+"""Measure the time in which an execution could not run because its job was suspended."""
 
 import signal
 import socket
@@ -11,26 +11,26 @@ from typing import Final
 
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 _WAIT_SLACK_SECONDS: Final = 2.0
-"""A supervisor that wakes up so much later than it wanted to was stopped, and its child with it."""
+"""A supervisor that wakes up later than planned by more than this was stopped, and its child with it."""
 _WORK_SLACK_SECONDS: Final = 10.0
-"""The same of what it does between two waits, which may take a while by itself: it writes to a shared file system."""
+"""The same for its work between two waits, which may itself take long because it writes to a shared file system."""
 
 
 class Suspension:
     """
-    Notices that a job is suspended, and has what runs in it wait for that to end.
+    Notices that a job is suspended, and stops the execution's processes until the job is resumed.
 
-    A scheduler may stop all processes of a job (SLURM), which shows as a gap in the supervisor's own time; or those
-    of the job's own session alone (PBS), which shows in the process that asked for the execution.
+    A scheduler may stop all processes of a job (SLURM), which shows as a gap in the supervisor's own time. Or it stops
+    only those of the job's own session (PBS), which shows in the state of the process that called the supervisor.
 
     Parameters
     ----------
     caller
-        The connection to the process that asked for the execution.
+        The connection to the process that called the supervisor.
     tell
-        Sends a signal to all that the execution has started.
+        Sends a signal to all processes of the execution.
     clock
-        Seconds that only grow.
+        A monotonic clock in seconds.
     """
 
     def __init__(
@@ -42,24 +42,24 @@ class Suspension:
         self._seen = clock()
         self._continued = False
         self.stopped = False
-        """Whether what the execution has started is kept stopped now."""
+        """Whether the processes of the execution are stopped now."""
 
     def listen(self) -> None:
-        """Hear of the end of a stop from the signal that ends it."""
+        """Install a handler for SIGCONT, which ends a stop."""
         signal.signal(signal.SIGCONT, self._note_end_of_stop)
 
     def before_wait(self) -> float:
-        """Take note that the supervisor goes to wait; return the seconds before that in which nothing could run."""
+        """Record that the supervisor starts to wait. Returns the suspended seconds since its last wait."""
         return self._gap(_WORK_SLACK_SECONDS)
 
     def after_wait(self, wanted_seconds: float) -> float:
-        """Take note that it woke up, and look at the caller; return the seconds in which nothing could run."""
+        """Record that it woke up, and check the caller. Returns the suspended seconds of the wait."""
         lost = self._gap(wanted_seconds + _WAIT_SLACK_SECONDS, wanted_seconds)
         self._follow_caller()
         return lost
 
     def end(self) -> None:
-        """Let what is stopped go on, to hear of its end."""
+        """Resume the stopped processes, so that they can react to the signals that end them."""
         if self.stopped:
             self._tell(signal.SIGCONT)
             self.stopped = False
@@ -79,16 +79,16 @@ class Suspension:
         self._continued = True
 
     def _follow_caller(self) -> None:
-        """Stop with the process that asked for the execution, and go on with it."""
+        """Stop the processes when the caller is stopped, and resume them when it is resumed."""
         if self._caller is not None and _is_stopped(self._caller):
             self.stopped = True
-            self._tell(signal.SIGSTOP)  # again each time: something may have been started meanwhile
+            self._tell(signal.SIGSTOP)  # Sent each time, because new processes may have been started.
         else:
             self.end()
 
 
 def _peer_of(connection: socket.socket) -> int | None:
-    """Return the process at the other end of a connection; none where the system does not say."""
+    """Return the pid at the other end of a connection; None if the system does not say."""
     if sys.platform != "linux":
         return None
     with suppress(OSError):

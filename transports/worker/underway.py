@@ -1,4 +1,4 @@
-"""What runs in this process on behalf of a coordinator elsewhere: can be cancelled, told to end, and outlive it."""
+"""Active executions: what this process runs for a coordinator on another host, to be cancelled or awaited."""
 
 import threading
 from pathlib import Path
@@ -11,16 +11,17 @@ from climate_ref_prefect.transports.worker.running import RunningExecution
 
 _lock: Final = threading.Condition()
 _running: Final[dict[Path, RunningExecution | None]] = {}
-"""None while an execution's provider is being imported."""
+"""The active executions by directory. The value is None while the provider is being imported."""
 _cancelled: Final[set[Path]] = set()
 _pool: Final = ServerPool()
 
 
 def execute_underway(path: str) -> str:
     """
-    Run the execution in a directory, so that the other functions here reach it; return its outcome as JSON.
+    Run the execution in a directory, registered so that the other functions of this module find it.
 
-    What a Dask worker calls: neither the argument nor the result needs a class of ours to be read.
+    A Dask worker calls this. It returns the outcome as JSON, so that neither the argument nor the result needs a
+    class of this package to be read.
     """
     directory = Path(path)
     with _lock:
@@ -35,7 +36,7 @@ def execute_underway(path: str) -> str:
 
 
 def cancel_underway(path: str) -> None:
-    """Stop an execution that runs here; one that does not is ignored."""
+    """Cancel an execution that runs in this process. One that does not run here is ignored."""
     directory = Path(path)
     with _lock:
         if directory not in _running:
@@ -47,7 +48,7 @@ def cancel_underway(path: str) -> None:
 
 
 def end_all() -> None:
-    """Tell what runs here that its job ends."""
+    """Ask all active executions to end because the batch job is about to end."""
     with _lock:
         running = [item for item in _running.values() if item is not None]
     for item in running:
@@ -55,7 +56,7 @@ def end_all() -> None:
 
 
 def cancel_all() -> None:
-    """Stop all that runs here."""
+    """Cancel all active executions."""
     with _lock:
         paths = list(_running)
     for path in paths:
@@ -63,13 +64,13 @@ def cancel_all() -> None:
 
 
 def wait_until_over(timeout_seconds: float | None = None) -> bool:
-    """Wait until nothing runs here; whether that is so."""
+    """Wait until no execution is active. Returns whether that happened in time."""
     with _lock:
         return _lock.wait_for(lambda: not _running, timeout_seconds)
 
 
 def close_servers() -> None:
-    """End the providers' servers."""
+    """End the servers of the providers."""
     _pool.close()
 
 

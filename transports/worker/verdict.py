@@ -1,4 +1,4 @@
-"""What an exception or an exit of the child means; the only place that looks at exception types."""
+"""Map exceptions and exit codes to failure kinds. No other module looks at the types of exceptions."""
 
 import errno
 import resource
@@ -26,9 +26,9 @@ from climate_ref_prefect.transports.worker.exceptions import (
 )
 
 _KILLED: Final = (-signal.SIGKILL, 128 + signal.SIGKILL)
-"""Exit codes of a process killed by SIGKILL: as the kernel tells it, and as a shell does."""
+"""Exit codes of a process killed by SIGKILL: as the kernel reports it, and as a shell does."""
 _CLOSE_TO_LIMIT: Final = 0.9
-"""A kill with this fraction of the memory in use is taken for lack of memory."""
+"""A kill while more than this fraction of the memory was in use counts as lack of memory."""
 _DETAILS_CHARACTERS: Final = 20_000
 
 _KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], FailureKind], ...]] = (
@@ -39,13 +39,13 @@ _KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...],
     ((OSError, KeyboardInterrupt, UnreadableDocumentError), FailureKind.SYSTEM_ERROR),
 )
 _NO_THREAD: Final = "can't start new thread"
-"""What Python says where a limit on threads is reached, without a type of its own."""
+"""Python's message when a limit on threads is reached; the exception has no type of its own."""
 _NO_PROGRAM: Final = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC, errno.E2BIG)
-"""Errors of starting a program that will be the same next time."""
+"""Errors of starting a program that will recur at each attempt."""
 
 
 def judge_exception(error: BaseException) -> ExecutionFailure:
-    """Map what a diagnostic raised to a failure, most specific kind first; the rest is the provider's own error."""
+    """Map an exception of a diagnostic to a failure, most specific kind first. The rest are its own errors."""
     message = describe_exception(error)
     return ExecutionFailure(
         kind=_kind_of_all(leaves(error)),
@@ -55,7 +55,7 @@ def judge_exception(error: BaseException) -> ExecutionFailure:
 
 
 def _kind_of_all(errors: Sequence[BaseException]) -> FailureKind:
-    """Return the kind of errors that were raised together: lack of memory and kills tell why the others failed."""
+    """Return the kind of errors that were raised together. Lack of memory and kills explain the other errors."""
     kinds = [_kind_of(error) for error in errors]
     telling = (FailureKind.OUT_OF_MEMORY, FailureKind.KILLED)
     told = next((kind for kind in telling if kind in kinds), None)
@@ -76,9 +76,9 @@ def _kind_of(error: BaseException) -> FailureKind:
 
 
 def _is_of_killed_command(error: BaseException) -> bool:
-    """Whether it reports a command that was killed: providers wrap `CalledProcessError` in errors of their own."""
+    """Whether it reports a killed command, also if the provider has wrapped the `CalledProcessError`."""
     try:
-        # A command's own code may be handed on: `sys.exit(command.returncode)`.
+        # A provider may pass the exit code of a command on: `sys.exit(command.returncode)`.
         code = error.code if isinstance(error, SystemExit) else getattr(error, "returncode", None)
     except Exception:  # noqa: BLE001 - an attribute of the provider's own, which may do anything
         return False
@@ -86,7 +86,7 @@ def _is_of_killed_command(error: BaseException) -> bool:
 
 
 def _is_of_missing_program(error: OSError) -> bool:
-    """Whether `subprocess` has raised it because there is no such program, or it cannot be executed."""
+    """Whether `subprocess` raised it because the program does not exist or cannot be executed."""
     if error.errno not in _NO_PROGRAM:
         return False
     trace = error.__traceback__
@@ -94,12 +94,12 @@ def _is_of_missing_program(error: OSError) -> bool:
         trace = trace.tb_next
     if trace is None or trace.tb_frame.f_code.co_filename != subprocess.__file__:
         return False
-    working_directory = trace.tb_frame.f_locals.get("cwd")  # it may be what is missing
+    working_directory = trace.tb_frame.f_locals.get("cwd")  # The working directory may be what is missing.
     return working_directory is None or error.filename != working_directory
 
 
 def no_process_left(error: OSError) -> str:
-    """Say that the system starts no further process, and what to do about it."""
+    """Return the message for a system that starts no further process, with what to do about it."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     limit = "unlimited" if allowed == resource.RLIM_INFINITY else str(allowed)
     return (
@@ -110,7 +110,7 @@ def no_process_left(error: OSError) -> str:
 
 
 def judge_exit(exit_code: int) -> ExecutionFailure:
-    """Say what the end of a child means that left no verdict; a negative code is a signal."""
+    """Return the failure of a child that ended without a report. A negative exit code is a signal."""
     if exit_code in _KILLED:
         return ExecutionFailure(
             kind=FailureKind.KILLED, message="The process of the diagnostic was killed (SIGKILL), nobody knows by whom."
@@ -122,7 +122,7 @@ def judge_exit(exit_code: int) -> ExecutionFailure:
 
 
 def describe_exit(exit_code: int) -> str:
-    """Name an exit code or signal for people."""
+    """Return an exit code or signal in words."""
     if exit_code >= 0:
         return f"exit code {exit_code}"
     try:
@@ -134,7 +134,7 @@ def describe_exit(exit_code: int) -> str:
 def judge_memory(
     failure: ExecutionFailure, *, peak_rss_mb: float, memory_mb: int, oom_kills: int = 0
 ) -> ExecutionFailure:
-    """Turn a kill of unknown cause into lack of memory where cgroup counters or telemetry say so."""
+    """Return OUT_OF_MEMORY in place of a kill of unknown cause if cgroup counters or telemetry show it."""
     if FailureKind.OUT_OF_MEMORY not in FAILURE_RULES[failure.kind].may_hide:
         return failure
     if oom_kills > 0:

@@ -1,4 +1,4 @@
-"""How a caller and the warm server of a provider speak: one byte a request, then a socket for each."""
+"""The protocol between a provider server and its client: one byte per request, then a socket for each request."""
 
 import select
 import socket
@@ -9,37 +9,37 @@ from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure
 
 EXECUTE: Final = b"E"
-"""Run an execution: the caller says the directory in a line, the answer is the outcome."""
+"""Run an execution: the caller sends the directory in a line, the answer is the outcome."""
 DESCRIBE: Final = b"D"
 """Describe the provider."""
 SIZES: Final = b"S"
-"""Ask the diagnostics for the resources of some definitions."""
+"""Ask the diagnostics for the resources that some definitions need."""
 CANCEL: Final = b"cancel\n"
-"""What a caller sends to have an execution stopped."""
+"""A caller sends this to cancel an execution."""
 END: Final = b"ending\n"
-"""What a caller sends whose job is about to be ended by the scheduler."""
+"""A caller sends this when the scheduler is about to end its job."""
 
 _MILLISECONDS: Final = 1000
 
 
 class Ready(FrozenModel):
-    """What a server says, in one line, once its provider has been imported and warmed up, or could not be."""
+    """What a server sends, in one line, once it has imported and warmed up its provider or failed to."""
 
     failure: ExecutionFailure | None = None
     obstacles: tuple[str, ...] = ()
-    """Why executions start in new interpreters although they were to be forked, each in words."""
+    """The reasons why executions start in new interpreters although they should be forked."""
 
 
 def wait_for_input(descriptors: Iterable[int], timeout_seconds: float | None = None) -> set[int]:
     """
-    Return those of some descriptors that can be read, or have ended, waiting for the first.
+    Wait until one of some descriptors can be read or has ended, and return all for which that is so.
 
     Parameters
     ----------
     descriptors
-        Of any number: unlike `select`, this knows no largest.
+        Descriptors of any number: unlike `select`, this function has no upper limit.
     timeout_seconds
-        How long to wait; for ever if left out.
+        How long to wait; without it, for ever.
     """
     poll = select.poll()
     for descriptor in descriptors:
@@ -48,7 +48,7 @@ def wait_for_input(descriptors: Iterable[int], timeout_seconds: float | None = N
 
 
 def read_line(conversation: socket.socket) -> str:
-    """Read up to the end of a line, a byte at a time so that what follows stays for the next reader."""
+    """Read up to the end of a line, byte by byte, so that the next reader gets what follows it."""
     line = bytearray()
     while (byte := conversation.recv(1)) not in (b"", b"\n"):
         line += byte
@@ -56,7 +56,7 @@ def read_line(conversation: socket.socket) -> str:
 
 
 def read_to_end(conversation: socket.socket) -> bytes:
-    """Read until the other side says no more."""
+    """Read until the other side has closed its end."""
     chunks = []
     while chunk := conversation.recv(1 << 16):
         chunks.append(chunk)

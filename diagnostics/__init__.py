@@ -1,1 +1,1 @@
-"""Ground floor: what a provider declares and what crosses the port to a transport."""
+"""What a provider declares: diagnostics, the data and the resources that they need, and their results."""

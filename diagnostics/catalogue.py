@@ -1,7 +1,7 @@
 """
 A catalogue of the data sets below a directory, read from the paths of a CMIP6 data reference syntax (DRS) tree.
 
-No file is opened: what a data set is follows from its path alone, so that an unreadable file
+No file is opened: the facets of a data set follow from its path alone, so that an unreadable file
 fails the executions that read it and nothing else.
 """
 
@@ -53,7 +53,7 @@ class DataGroup:
     selectors: Mapping[str, str]
     """The group-by facets and their values."""
     datasets: tuple[Dataset, ...]
-    """The group's own data sets, then those of the ensemble where one was asked for."""
+    """The group's own data sets, followed by those of the ensemble if the requirement asks for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,10 @@ def scan(root: Path) -> Catalogue:
     """
     Find the data sets below a directory, each in its latest version.
 
-    Directories that are symbolic links are followed. A directory that cannot be read, for whatever reason, is left
-    out with a warning that says why, and so is a pipe, socket or device; a file that cannot be looked at fails the
-    executions that read it. A data set that is there twice in the same version is taken from the path that sorts
-    first. Files whose name does not repeat the facets of their directories, as the DRS demands, are left out.
+    Directories that are symbolic links are followed. A directory that cannot be read is left out with a warning that
+    says why, and so is a pipe, socket or device. A file that cannot be examined fails the executions that read it. If
+    a data set exists twice in the same version, the path that sorts first is taken. Files whose name does not repeat
+    the facets of their directories, as the DRS demands, are left out.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def scan(root: Path) -> Catalogue:
     root = _checked(root)
     latest: dict[tuple[str, ...], tuple[tuple[int, str], list[os.DirEntry[str]]]] = {}
     strangers: list[str] = []
-    # In order of the paths, not of the file system, so that of two replicas it is always the same one.
+    # In the order of the paths, not of the file system, so that the same one of two replicas is taken each time.
     for directory, files in sorted(_directories_with_netcdf(str(root)), key=itemgetter(0)):
         values = Path(directory).parts[-len(FACETS) :]
         fitting = _fitting(values, files)
@@ -122,7 +122,7 @@ def scan(root: Path) -> Catalogue:
 
 
 def _checked(root: Path) -> Path:
-    # Not resolve(): it would replace the links that the user's paths go by.
+    # Not resolve(), which would replace the links in the user's paths.
     absolute = Path(os.path.abspath(root))  # noqa: PTH100
     try:
         mode = absolute.stat().st_mode
@@ -164,7 +164,7 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(directory) as entries:
             return list(entries)
-    except OSError as error:  # one of many: no permission, a stale handle, a disk or a server that fails
+    except OSError as error:  # For example no permission, a stale handle, or a failing disk or server.
         logger.warning("Cannot look into %s (%s); what is below it is left out.", directory, error.strerror)
         return []
 
@@ -180,19 +180,19 @@ def _entries_of_root(root: str) -> list[os.DirEntry[str]]:
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir() and _is_text(entry.name)
-    except OSError as error:  # a link to itself, or into what may not be looked into
-        if not entry.name.endswith(".nc"):  # a file fails what reads it
+    except OSError as error:  # A link to itself, or into a directory that must not be read.
+        if not entry.name.endswith(".nc"):  # An unreadable file fails the executions that read it.
             logger.warning("Cannot look at %s (%s); it is left out.", entry.path, error.strerror)
         return False
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a pipe, socket or device: whoever opens one to read it may wait for ever."""
+    """Whether it is a pipe, socket or device. Opening one for reading may wait for ever."""
     try:
         if entry.is_file():
             return False
         entry.stat()
-    except OSError:  # a file that is gone or cannot be looked at fails what reads it
+    except OSError:  # A missing or unreadable file fails the executions that read it.
         return False
     logger.warning("%s is a pipe, socket or device; it is left out.", entry.path)
     return True
@@ -200,9 +200,9 @@ def _is_special(entry: os.DirEntry[str]) -> bool:
 
 def _followed(entry: os.DirEntry[str], trail: tuple[str, ...]) -> tuple[str, ...]:
     """
-    Return the trail of a directory: where each link on the way to it was met, and last where it really is.
+    Return the trail of a directory: the real directory of each link on the way to it, and last its own.
 
-    It is empty where a link leads back to a place that the way has come through.
+    It is empty if a link leads back to a directory that the way has already passed.
     """
     if not entry.is_symlink():
         return (*trail[:-1], f"{trail[-1].rstrip(os.sep)}{os.sep}{entry.name}")

@@ -1,4 +1,4 @@
-"""What one execution is about: a diagnostic and the data that it is run on."""
+"""The definition of an execution: a diagnostic and the data sets that it is run on."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ class Dataset(FrozenModel):
     """Unique name, for CMIP6 the DRS path with dots."""
 
     facets: Mapping[str, str]
-    """What the data set is, for example `{"source_id": "CanESM5"}`."""
+    """Facets that describe the data set, for example `{"source_id": "CanESM5"}`."""
 
     files: tuple[Path, ...] = Field(min_length=1)
     """Absolute paths, in order of time."""
 
     fingerprint: str
-    """Changes when any of the files changes (names, sizes and modification times)."""
+    """A text that changes when any of the files changes (names, sizes and modification times)."""
 
     fingerprint_of: Literal["files", "other"] = "other"
-    """`files`: made by `fingerprint` of the files, so that the worker can compare it; `other`: by another way."""
+    """`files`: made of the files by `fingerprint`, so that the worker can compare it; `other`: made in another way."""
 
 
 class ExecutionDefinition(FrozenModel):
@@ -55,7 +55,7 @@ class ExecutionDefinition(FrozenModel):
 
     @property
     def input_hash(self) -> str:
-        """Same for the same inputs and the same versions of provider and diagnostic."""
+        """A hash that is the same for the same inputs and the same versions of provider and diagnostic."""
         parts = [self.provider_version, self.diagnostic_version]
         parts += sorted(f"{dataset.instance_id} {dataset.fingerprint}" for dataset in self.datasets)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -68,17 +68,17 @@ class ProviderReference(FrozenModel):
     """Import reference, `module:attribute`."""
 
     interpreter: Path | None = None
-    """Another Python to run it with; none for the worker's own."""
+    """Another Python to run it with; None for the worker's own."""
 
     isolation: Isolation = "warm"
     """`warm`: forked from a server that has imported it; `fresh`: a new interpreter each time."""
 
 
 class WorkerLimits(FrozenModel):
-    """What the supervisor of an execution holds it to, beside its resource hint."""
+    """Limits that the supervisor of an execution enforces, beside those of its resource hint."""
 
     import_deadline_seconds: float = Field(default=120.0, gt=0)
-    """Time that a provider may take to be imported and warmed up."""
+    """How long importing and warming up a provider may take."""
 
     kill_grace_seconds: float = Field(default=5.0, ge=0)
     """Time between SIGTERM and SIGKILL."""
@@ -87,23 +87,23 @@ class WorkerLimits(FrozenModel):
     """How often `telemetry.json` is replaced."""
 
     check_inputs: bool = True
-    """Whether the files are compared with what was planned, before a diagnostic runs and after it."""
+    """Whether the input files are compared with the planned ones, before a diagnostic runs and after it."""
 
     describe_deadline_seconds: float = Field(default=3600.0, gt=0)
-    """Time that it may take to read and hash, after the end, the files that a result names."""
+    """How long reading and hashing the files that a result names may take, after the diagnostic has ended."""
 
     max_log_mb: int = Field(default=50, ge=1)
-    """Most of `run.log` that is kept, in MiB: half of it for its beginning and half for its end."""
+    """Largest size of `run.log` that is kept, in MiB: half of it for its beginning and half for its end."""
 
     memory_tolerance: float | None = Field(default=0.1, ge=0)
-    """Fraction of `memory_mb` that may be used beyond it before the execution is stopped; none never stops it."""
+    """Fraction of `memory_mb` that may be used beyond it before the execution is stopped; None never stops it."""
 
     finish_without_caller: bool = False
-    """Whether an execution goes on when the process that started it is gone."""
+    """Whether an execution goes on after the process that started it has ended."""
 
 
 class ExecutionEnvelope(Document):
-    """All that a worker needs to know about one execution; holds no session, configuration or vocabulary."""
+    """All that a worker needs to know about one execution. It holds no session, configuration or vocabulary."""
 
     execution_id: int
     fragment: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$")
@@ -116,7 +116,7 @@ class ExecutionEnvelope(Document):
 
     @property
     def label(self) -> str:
-        """Name for people: the definition and which execution of it this is."""
+        """Name for people: the definition and the number of the execution."""
         return f"{self.definition.label} #{self.execution_id}"
 
     @field_validator("fragment")

@@ -14,10 +14,10 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import ExecutionResult
 
 _SHELL_REPORTS_SIGNAL = 128
-"""A shell gives 128 + n for a child killed by signal n."""
+"""A shell exits with 128 + n if its child was killed by signal n."""
 _SIGKILL = 9
 _CANNOT_BE_EXECUTED = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.ENOEXEC, errno.E2BIG)
-"""Errors of starting a command that will be the same next time."""
+"""Errors of starting a command that will recur at each attempt."""
 
 
 class Diagnostic(ABC):
@@ -34,16 +34,16 @@ class Diagnostic(ABC):
     """Name for people."""
 
     version: ClassVar[str] = "1"
-    """Raised whenever the numbers may change; what succeeded with another version is run again."""
+    """Increase it whenever the numbers may change. Executions that succeeded with another version are run again."""
 
     data: ClassVar[DataRequirement]
-    """Which data sets it wants and how they are grouped: one execution per group."""
+    """Which data sets it reads and how they are grouped. Each group is one execution."""
 
     resources: ClassVar[ResourceHint] = ResourceHint()
     """What one execution needs."""
 
     def resources_for(self, definition: ExecutionDefinition) -> ResourceHint:
-        """Return what this execution needs; override where it grows with the input."""
+        """Return what this execution needs. Override it if the need grows with the input."""
         return self.resources
 
     @abstractmethod
@@ -56,12 +56,12 @@ class Diagnostic(ABC):
         definition
             The data sets to read.
         output_directory
-            Exists, is empty and belongs to this execution alone.
+            An existing, empty directory that belongs to this execution only.
 
         Raises
         ------
         DiagnosticError
-            Where these inputs cannot give a result; it is not tried again.
+            If these inputs cannot give a result. The execution is not retried.
             Any other exception counts the same, `SystemExit` too, but for `OSError` and `MemoryError`.
         """
 
@@ -71,14 +71,14 @@ class CommandLineDiagnostic(Diagnostic):
 
     @abstractmethod
     def command(self, definition: ExecutionDefinition, output_directory: Path) -> Sequence[str]:
-        """Return the program and its arguments; no shell reads them."""
+        """Return the program and its arguments, which are not passed through a shell."""
 
     @abstractmethod
     def collect(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
         """Build the result from what the command left in the output directory."""
 
     def environment(self, definition: ExecutionDefinition) -> Mapping[str, str] | None:
-        """Return the whole environment of the command; none to hand on the worker's."""
+        """Return the whole environment of the command; None to pass on the worker's."""
         return None
 
     def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
@@ -96,7 +96,7 @@ class CommandLineDiagnostic(Diagnostic):
 
 
 def _raise_if_missing(command: Sequence[str], error: OSError, working_directory: Path) -> None:
-    """Say that the command cannot be started here, unless it is the place that has failed."""
+    """Raise that the command cannot be started, unless the node or its file system has failed."""
     if error.errno in _CANNOT_BE_EXECUTED and str(error.filename) != str(working_directory):
         raise CommandFailedError(
             f"{command[0]} cannot be started: {error.strerror}. Is it installed where the diagnostic runs, executable, "

@@ -27,7 +27,7 @@ class ClimateRefPrefectError(Exception):
 
 
 class BadInputError(ClimateRefPrefectError, ValueError):
-    """What was asked for makes no sense; nothing has been started."""
+    """The request is invalid. Nothing has been started."""
 
 
 class UnknownNameError(BadInputError):
@@ -48,14 +48,14 @@ class ProviderReferenceError(BadInputError):
 
 class UnreadableDocumentError(ClimateRefPrefectError):
     """
-    A file through which coordinator and worker know of each other cannot be read.
+    A file through which coordinator and worker communicate cannot be read.
 
     Parameters
     ----------
     message
         One sentence for people.
     path
-        The file, which lies in the directory of its execution; none for text that came from no file.
+        The file, in the directory of its execution; None for text that was not read from a file.
     """
 
     def __init__(self, message: str, path: Path | None = None) -> None:
@@ -85,15 +85,15 @@ class CommandFailedError(DiagnosticError):
 
 
 class InputChangedError(ClimateRefPrefectError):
-    """A data file was not, or did not stay, what it was when the execution was planned."""
+    """An input file has changed since the execution was planned."""
 
 
 class CommandKilledError(ClimateRefPrefectError):
-    """The external command of a diagnostic was killed; whether by lack of memory is decided from telemetry."""
+    """The external command of a diagnostic was killed. Telemetry tells whether memory was exhausted."""
 
 
 class ResultValidationError(ClimateRefPrefectError):
-    """A result does not have the format that it must have."""
+    """A result does not have the required format."""
 
 
 class VocabularyMismatchError(ResultValidationError):

@@ -1,9 +1,9 @@
 """
-Fault points: before and after each write of a coordinator a test can kill its process, as a power cut would.
+Fault injection for tests: kill the coordinator before or after any of its writes, as a power cut would.
 
-The environment variable `CLIMATE_REF_PREFECT_FAULT_POINT` says what happens there; without it nothing does. Workers do
-not inherit it (`transports/worker/client.py` keeps variables of this prefix back), so that only the coordinator's own
-writes are counted. docs/decisions/0029 says why this is part of the product's code.
+The environment variable `CLIMATE_REF_PREFECT_FAULT_POINT` names the write. Without it nothing happens. Workers do not
+inherit variables of this prefix, so that only the writes of the coordinator are counted. docs/decisions/0029 says why
+this is part of the package and not of its tests.
 """
 
 import os
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Final
 
 VARIABLE: Final = "CLIMATE_REF_PREFECT_FAULT_POINT"
-"""`list:PATH` has the name of every point that is passed appended to a file; any other value names one to die at."""
+"""`list:PATH` appends the name of each passed point to a file. Any other value names the point to die at."""
 _LIST: Final = "list:"
 _passed: Counter[str] = Counter()
 _lock = threading.Lock()
@@ -29,7 +29,7 @@ def write_point(name: str) -> Iterator[None]:
     Parameters
     ----------
     name
-        What is written. Points are called `before NAME N` and `after NAME N`, where N counts from 1.
+        Name of the write. Its points are called `before NAME N` and `after NAME N`, where N counts from 1.
     """
     setting = os.environ.get(VARIABLE)
     if setting is None:
@@ -41,7 +41,7 @@ def write_point(name: str) -> Iterator[None]:
 
 
 def _pass(name: str, setting: str) -> None:
-    with _lock:  # executions are published by several threads
+    with _lock:  # Several threads publish executions.
         _passed[name] += 1
         point = f"{name} {_passed[name]}"
         if setting.startswith(_LIST):

@@ -1,4 +1,4 @@
-"""The fingerprint of the files of a data set: it changes when a name, a size or a modification time does."""
+"""The fingerprint of the files of a data set. It changes when a name, size or modification time changes."""
 
 import hashlib
 import os
@@ -12,15 +12,15 @@ _READING: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 def trace(name: str, status: os.stat_result | OSError) -> str:
     """
-    Return what a fingerprint takes note of in a file.
+    Return the properties of a file that go into a fingerprint.
 
     Parameters
     ----------
     name
         Its name, without the directory: a copy of the data elsewhere has the same fingerprint.
     status
-        What the file system says of it. An error is taken note of as well: an execution on a link that leads
-        nowhere fails, and is run again once the link is mended.
+        Its status, or the error of reading it. The error is part of the fingerprint, so that an execution that failed
+        on a broken link is run again once the link is repaired.
     """
     if isinstance(status, OSError):
         return f"{name} unreadable {status.errno}"
@@ -34,10 +34,10 @@ def fingerprint(traces: Iterable[str]) -> str:
 
 def fingerprint_now(files: Sequence[Path]) -> str:
     """
-    Return the fingerprint that files have now.
+    Return the present fingerprint of files.
 
-    Each is opened, though not read: over NFS a client may tell sizes and times that are a minute old,
-    and only at the opening of a file does it ask its server.
+    Each file is opened but not read, because an NFS client may report sizes and times that are a minute old and asks
+    its server only when a file is opened.
     """
     return fingerprint(trace(file.name, _status_now(file)) for file in files)
 
@@ -51,7 +51,7 @@ def _status_now(file: Path) -> os.stat_result | OSError:
         return status
     try:
         descriptor = os.open(file, _READING)
-    except OSError:  # it may be looked at and not be read: that is for whoever has to read it
+    except OSError:  # Its status may be readable although its content is not. Reading the content will report that.
         return status
     try:
         return os.fstat(descriptor)

@@ -33,10 +33,10 @@ class MetricBundle(FrozenModel):
     """Names of the dimensions, outermost first."""
 
     dimensions: Mapping[str, Mapping[str, Attributes]]
-    """For each dimension, its values and what is to be said of each."""
+    """For each dimension, its values and the attributes of each value."""
 
     results: Annotated[Mapping[str, Any], PlainNumbers]
-    """One level of nesting per dimension; scalars, or null, at the bottom. Numbers of numpy are numbers."""
+    """One level of nesting per dimension, with scalars or null at the bottom. Numbers of numpy are accepted."""
 
     provenance: Attributes = Field(default_factory=dict)
     disclaimer: Attributes = Field(default_factory=dict)
@@ -57,8 +57,8 @@ class MetricBundle(FrozenModel):
         json_structure
             Names of the dimensions, outermost first.
         scalars
-            The value at each address, an address having as many parts as there are dimensions. Scalars of numpy's are
-            taken for the numbers that they are.
+            The value at each address. An address has as many parts as there are dimensions. Scalars of numpy are
+            converted to numbers.
         provenance
             Free attributes about how the values were made.
 
@@ -143,7 +143,7 @@ def _check_names(dimensions: Mapping[str, Mapping[str, Attributes]]) -> None:
 
 
 def _check_attributes(level: Any) -> None:
-    """Look for attributes on every level of RESULTS and at what they hold: it must be JSON."""
+    """Check that the attributes on every level of RESULTS are JSON."""
     if isinstance(level, Mapping):
         for value, below in level.items():
             if value == ATTRIBUTES:

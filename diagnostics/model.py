@@ -1,4 +1,4 @@
-"""The two base classes of every value that crosses a boundary."""
+"""The base models of all values that cross a boundary: immutable values, and JSON documents with a version."""
 
 import json
 from typing import Annotated, Self
@@ -20,7 +20,7 @@ def _require_characters(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_require_characters)]
-"""A text that can be written as UTF-8; Python's own may hold halves of characters, from names of files for example."""
+"""Text that can be encoded as UTF-8. A Python string may hold lone surrogates, for example from a file name."""
 
 
 class FrozenModel(BaseModel):
@@ -36,19 +36,19 @@ class FrozenModel(BaseModel):
 
 
 class Document(FrozenModel):
-    """A value that is kept as a JSON file of its own and names the schema it was written in."""
+    """A value that is stored as a JSON file of its own and names its schema version."""
 
     schema_version: int = SCHEMA_VERSION
     """Version of the file protocol that wrote this document."""
 
     def to_json(self) -> str:
-        """Return the document as JSON text; `from_json` gives the same document back."""
+        """Return the document as JSON text, from which `from_json` makes the same document again."""
         return self.model_dump_json()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """
-        Read a document, looking at its `schema_version` before anything else.
+        Read a document. Its `schema_version` is checked before anything else.
 
         Raises
         ------
@@ -59,7 +59,7 @@ class Document(FrozenModel):
         """
         try:
             written = json.loads(text)
-        except (ValueError, RecursionError):  # cut short, or no JSON: pydantic says where
+        except (ValueError, RecursionError):  # Truncated, or not JSON: pydantic reports the position.
             return cls.model_validate_json(text)
         found = written.get("schema_version") if isinstance(written, dict) else None
         if type(found) is not int or found != SCHEMA_VERSION:

@@ -38,7 +38,7 @@ class OutputFile(FrozenModel):
 
 
 class Provenance(FrozenModel):
-    """How the output was made."""
+    """The provenance of the output: software, input data and log."""
 
     environment: Attributes = Field(default_factory=dict)
     """Software versions and the like."""
@@ -51,7 +51,7 @@ class Provenance(FrozenModel):
 
 
 class OutputBundle(FrozenModel):
-    """What lies in the output directory, by type and short name."""
+    """The files in the output directory, by type and short name."""
 
     index: str | None = None
     """Short name of the page to open first."""

@@ -1,4 +1,4 @@
-"""Numbers of numpy and of libraries like it, made Python's own; nothing here imports them."""
+"""Convert numbers of numpy and similar libraries to Python numbers, without importing these libraries."""
 
 import numbers
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ _PLAIN: Final = (float, int, str, bool, type(None))
 
 def as_plain(value: Any) -> Any:
     """
-    Return the Python number that a scalar or an array of no dimensions stands for; anything else as it is.
+    Convert a scalar or an array without dimensions to a Python number. Anything else is returned unchanged.
 
-    What is in mappings, lists and tuples is converted as well. A masked scalar is a missing value: null.
+    The items of mappings, lists and tuples are converted as well. A masked scalar is a missing value and becomes null.
 
     Parameters
     ----------
@@ -35,13 +35,13 @@ def _has_no_dimensions(value: Any) -> bool:
 
 
 def _scalar(value: Any) -> Any:
-    if getattr(value, "mask", False):  # what it would give instead is a zero that means nothing
+    if getattr(value, "mask", False):  # Converting it would give a meaningless zero.
         return None
     item = value.item()
     if type(item) in _PLAIN or not isinstance(item, numbers.Real):
         return item
-    return float(item)  # the long floats of numpy give themselves: Python has none that loses nothing
+    return float(item)  # A long float of numpy returns itself, because no Python float holds it without loss.
 
 
 PlainNumbers: Final = BeforeValidator(as_plain)
-"""Makes a field accept them wherever it accepts Python's."""
+"""Makes a field accept such numbers wherever it accepts Python numbers."""

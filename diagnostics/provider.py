@@ -19,7 +19,7 @@ ENTRY_POINT_GROUP = "climate_ref_prefect.providers"
 
 
 class DiagnosticDescription(FrozenModel):
-    """What a coordinator knows of a diagnostic without importing its provider."""
+    """Description of a diagnostic, which a coordinator gets without importing its provider."""
 
     slug: str = Slug
     name: Text
@@ -29,17 +29,17 @@ class DiagnosticDescription(FrozenModel):
 
 
 class FaultyDiagnostic(FrozenModel):
-    """A diagnostic whose declaration is wrong; the others of its provider are run."""
+    """A diagnostic whose declaration is invalid. The other diagnostics of its provider are run."""
 
     slug: str
-    """As it calls itself."""
+    """The slug that it declares."""
 
     message: str
     """What is wrong, in words for people."""
 
 
 class ProviderDescription(FrozenModel):
-    """What a coordinator knows of a provider without importing it."""
+    """Description of a provider, which a coordinator gets without importing it."""
 
     slug: str = Slug
     name: Text
@@ -47,11 +47,11 @@ class ProviderDescription(FrozenModel):
     isolation: Isolation
     diagnostics: tuple[DiagnosticDescription, ...]
     faulty: tuple[FaultyDiagnostic, ...] = ()
-    """Those that cannot be run because of what they declare."""
+    """The diagnostics that cannot be run because their declaration is invalid."""
 
     @property
     def slugs(self) -> set[str]:
-        """What all diagnostics call themselves, faulty or not."""
+        """The slugs of all diagnostics, including the faulty ones."""
         return {item.slug for item in self.diagnostics} | {item.slug for item in self.faulty}
 
     def diagnostic(self, slug: str) -> DiagnosticDescription:
@@ -73,11 +73,11 @@ class DiagnosticProvider:
     name
         Name for people.
     version
-        Version of the provider; what succeeded with another version is run again.
+        Version of the provider. Executions that succeeded with another version are run again.
     diagnostics
-        Its diagnostics, each of a slug of its own.
+        Its diagnostics, each with a unique slug.
     isolation
-        `warm` where a process that has imported the provider may be forked, `fresh` where it may not.
+        `warm` if a process that has imported the provider may be forked, `fresh` if it must not be forked.
     """
 
     def __init__(
@@ -110,16 +110,16 @@ class DiagnosticProvider:
         return self._diagnostics[slug]
 
     def warm_up(self) -> None:
-        """Do once, in the server that children are forked from, what is slow the first time; nothing by default."""
+        """Do once, in the server that forks the children, what is slow the first time. Does nothing by default."""
 
     def describe(self) -> ProviderDescription:
         """
-        Return what a coordinator needs to plan executions; a diagnostic that declares nonsense is told apart.
+        Return what a coordinator needs to plan executions. Diagnostics with an invalid declaration are listed apart.
 
         Raises
         ------
         BadInputError
-            If slug, name, version or isolation of the provider itself are wrong; says how.
+            If slug, name, version or isolation of the provider itself are invalid. The message says why.
         """
         described = [_describe(slug, diagnostic) for slug, diagnostic in self._diagnostics.items()]
         try:
@@ -148,7 +148,7 @@ def _describe(slug: str, diagnostic: object) -> DiagnosticDescription | FaultyDi
             data=diagnostic.data,
             resources=diagnostic.resources,
         )
-        # As the coordinator will read it: a hint or requirement may have been made without being checked.
+        # Validated as the coordinator will read it, because a hint or requirement may have been constructed unchecked.
         return DiagnosticDescription.model_validate(described.model_dump(mode="json"))
     except ValidationError as error:
         message = in_words(error)
@@ -161,7 +161,7 @@ def _describe(slug: str, diagnostic: object) -> DiagnosticDescription | FaultyDi
 
 def find_provider(name: str) -> ProviderReference:
     """
-    Find a provider by the name of its entry point, or take `module:attribute` as it is; imports nothing.
+    Find a provider by the name of its entry point, or by `module:attribute`. Nothing is imported.
 
     Raises
     ------

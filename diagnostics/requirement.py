@@ -1,4 +1,4 @@
-"""Which data sets a diagnostic wants, and how they make executions."""
+"""The data requirement of a diagnostic: which data sets it reads, and how they are grouped into executions."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -11,7 +11,7 @@ Accepted = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class DataRequirement(FrozenModel):
-    """Filters on facets, and the facets by which what passes is grouped."""
+    """Filters on facets, and the facets by which the data sets that pass are grouped."""
 
     filters: Mapping[str, Accepted] = Field(default_factory=dict)
     """Facet -> accepted values; a data set must pass every filter."""

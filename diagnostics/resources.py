@@ -1,4 +1,4 @@
-"""What one execution needs from the place where it runs."""
+"""The resource hint: memory, processors, time and queue that one execution needs."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -13,8 +13,8 @@ class ResourceHint(FrozenModel):
     """
     Memory, processors, time and queue that one execution asks for.
 
-    The defaults are those of the RFC. A hint is declared once, on the diagnostic,
-    and every transport sizes its place from it.
+    The defaults are those of the RFC. A hint is declared once, on the diagnostic. Every transport uses it to size the
+    process or job that runs the execution.
     """
 
     memory_mb: int = Field(default=4096, gt=0)

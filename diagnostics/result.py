@@ -1,4 +1,4 @@
-"""What a diagnostic returns: pure data; building one touches no disk."""
+"""The result that a diagnostic returns, as pure data. Building one reads and writes no files."""
 
 from collections.abc import Mapping
 from typing import Annotated, Self
@@ -20,14 +20,14 @@ class Series(FrozenModel):
     """Values along one index, for example twelve months or some years."""
 
     dimensions: Mapping[str, str] = Field(min_length=1)
-    """What the series belongs to, checked against the vocabulary."""
+    """The dimensions of the series, checked against the vocabulary."""
 
     index_name: str
-    """What the index counts, for example `month` or `year`."""
+    """Name of the index, for example `month` or `year`."""
 
     index: Annotated[tuple[float | int | str, ...], PlainNumbers] = Field(min_length=1)
     values: Annotated[tuple[float | None, ...], PlainNumbers]
-    """One per index; null where there is none."""
+    """One value per index; null for a missing value."""
 
     attributes: Attributes = Field(default_factory=dict)
     """For example `{"units": "K"}`."""
@@ -54,7 +54,7 @@ class ExecutionResult(FrozenModel):
 
     @model_validator(mode="after")
     def _series_are_distinct(self) -> Self:
-        # They are recorded under their dimensions and index name: of two with the same, one would be lost.
+        # Series are recorded under their dimensions and index name, so of two equal ones one would be lost.
         seen = set()
         for one in self.series:
             name = (one.index_name, frozenset(one.dimensions.items()))

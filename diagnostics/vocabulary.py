@@ -32,7 +32,7 @@ class VocabularyValue(FrozenModel):
     long_name: str = ""
     description: str = ""
     units: str | None = None
-    """Units of what the value stands for, where it is a statistic."""
+    """Units of the value, if it is a statistic."""
 
 
 class VocabularyDimension(FrozenModel):
@@ -103,14 +103,14 @@ class Vocabulary(FrozenModel):
 
     def check(self, metrics: MetricBundle, series: Sequence[Series] = (), outputs: OutputBundle | None = None) -> None:
         """
-        Hold a result against the vocabulary.
+        Check a result against the vocabulary.
 
         Files of the output bundle need not have the required dimensions: a plot may show many regions.
 
         Raises
         ------
         VocabularyMismatchError
-            If anything does not match; it lists all that does not.
+            If anything does not match. The message lists everything that does not.
         """
         mismatches = list(self._in_metrics(metrics))
         for one in series:
@@ -162,12 +162,12 @@ def _parsed(path: Path) -> object:
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise BadInputError(f"{path}{place} is not YAML: {error.problem or error.context}.") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # A date that is none is a ValueError of PyYAML's constructor.
+        # PyYAML's constructor raises ValueError for an invalid date.
         raise BadInputError(f"{path} is not YAML: {error}.") from error
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    """Write a place as a reader of the file would: `dimensions[3].values[0].name`, counted from zero."""
+    """Return a position in the file as people write it: `dimensions[3].values[0].name`, counted from zero."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in location).lstrip(".") or "the file"
 
 

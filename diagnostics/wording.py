@@ -1,4 +1,4 @@
-"""What is wrong with a declaration of a provider's, in words for people."""
+"""Put errors in a provider's declaration into words for people."""
 
 import re
 import traceback
@@ -20,12 +20,12 @@ _MUST_BE: Final[Mapping[str, str]] = {
 
 
 def in_words(error: ValidationError) -> str:
-    """Return what a model of pydantic does not take, field by field."""
+    """Return the validation errors of a pydantic model, field by field."""
     return "; ".join(map(_told, error.errors()))
 
 
 def declaration_error(error: BaseException) -> str:
-    """Return what an exception says that a declaration raised, and where: what pydantic raises names no line."""
+    """Return the message of an exception that a declaration raised, with its position, which pydantic does not give."""
     if not isinstance(error, ValidationError):
         return f"{type(error).__name__}: {_said_by(error)}".rstrip(": ")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_PYDANTIC)]

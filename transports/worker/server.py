@@ -1,10 +1,10 @@
 """
 The provider server: a process that has imported a provider and forks a supervisor for each execution.
 
-Its client starts it as `python -m climate_ref_prefect.transports.worker.server TARGET ISOLATION DESCRIPTOR`. It reports
-on its control socket whether the import succeeded and whether it may be forked. Then it accepts requests: one byte that
-names the request, together with the descriptor of a socket for the rest of the request and for the answer. The server
-ends when its control socket is closed.
+Its client starts it as `python -m climate_ref_prefect.transports.worker.server TARGET ISOLATION DESCRIPTOR`.
+It reports on its control socket whether the import succeeded and whether it may be forked. Then it accepts requests:
+one byte that names the request, together with the descriptor of a socket for the rest of the request and for the
+answer. The server ends when its control socket is closed.
 """
 
 import fcntl

@@ -46,7 +46,7 @@ def abandon(attempts: Sequence[Attempt], error: BaseException, workspace: Worksp
             attempt.fail(kind, message)
             assert attempt.outcome is not None  # noqa: S101 - it has just failed
             policy = workspace.policy_of(attempt.allocated.definition)
-            attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.standing)
+            attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.counts)
             workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
     except ClimateRefPrefectError as refused:
         if not is_house_fault(refused) and not isinstance(refused, LeaseLostError):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.policy import Standing, Verdict
-from climate_ref_prefect.store.values import AllocatedExecution
+from climate_ref_prefect.flows.policy import Verdict
+from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
 
@@ -24,13 +25,13 @@ class Attempt:
         self,
         allocated: AllocatedExecution,
         provider: ProviderReference,
-        standing: Standing,
+        counts: AttemptCounts,
         scratch: Path,
         results: Path,
     ) -> None:
         self.allocated = allocated
         self.provider = provider
-        self.standing = standing
+        self.counts = counts
         self.files = ExecutionDirectory(scratch / allocated.fragment)
         self.target = results / allocated.fragment
         self.envelope: ExecutionEnvelope | None = None
@@ -86,6 +87,6 @@ def attempt_after(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
         provider=attempt.provider,
         resources=verdict.resources,
         granted=verdict.resources,
-        standing=attempt.standing.after(attempt.failure_kind, counts=verdict.counts),
+        counts=attempt.counts.after(attempt.failure_kind, counts=verdict.counts),
         replaces=attempt.execution_id,
     )

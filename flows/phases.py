@@ -13,6 +13,7 @@ from typing import Any, Final, ParamSpec
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import ResultValidationError
@@ -22,12 +23,12 @@ from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.places import PlaceUnavailableError
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import RetryPolicy
-from climate_ref_prefect.flows.publishing import OutputUnreadableError, PublishError
-from climate_ref_prefect.flows.publishing import publish as publish_files
-from climate_ref_prefect.flows.results import check_vocabulary, read_results
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import StoreUnavailableError
-from climate_ref_prefect.store.values import Allocation, Finalisation
+from climate_ref_prefect.store.port import Allocation, Finalisation
+from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError
+from climate_ref_prefect.store.publish_results import publish as publish_files
+from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import execute
@@ -69,14 +70,14 @@ def allocate(label: str, batch: Batch, workspace: Workspace) -> None:
             Allocation(
                 definition=item.definition,
                 resources=item.granted,
-                attempt=item.standing.attempts + 1,
+                attempt=item.counts.attempts + 1,
                 replaces=item.replaces,
             )
             for item in batch.planned
         ]
     )
     batch.attempts = [
-        Attempt(row, item.provider, item.standing, workspace.scratch, workspace.results)
+        Attempt(row, item.provider, item.counts, workspace.scratch, workspace.results)
         for row, item in zip(allocated, batch.planned, strict=True)
     ]
 
@@ -108,7 +109,7 @@ def run(label: str, execution: Attempt) -> None:
 def classify(label: str, attempt: Attempt, policy: RetryPolicy, transport: Transport) -> None:
     """Decide what the outcome means."""
     assert attempt.outcome is not None  # noqa: S101 - the run phase has set it
-    attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.standing, transport.check)
+    attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.counts, transport.check)
 
 
 @_phase
@@ -129,7 +130,9 @@ def ingest(label: str, attempt: Attempt, workspace: Workspace) -> None:
     """Check the results against the vocabulary and record them."""
     with workspace.results_place.used(part=attempt.allocated.definition.provider):
         results = read_results(attempt.target)
-    check_vocabulary(results, workspace, attempt.label)
+    settings = workspace.settings
+    for warning in check_vocabulary(results, workspace.vocabulary, strict=settings.vocabulary_is_strict):
+        get_run_logger().error("%s: %s", attempt.label, warning)
     workspace.store.ingest(attempt.execution_id, results.outputs, results.metrics, results.series)
 
 

@@ -8,9 +8,10 @@ from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, Prov
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
-from climate_ref_prefect.flows.policy import DEFAULT_RULE, Standing
+from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.providers import BrokenProvider
 from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
+from climate_ref_prefect.store.port import AttemptCounts
 
 _COLUMNS = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue", "retry rule")
 
@@ -26,7 +27,7 @@ class PlannedExecution(FrozenModel):
     granted: ResourceHint
     """What the transport gives it."""
 
-    standing: Standing = Standing()
+    counts: AttemptCounts = AttemptCounts()
     replaces: int | None = None
     """The execution that this attempt follows."""
 

@@ -7,15 +7,16 @@ from typing import Literal
 from climate_ref_prefect.diagnostics.catalogue import Catalogue, DataGroup
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
-from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure, sum_up, unusable
 from climate_ref_prefect.flows.retry_rules import RetryPolicies
+from climate_ref_prefect.store.port import AttemptCounts, address_of
 from climate_ref_prefect.store.store import Store
-from climate_ref_prefect.store.values import GroupHistory, address_of
+from climate_ref_prefect.store.values import GroupHistory
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.worker.client import ProviderCodeError
 
@@ -172,8 +173,8 @@ def _continued(
     if history.last_execution_id is None:
         return item
     if history.last_retryable is False:
-        standing = Standing(attempts=history.attempts)
-        return item.model_copy(update={"replaces": history.last_execution_id, "standing": standing})
+        counts = AttemptCounts(attempts=history.attempts)
+        return item.model_copy(update={"replaces": history.last_execution_id, "counts": counts})
     resources = item.resources
     if history.last_asked is not None:
         failure = history.last_failure if history.last_retryable else None
@@ -185,8 +186,9 @@ def _continued(
                 "wall_clock": max(resources.wall_clock, grown.wall_clock),
             }
         )
-    standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)
-    return item.model_copy(update={"replaces": history.last_execution_id, "resources": resources, "standing": standing})
+    return item.model_copy(
+        update={"replaces": history.last_execution_id, "resources": resources, "counts": history.counts}
+    )
 
 
 def _granted(item: PlannedExecution, transport: Transport) -> PlannedExecution:

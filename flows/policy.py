@@ -19,6 +19,7 @@ from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.port import AttemptCounts
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 
 Amount = TypeVar("Amount", int, timedelta)
@@ -30,41 +31,6 @@ _IN_WORDS: Final = {Decision.GIVE_UP: "given up", Decision.RETRY_LATER: "left to
 
 DEFAULT_RULE: Final = "default"
 """What the settings alone decide by, where no retry rule applies."""
-
-
-class Standing(FrozenModel):
-    """How often a group has been tried on the same inputs, this attempt left out."""
-
-    attempts: int = 0
-    """All attempts, whatever came of them."""
-
-    counted: int = 0
-    """Those that count towards the limit."""
-
-    lost: int = 0
-    """Those that were lost with their worker or node."""
-
-    unavailable: int = 0
-    """Those of this solve that no place could be had for."""
-
-    def after(self, kind: FailureKind | None, *, counts: bool) -> "Standing":
-        """
-        Return how often it has been tried once one more attempt has ended.
-
-        Parameters
-        ----------
-        kind
-            Why that attempt failed; none where it did not.
-        counts
-            Whether that attempt counts.
-        """
-        rule = FAILURE_RULES[kind] if kind else None
-        return Standing(
-            attempts=self.attempts + 1,
-            counted=self.counted + int(counts),
-            lost=self.lost + int(rule is not None and rule.limit is Limit.LOST),
-            unavailable=self.unavailable + int(kind is FailureKind.UNAVAILABLE),
-        )
 
 
 class Verdict(FrozenModel):
@@ -120,7 +86,11 @@ class RetryPolicy(FrozenModel):
         return self.changed.get(kind, FAILURE_RULES[kind])
 
     def classify(
-        self, outcome: ExecutionOutcome, resources: ResourceHint, standing: Standing, fit: Fit = lambda asked: asked
+        self,
+        outcome: ExecutionOutcome,
+        resources: ResourceHint,
+        counts: AttemptCounts,
+        fit: Fit = lambda asked: asked,
     ) -> Verdict:
         """
         Decide what comes after an attempt.
@@ -131,7 +101,7 @@ class RetryPolicy(FrozenModel):
             How it ended.
         resources
             What it was given.
-        standing
+        counts
             What was tried before on the same inputs.
         fit
             What the transport gives for what is asked.
@@ -146,7 +116,7 @@ class RetryPolicy(FrozenModel):
         usual = FAILURE_RULES[kind]
         if rule.decision is Decision.GIVE_UP or (rule.decision is usual.decision and usual.limit is Limit.NONE):
             return verdict
-        if limit := self._limit_reached(rule, standing):
+        if limit := self._limit_reached(rule, counts):
             # What the table itself leaves to the next solve for ever is never given up for being tried too often.
             decision = usual.decision if usual.limit is Limit.NONE else Decision.GIVE_UP
             return verdict.model_copy(update={"decision": decision, "reason": limit})
@@ -165,13 +135,13 @@ class RetryPolicy(FrozenModel):
             return given
         return larger
 
-    def _limit_reached(self, rule: FailureRule, standing: Standing) -> str:
-        if rule.limit is Limit.ATTEMPTS and standing.counted + 1 >= self.max_attempts:
-            return f"given up after {_times(standing.counted + 1, 'attempt')}{self._by_rule()}"
-        if rule.limit is Limit.LOST and standing.lost >= self.max_lost:
-            return f"given up after it was lost {_times(standing.lost + 1, 'time')}{self._by_rule()}"
-        if rule.limit is Limit.NONE and standing.unavailable >= self.max_lost:
-            tries = _times(standing.unavailable + 1, "time")
+    def _limit_reached(self, rule: FailureRule, counts: AttemptCounts) -> str:
+        if rule.limit is Limit.ATTEMPTS and counts.counted + 1 >= self.max_attempts:
+            return f"given up after {_times(counts.counted + 1, 'attempt')}{self._by_rule()}"
+        if rule.limit is Limit.LOST and counts.lost >= self.max_lost:
+            return f"given up after it was lost {_times(counts.lost + 1, 'time')}{self._by_rule()}"
+        if rule.limit is Limit.NONE and counts.unavailable >= self.max_lost:
+            tries = _times(counts.unavailable + 1, "time")
             return f"left to the next solve after it was tried {tries} in this one{self._by_rule()}"
         return ""
 

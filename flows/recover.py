@@ -15,7 +15,6 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.choice import TransportChoice, transport_of
 from climate_ref_prefect.flows.plain_text import one_line, rich_text
-from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.record.artifacts import leave_table
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.record.unanswered import at_best, promptly
@@ -26,6 +25,7 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
 from climate_ref_prefect.flows.workspace import open_workspace
 from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.store.publish_results import remove_leftovers
 from climate_ref_prefect.store.values import ExecutionRow
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport

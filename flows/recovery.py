@@ -18,7 +18,7 @@ from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
 from climate_ref_prefect.flows.workspace import Workspace
-from climate_ref_prefect.store.values import Finalisation, UnfinishedExecution
+from climate_ref_prefect.store.port import Finalisation, UnfinishedExecution
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 

@@ -5,18 +5,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Literal
 
+from prefect.logging import get_run_logger
+
 from climate_ref_prefect.diagnostics.errors import (
     ClimateRefPrefectError,
     ResultValidationError,
     UnreadableDocumentError,
 )
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.flows.phases import remove_output
-from climate_ref_prefect.flows.publishing import OutputUnreadableError, PublishError, publish, verify
-from climate_ref_prefect.flows.results import check_vocabulary, read_results
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import NotReopenedError, StoreRefusedError
+from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError, publish, verify
+from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.store.values import ExecutionRow, Reingestion
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.documents import Closed
@@ -177,7 +180,9 @@ def _outcome_left(files: ExecutionDirectory) -> ExecutionOutcome | None:
 
 def _record(workspace: Workspace, row: ExecutionRow, directory: Path) -> Reingestion:
     results = read_results(directory)
-    check_vocabulary(results, workspace, f"{row.label} #{row.execution_id}")
+    strict = workspace.settings.vocabulary_is_strict
+    for warning in check_vocabulary(results, workspace.vocabulary, strict=strict):
+        get_run_logger().error("%s #%d: %s", row.label, row.execution_id, warning)
     recorded = workspace.store.reingest(
         row.execution_id, results.outputs, results.metrics, results.series, results_path=str(directory)
     )

@@ -28,7 +28,6 @@ from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
 from climate_ref_prefect.flows.proxies import avoid_proxies
-from climate_ref_prefect.flows.publishing import remove_leftovers
 from climate_ref_prefect.flows.record.artifacts import Progress, leave_artifacts, leave_plan
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.record.unanswered import at_best, promptly
@@ -38,6 +37,7 @@ from climate_ref_prefect.flows.retry_rules import RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
+from climate_ref_prefect.store.publish_results import remove_leftovers
 from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport

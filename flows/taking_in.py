@@ -11,15 +11,14 @@ from climate_ref_prefect.diagnostics.errors import (
     UnreadableDocumentError,
     VocabularyMismatchError,
 )
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.policy import Standing
-from climate_ref_prefect.flows.publishing import OutputUnreadableError, PublishError
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import StoreRefusedError
-from climate_ref_prefect.store.values import AllocatedExecution, UnfinishedExecution, address_of
+from climate_ref_prefect.store.port import AllocatedExecution, UnfinishedExecution, address_of
+from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
@@ -68,8 +67,7 @@ def attempt_with_outcome(
         resources=envelope.resources,
         attempt=execution.attempt,
     )
-    standing = Standing(attempts=history.attempts, counted=history.counted_attempts, lost=history.lost_attempts)
-    attempt = Attempt(allocated, envelope.provider, standing, workspace.scratch, workspace.results)
+    attempt = Attempt(allocated, envelope.provider, history.counts, workspace.scratch, workspace.results)
     attempt.envelope, attempt.outcome = envelope, outcome
     return attempt
 

@@ -8,17 +8,9 @@ from sqlalchemy import Connection, select, update
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.store.fragment import new_fragment
-from climate_ref_prefect.store.models import (
-    Dataset,
-    Diagnostic,
-    Execution,
-    ExecutionDataset,
-    ExecutionGroup,
-    ExecutionStatus,
-    Provider,
-)
+from climate_ref_prefect.store.models import Dataset, Diagnostic, Execution, ExecutionDataset, ExecutionGroup, Provider
+from climate_ref_prefect.store.port import AllocatedExecution, Allocation, ExecutionStatus, GroupAddress, address_of
 from climate_ref_prefect.store.statements import NaturalKey, asked_columns, identify, in_chunks
-from climate_ref_prefect.store.values import AllocatedExecution, Allocation, GroupAddress, address_of
 
 
 def allocate(

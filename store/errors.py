@@ -1,5 +1,8 @@
 """
-What can go wrong in the store.
+What can go wrong where executions are recorded.
+
+`LeaseLostError`, `RecorderUnavailableError` and `ResultRefusedError` belong to the port (`store/port.py`): every
+recorder raises them. The others are those of our own database.
 
 ::
 
@@ -7,11 +10,13 @@ What can go wrong in the store.
     ├── BadInputError
     │   └── MissingDriverError      the extra that talks to PostgreSQL is not installed
     ├── LeaseLostError              another coordinator has taken over: nothing more is written here
+    ├── RecorderUnavailableError    nothing of the call was recorded, and the same call may work later
+    ├── ResultRefusedError          the results of one execution cannot be published or recorded
     └── StoreError
         ├── SchemaError             the database has another schema than this version
         │   ├── SchemaOutdatedError an older one: it can be upgraded
         │   └── SchemaUnknownError  a newer one, or tables of another program
-        ├── StoreUnavailableError   locked, full, unreachable: the same call may work later
+        ├── StoreUnavailableError   locked, full, unreachable; a RecorderUnavailableError, too
         ├── StoreRefusedError       the database will never take it
         ├── UnknownExecutionError   no execution has that number
         ├── NotCoordinatingError    only who coordinates may write
@@ -20,6 +25,34 @@ What can go wrong in the store.
 """
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+
+
+class RecorderUnavailableError(ClimateRefPrefectError):
+    """What executions are recorded in does not work now; nothing of the call was recorded, and it may be repeated."""
+
+
+class ResultRefusedError(ClimateRefPrefectError):
+    """
+    The results of an execution cannot be published or recorded; those of others can.
+
+    Parameters
+    ----------
+    kind
+        How the execution has failed by that: `invalid_result` and `vocabulary_mismatch` where these results can never
+        be taken, `publish_failed` where they, or those of another run, may be taken another time.
+    message
+        Why, in a sentence for people.
+    """
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        self.kind = kind
+        self.message = message
+        super().__init__(kind, message)
+
+    def __str__(self) -> str:
+        """Return the message alone."""
+        return self.message
 
 
 class MissingDriverError(BadInputError):
@@ -57,7 +90,7 @@ class SchemaUnknownError(SchemaError):
     """The database was made by a newer version, or by another program."""
 
 
-class StoreUnavailableError(StoreError):
+class StoreUnavailableError(StoreError, RecorderUnavailableError):
     """The database is locked, full or out of reach; nothing of the call was recorded, and it may be repeated."""
 
 

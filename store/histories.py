@@ -7,17 +7,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind, Limit
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.store.columns import clean_text
-from climate_ref_prefect.store.models import Diagnostic, Execution, ExecutionGroup, ExecutionStatus, Provider
+from climate_ref_prefect.store.models import Diagnostic, Execution, ExecutionGroup, Provider
+from climate_ref_prefect.store.port import ExecutionStatus, GroupAddress, address_of
 from climate_ref_prefect.store.statements import asked_by, in_chunks
-from climate_ref_prefect.store.values import GroupAddress, GroupHistory, address_of
+from climate_ref_prefect.store.values import LOST_KINDS, GroupHistory
 
 Attempts = Mapping[tuple[int, str], Sequence[Any]]
 """Rows of executions, oldest first, by group id and input hash."""
 
-
-_LOST = frozenset(kind for kind, rule in FAILURE_RULES.items() if rule.limit is Limit.LOST)
 _COLUMNS = (
     Execution.id,
     Execution.group_id,
@@ -96,7 +95,7 @@ def _history(group: _Group | None, input_hash: str, attempts: Attempts) -> Group
         dirty=group.dirty,
         attempts=len(finished),
         counted_attempts=sum(row.counted for row in finished),
-        lost_attempts=sum(row.failure_kind in _LOST for row in finished),
+        lost_attempts=sum(row.failure_kind in LOST_KINDS for row in finished),
         unfinished=len(rows) - len(finished),
         succeeded=any(row.successful for row in finished),
         last_failure=FailureKind(failures[-1]) if failures else None,

@@ -1,7 +1,6 @@
 """The tables; `migrations/` makes them, a test holds both to be the same."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, Table, UniqueConstraint
@@ -21,17 +20,6 @@ NAMING_CONVENTION = {
 Id = Annotated[int, mapped_column(primary_key=True)]
 BigId = Annotated[int, mapped_column(BIG_ID, primary_key=True)]
 ExecutionId = Annotated[int, mapped_column(ForeignKey("execution.id"))]
-
-
-class ExecutionStatus(StrEnum):
-    """How far an execution has come."""
-
-    ALLOCATED = "allocated"
-    """Recorded; nothing has been started."""
-    DISPATCHED = "dispatched"
-    """Handed to a transport."""
-    FINISHED = "finished"
-    """Finalised, well or badly."""
 
 
 class Base(DeclarativeBase):

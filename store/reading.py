@@ -12,20 +12,13 @@ from climate_ref_prefect.store.models import (
     Execution,
     ExecutionGroup,
     ExecutionOutput,
-    ExecutionStatus,
     Provider,
     ScalarValue,
     SeriesValue,
 )
+from climate_ref_prefect.store.port import ExecutionStatus, UnfinishedExecution
 from climate_ref_prefect.store.statements import asked_by, in_chunks
-from climate_ref_prefect.store.values import (
-    ExecutionRow,
-    OutputRow,
-    ScalarRow,
-    SeriesRow,
-    StatusCounts,
-    UnfinishedExecution,
-)
+from climate_ref_prefect.store.values import ExecutionRow, OutputRow, ScalarRow, SeriesRow, StatusCounts
 
 _execution = Execution.table()
 _IS_UNFINISHED = _execution.c.status.in_([ExecutionStatus.ALLOCATED, ExecutionStatus.DISPATCHED])
@@ -38,10 +31,13 @@ def unfinished(connection: Connection) -> tuple[UnfinishedExecution, ...]:
         UnfinishedExecution(
             execution_id=row.id,
             fragment=row.fragment,
-            label=f"{row.provider}/{row.diagnostic}/{row.key}",
+            provider=row.provider,
+            diagnostic=row.diagnostic,
+            key=row.key,
             status=row.status,
             transport=row.transport,
             attempt=row.attempt,
+            resources=asked_by(row),
         )
         for row in connection.execute(_labelled().where(_IS_UNFINISHED).order_by(_execution.c.id))
     )

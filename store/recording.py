@@ -14,16 +14,9 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store.errors import UnknownExecutionError
 from climate_ref_prefect.store.hashing import dimensions_hash
-from climate_ref_prefect.store.models import (
-    Execution,
-    ExecutionGroup,
-    ExecutionOutput,
-    ExecutionStatus,
-    ScalarValue,
-    SeriesValue,
-)
+from climate_ref_prefect.store.models import Execution, ExecutionGroup, ExecutionOutput, ScalarValue, SeriesValue
+from climate_ref_prefect.store.port import ExecutionStatus, Finalisation
 from climate_ref_prefect.store.statements import asked_columns, insert_new
-from climate_ref_prefect.store.values import Finalisation
 
 _execution = Execution.table()
 _group = ExecutionGroup.table()

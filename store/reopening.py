@@ -11,14 +11,8 @@ from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store.columns import clean_text
 from climate_ref_prefect.store.errors import NotReopenedError, UnknownExecutionError
-from climate_ref_prefect.store.models import (
-    Execution,
-    ExecutionGroup,
-    ExecutionOutput,
-    ExecutionStatus,
-    ScalarValue,
-    SeriesValue,
-)
+from climate_ref_prefect.store.models import Execution, ExecutionGroup, ExecutionOutput, ScalarValue, SeriesValue
+from climate_ref_prefect.store.port import ExecutionStatus
 from climate_ref_prefect.store.recording import output_rows, scalar_rows, series_rows
 from climate_ref_prefect.store.statements import insert_new
 from climate_ref_prefect.store.values import Reingestion

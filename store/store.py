@@ -17,19 +17,21 @@ from climate_ref_prefect.store.engine import build_engine, explained
 from climate_ref_prefect.store.histories import histories
 from climate_ref_prefect.store.location import SQLITE, location_name, parse_location, prepare_directory
 from climate_ref_prefect.store.migration import check_schema, upgrade_database
-from climate_ref_prefect.store.values import (
+from climate_ref_prefect.store.port import (
     AllocatedExecution,
     Allocation,
-    ExecutionRow,
     Finalisation,
     GroupAddress,
+    UnfinishedExecution,
+)
+from climate_ref_prefect.store.values import (
+    ExecutionRow,
     GroupHistory,
     OutputRow,
     Reingestion,
     ScalarRow,
     SeriesRow,
     StatusCounts,
-    UnfinishedExecution,
 )
 
 logger = logging.getLogger(__name__)

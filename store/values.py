@@ -1,81 +1,20 @@
-"""What goes into the store and what comes out: plain frozen values."""
+"""What planning and people read of the store: plain frozen values."""
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
-from pydantic import Field, JsonValue
+from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind, Limit
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
 from climate_ref_prefect.diagnostics.output_bundle import OutputFile, OutputType
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import Series
-from climate_ref_prefect.store.models import ExecutionStatus
+from climate_ref_prefect.store.port import AttemptCounts, ExecutionStatus
 
-GroupAddress = tuple[str, str, str]
-"""Provider, diagnostic and key: names a group."""
-
-
-def address_of(definition: ExecutionDefinition) -> GroupAddress:
-    """Return what `Store.histories` knows the definition's group by."""
-    return definition.provider, definition.diagnostic, definition.key
-
-
-class Allocation(FrozenModel):
-    """An attempt that is to be recorded."""
-
-    definition: ExecutionDefinition
-    resources: ResourceHint
-    """What it is going to ask for."""
-
-    attempt: int = Field(ge=1)
-    replaces: int | None = None
-    """The execution that this one follows."""
-
-
-class AllocatedExecution(FrozenModel):
-    """An attempt that has a number and a directory."""
-
-    execution_id: int
-    fragment: str
-    definition: ExecutionDefinition
-    resources: ResourceHint
-    attempt: int
-
-
-class Finalisation(FrozenModel):
-    """The last word on an attempt."""
-
-    successful: bool
-    retryable: bool
-    """Whether another attempt may succeed."""
-
-    counted: bool
-    """Whether it counts as an attempt."""
-
-    failure: ExecutionFailure | None
-    telemetry: Telemetry
-    clears_dirty: bool
-    """Whether the group needs no further run."""
-
-    results_path: str | None
-    """Where its results were published; none without."""
-
-
-class UnfinishedExecution(FrozenModel):
-    """An attempt that has not been finalised."""
-
-    execution_id: int
-    fragment: str
-    label: str
-    """Name for people: provider, diagnostic and key."""
-
-    status: ExecutionStatus
-    transport: str | None
-    """None until it has been dispatched."""
-
-    attempt: int
+LOST_KINDS: Final = frozenset(kind for kind, rule in FAILURE_RULES.items() if rule.limit is Limit.LOST)
+"""How attempts fail that were lost with their worker or node."""
 
 
 class GroupHistory(FrozenModel):
@@ -107,6 +46,11 @@ class GroupHistory(FrozenModel):
     """What the latest attempt asked for."""
 
     last_execution_id: int | None = None
+
+    @property
+    def counts(self) -> AttemptCounts:
+        """How often it has been tried."""
+        return AttemptCounts(attempts=self.attempts, counted=self.counted_attempts, lost=self.lost_attempts)
 
 
 class ExecutionRow(FrozenModel):

@@ -3,7 +3,7 @@
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, WorkerLimits
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import plan_only
-from climate_ref_prefect.store.values import Allocation
+from climate_ref_prefect.store.port import Allocation
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import QUICK

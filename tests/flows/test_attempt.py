@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.definition import ProviderReference
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.policy import Standing
-from climate_ref_prefect.store.values import AllocatedExecution
+from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
 from tests.executions import define
 
 FAILURE = ExecutionFailure(kind=FailureKind.CANCELLED, message="stopped")
@@ -22,7 +22,7 @@ def attempt(tmp_path: Path) -> Attempt:
         execution_id=1, fragment="p/d/k/1", definition=define("noop"), resources=ResourceHint(), attempt=1
     )
     attempt = Attempt(
-        allocated, ProviderReference(target="m:a"), Standing(), tmp_path / "scratch", tmp_path / "results"
+        allocated, ProviderReference(target="m:a"), AttemptCounts(), tmp_path / "scratch", tmp_path / "results"
     )
     attempt.directory.mkdir(parents=True)
     return attempt

@@ -10,16 +10,16 @@ import pytest
 
 from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.planning import Rerun, make_plan
-from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.providers import LoadedProvider, check_diagnostics, load_providers
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule
 from climate_ref_prefect.store.location import sqlite_url
+from climate_ref_prefect.store.port import Allocation, AttemptCounts, Finalisation
 from climate_ref_prefect.store.store import Store
-from climate_ref_prefect.store.values import Allocation, Finalisation
 from climate_ref_prefect.transports.local import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 from tests.diagnostics.trees import add
@@ -82,7 +82,7 @@ class Desk:
         allocation = Allocation(
             definition=planned.definition,
             resources=granted,
-            attempt=planned.standing.attempts + 1,
+            attempt=planned.counts.attempts + 1,
             replaces=planned.replaces,
         )
         (row,) = self.store.allocate([allocation])
@@ -138,7 +138,7 @@ class TestSelection:
         plan = desk.plan()
         (planned,) = plan.executions
         assert planned.definition.label == "flows/good/ModelA"
-        assert (planned.standing, planned.replaces) == (Standing(), None)
+        assert (planned.counts, planned.replaces) == (AttemptCounts(), None)
         assert planned.resources == planned.granted == SMALL
         assert (plan.up_to_date, plan.given_up, plan.broken, plan.transport) == (0, 0, (), "local")
 
@@ -183,13 +183,13 @@ class TestSelection:
         desk.record(FailureKind.OUT_OF_MEMORY, retryable=True, memory_mb=400)
         last = desk.record(FailureKind.OUT_OF_MEMORY, memory_mb=800)
         planned = desk.plan_one(rerun=rerun)
-        assert (planned.standing, planned.replaces, planned.resources) == (Standing(attempts=2), last, SMALL)
+        assert (planned.counts, planned.replaces, planned.resources) == (AttemptCounts(attempts=2), last, SMALL)
 
     @pytest.mark.parametrize("kind", [None, FailureKind.DIAGNOSTIC_ERROR])
     def test_what_a_user_has_marked_dirty_is_run(self, desk: Desk, kind: FailureKind | None) -> None:
         desk.record(kind)
         desk.store.mark_dirty("flows", "good")
-        assert desk.plan_one().standing == Standing(attempts=1)
+        assert desk.plan_one().counts == AttemptCounts(attempts=1)
         desk.record()
         assert desk.plan().up_to_date == 1
 
@@ -198,7 +198,7 @@ class TestSelection:
         desk.record(FailureKind.WORKER_LOST, retryable=True, counted=False)
         last = desk.record(FailureKind.PUBLISH_FAILED, retryable=True, counted=False)
         planned = desk.plan_one()
-        assert (planned.standing, planned.replaces) == (Standing(attempts=3, counted=1, lost=1), last)
+        assert (planned.counts, planned.replaces) == (AttemptCounts(attempts=3, counted=1, lost=1), last)
         assert planned.resources == SMALL
 
     @pytest.mark.parametrize("more", [{"memory_mb": 800}, {"wall_clock": timedelta(minutes=9)}])
@@ -246,7 +246,7 @@ class TestSelection:
         (file,) = desk.data.rglob("*.nc")
         file.write_text("a corrected file")
         planned = desk.plan_one()
-        assert (planned.standing, planned.replaces) == (Standing(), None)
+        assert (planned.counts, planned.replaces) == (AttemptCounts(), None)
 
     def test_a_touched_file_and_a_new_file_are_changed_inputs(self, desk: Desk) -> None:
         desk.record()

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from climate_ref_prefect.diagnostics.failure_kinds import Decision, FailureKind
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import RetryPolicy, Standing, Verdict
+from climate_ref_prefect.flows.policy import RetryPolicy, Verdict
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.port import AttemptCounts
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 
 GIVEN = ResourceHint(memory_mb=1000, cpu=3, wall_clock=timedelta(minutes=10), queue="long")
-FIRST = Standing()
+FIRST = AttemptCounts()
 
 
 class Row(NamedTuple):
@@ -79,8 +80,8 @@ def test_a_first_failure_is_decided_by_its_kind(kind: FailureKind) -> None:
     assert not verdict.succeeded
 
 
-@pytest.mark.parametrize("standing", [FIRST, Standing(counted=99, lost=99)])
-def test_a_clean_result_is_a_success_however_often_it_was_tried(standing: Standing) -> None:
+@pytest.mark.parametrize("standing", [FIRST, AttemptCounts(counted=99, lost=99)])
+def test_a_clean_result_is_a_success_however_often_it_was_tried(standing: AttemptCounts) -> None:
     verdict = RetryPolicy().classify(ExecutionOutcome(execution_id=1), GIVEN, standing)
     assert verdict.succeeded
     assert verdict.counts
@@ -181,14 +182,14 @@ class TestBounds:
     @pytest.mark.parametrize("kind", [FailureKind.PUBLISH_FAILED])
     def test_what_may_be_published_another_time_is_left_to_a_few_solves(self, kind: FailureKind) -> None:
         decisions = [
-            RetryPolicy(max_attempts=3).classify(failed(kind), GIVEN, Standing(counted=counted)).decision
+            RetryPolicy(max_attempts=3).classify(failed(kind), GIVEN, AttemptCounts(counted=counted)).decision
             for counted in range(3)
         ]
         assert decisions == [Decision.RETRY_LATER, Decision.RETRY_LATER, Decision.GIVE_UP]
 
     def test_a_full_scratch_is_never_held_against_an_execution(self) -> None:
         verdict = RetryPolicy(max_attempts=1, max_lost=0).classify(
-            failed(FailureKind.SCRATCH_FULL), GIVEN, Standing(counted=99, lost=99)
+            failed(FailureKind.SCRATCH_FULL), GIVEN, AttemptCounts(counted=99, lost=99)
         )
         assert (verdict.decision, verdict.counts) == (Decision.RETRY, False)
 
@@ -203,9 +204,9 @@ class TestBounds:
     def test_the_last_attempt_of_all_is_given_up_and_says_how_many_there_were(self, kind: FailureKind) -> None:
         policy = RetryPolicy(max_attempts=4, max_lost=6)
         before, last, number = (
-            (Standing(counted=2, lost=99), Standing(counted=3), "4 attempts")
+            (AttemptCounts(counted=2, lost=99), AttemptCounts(counted=3), "4 attempts")
             if TABLE[kind].counts
-            else (Standing(counted=99, lost=5), Standing(lost=6), "lost 7 times")
+            else (AttemptCounts(counted=99, lost=5), AttemptCounts(lost=6), "lost 7 times")
         )
         assert policy.classify(failed(kind), GIVEN, before).decision is Decision.RETRY
         verdict = policy.classify(failed(kind), GIVEN, last)
@@ -215,7 +216,9 @@ class TestBounds:
 
     @pytest.mark.parametrize("kind", [kind for kind, row in TABLE.items() if row is LATER])
     def test_what_the_user_or_the_coordinators_end_stopped_may_always_be_tried_later(self, kind: FailureKind) -> None:
-        verdict = RetryPolicy(max_attempts=1, max_lost=0).classify(failed(kind), GIVEN, Standing(counted=9, lost=9))
+        verdict = RetryPolicy(max_attempts=1, max_lost=0).classify(
+            failed(kind), GIVEN, AttemptCounts(counted=9, lost=9)
+        )
         assert verdict.decision is Decision.RETRY_LATER
         assert not verdict.clears_dirty
 
@@ -244,7 +247,7 @@ hints = st.builds(
     cpu=st.integers(1, 64),
     wall_clock=st.timedeltas(timedelta(seconds=1), timedelta(days=30)),
 )
-standings = st.builds(Standing, counted=st.integers(0, 9), lost=st.integers(0, 9))
+standings = st.builds(AttemptCounts, counted=st.integers(0, 9), lost=st.integers(0, 9))
 policies = st.builds(
     RetryPolicy,
     max_attempts=st.integers(1, 6),
@@ -257,7 +260,7 @@ policies = st.builds(
 
 @given(kinds, hints, standings, policies)
 def test_classification_is_pure(
-    kind: FailureKind, given_resources: ResourceHint, standing: Standing, policy: RetryPolicy
+    kind: FailureKind, given_resources: ResourceHint, standing: AttemptCounts, policy: RetryPolicy
 ) -> None:
     outcome = failed(kind)
     before = [value.model_dump() for value in (outcome, given_resources, standing, policy)]
@@ -268,7 +271,7 @@ def test_classification_is_pure(
 
 @given(kinds, hints, standings, policies)
 def test_growth_is_of_one_thing_never_decreases_and_never_passes_a_limit(
-    kind: FailureKind, given_resources: ResourceHint, standing: Standing, policy: RetryPolicy
+    kind: FailureKind, given_resources: ResourceHint, standing: AttemptCounts, policy: RetryPolicy
 ) -> None:
     verdict = policy.classify(failed(kind), given_resources, standing)
     row = TABLE[kind]
@@ -288,7 +291,7 @@ bounded = st.sampled_from([kind for kind in FailureKind if kind is not FailureKi
 def test_attempts_in_a_row_are_bounded(
     failures: list[FailureKind], resources: ResourceHint, policy: RetryPolicy
 ) -> None:
-    standing = Standing()
+    standing = AttemptCounts()
     for kind in failures:
         verdict = policy.classify(failed(kind), resources, standing)
         resources, standing = verdict.resources, standing.after(kind, counts=verdict.counts)
@@ -300,9 +303,9 @@ def test_attempts_in_a_row_are_bounded(
 
 
 def test_each_attempt_is_counted_by_the_limit_of_its_kind() -> None:
-    standing = Standing()
+    standing = AttemptCounts()
     for kind in FailureKind:
         standing = standing.after(kind, counts=TABLE[kind].counts)
-    assert standing == Standing(
+    assert standing == AttemptCounts(
         attempts=len(TABLE), counted=sum(row.counts for row in TABLE.values()), lost=2, unavailable=1
     )

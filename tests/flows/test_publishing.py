@@ -18,7 +18,7 @@ from climate_ref_prefect.diagnostics.errors import ResultValidationError
 from climate_ref_prefect.diagnostics.outcome import FileRecord
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
-from climate_ref_prefect.flows.publishing import PublishError, publish, remove_leftovers
+from climate_ref_prefect.store.publish_results import PublishError, publish, remove_leftovers
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.here import execute_here
 from climate_ref_prefect.transports.worker.manifest import manifest
@@ -257,7 +257,7 @@ class TestDisks:
 _PUBLISH = """
 import sys
 from pathlib import Path
-from climate_ref_prefect.flows.publishing import publish
+from climate_ref_prefect.store.publish_results import publish
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.manifest import manifest
 
@@ -304,7 +304,7 @@ def test_publishing_twice_is_the_same_as_once(tmp_path_factory: pytest.TempPathF
 _SWEEP = """
 import sys, time
 from pathlib import Path
-from climate_ref_prefect.flows.publishing import remove_leftovers
+from climate_ref_prefect.store.publish_results import remove_leftovers
 print("ready", flush=True)
 while True:
     remove_leftovers(Path(sys.argv[1]))

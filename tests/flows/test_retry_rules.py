@@ -13,9 +13,10 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, Decision, FailureKind
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import RetryPolicy, Standing
+from climate_ref_prefect.flows.policy import RetryPolicy
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, read_retry_rules, retry_policies
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.store.port import AttemptCounts
 
 GIVEN = ResourceHint(memory_mb=1000, cpu=1, wall_clock=timedelta(minutes=10))
 FIXED = sorted(kind for kind in FailureKind if not FAILURE_RULES[kind].may_be_changed)
@@ -94,7 +95,7 @@ class TestWhatItChanges:
         [("retry", Decision.RETRY), ("give up", Decision.GIVE_UP), ("next solve", Decision.RETRY_LATER)],
     )
     def test_what_follows_a_kind(self, kind: FailureKind, then: str, decision: Decision) -> None:
-        verdict = policy(failures={kind: then}).classify(failed(kind), GIVEN, Standing())
+        verdict = policy(failures={kind: then}).classify(failed(kind), GIVEN, AttemptCounts())
         assert verdict.decision is decision
         assert verdict.counts == FAILURE_RULES[kind].counts
         if decision not in (FAILURE_RULES[kind].decision, Decision.RETRY):
@@ -104,28 +105,29 @@ class TestWhatItChanges:
     def test_the_other_kinds_stay_as_they_are(self, kind: FailureKind) -> None:
         changed = policy(failures={"crashed": "give up"}, max_attempts=3)
         if kind is not FailureKind.CRASHED:
-            usual = RetryPolicy().classify(failed(kind), GIVEN, Standing())
-            assert changed.classify(failed(kind), GIVEN, Standing()) == usual
+            usual = RetryPolicy().classify(failed(kind), GIVEN, AttemptCounts())
+            assert changed.classify(failed(kind), GIVEN, AttemptCounts()) == usual
 
     @pytest.mark.parametrize("kind", [FailureKind.DIAGNOSTIC_ERROR, FailureKind.CRASHED, FailureKind.TIMEOUT])
     @pytest.mark.parametrize("then", ["retry", "next solve"])
     def test_attempts_that_count_are_bounded_whenever_they_are_made(self, kind: FailureKind, then: str) -> None:
         changed = policy(failures={kind: then}, max_attempts=2)
-        verdict = changed.classify(failed(kind), GIVEN, Standing(counted=1))
+        verdict = changed.classify(failed(kind), GIVEN, AttemptCounts(counted=1))
         assert verdict.decision is Decision.GIVE_UP
         assert "given up after 2 attempts, by the retry rule 'mine'" in verdict.reason
 
     def test_lost_attempts_are_bounded_by_their_own_limit(self) -> None:
         changed = policy(failures={"worker_lost": "next solve"}, max_lost=1)
         later, last = (
-            changed.classify(failed(FailureKind.WORKER_LOST), GIVEN, Standing(lost=lost)).decision for lost in (0, 1)
+            changed.classify(failed(FailureKind.WORKER_LOST), GIVEN, AttemptCounts(lost=lost)).decision
+            for lost in (0, 1)
         )
         assert (later, last) == (Decision.RETRY_LATER, Decision.GIVE_UP)
 
     def test_a_place_that_is_busy_is_never_a_reason_to_give_up_for_being_tried_too_often(self) -> None:
         changed = policy(failures={"unavailable": "retry"}, max_lost=2)
         verdicts = [
-            changed.classify(failed(FailureKind.UNAVAILABLE), GIVEN, Standing(lost=9, unavailable=before))
+            changed.classify(failed(FailureKind.UNAVAILABLE), GIVEN, AttemptCounts(lost=9, unavailable=before))
             for before in (0, 2)
         ]
         assert [verdict.decision for verdict in verdicts] == [Decision.RETRY, Decision.RETRY_LATER]
@@ -135,7 +137,7 @@ class TestWhatItChanges:
         )
 
     def test_a_place_that_was_busy_is_not_held_against_an_execution_that_is_lost_later(self) -> None:
-        before = Standing()
+        before = AttemptCounts()
         for _ in range(9):
             before = before.after(FailureKind.UNAVAILABLE, counts=False)
         changed = policy(failures={"unavailable": "retry"}, max_lost=2)
@@ -143,21 +145,21 @@ class TestWhatItChanges:
 
     def test_growth_may_be_added_and_taken_away(self) -> None:
         changed = policy(grows={"killed": "memory", "timeout": "nothing"}, growth_factor=1.5)
-        assert changed.classify(failed(FailureKind.KILLED), GIVEN, Standing()).resources.memory_mb == 1500
+        assert changed.classify(failed(FailureKind.KILLED), GIVEN, AttemptCounts()).resources.memory_mb == 1500
         assert changed.after(FailureKind.KILLED, GIVEN).memory_mb == 1500
-        assert changed.classify(failed(FailureKind.TIMEOUT), GIVEN, Standing()).resources == GIVEN
+        assert changed.classify(failed(FailureKind.TIMEOUT), GIVEN, AttemptCounts()).resources == GIVEN
         assert changed.after(FailureKind.TIMEOUT, GIVEN) == GIVEN
 
     def test_growth_waits_with_the_attempt_for_the_next_solve(self) -> None:
         changed = policy(failures={"out_of_memory": "next solve"}, growth_factor=3, max_memory_mb=2500)
-        verdict = changed.classify(failed(FailureKind.OUT_OF_MEMORY), GIVEN, Standing())
+        verdict = changed.classify(failed(FailureKind.OUT_OF_MEMORY), GIVEN, AttemptCounts())
         assert (verdict.decision, verdict.resources) == (Decision.RETRY_LATER, GIVEN)
         assert changed.after(FailureKind.OUT_OF_MEMORY, GIVEN).memory_mb == 2500
 
     def test_caps(self) -> None:
         changed = policy(max_memory_mb=1200, max_wall_clock="PT12M")
-        assert changed.classify(failed(FailureKind.OUT_OF_MEMORY), GIVEN, Standing()).resources.memory_mb == 1200
-        longer = changed.classify(failed(FailureKind.TIMEOUT), GIVEN, Standing()).resources.wall_clock
+        assert changed.classify(failed(FailureKind.OUT_OF_MEMORY), GIVEN, AttemptCounts()).resources.memory_mb == 1200
+        longer = changed.classify(failed(FailureKind.TIMEOUT), GIVEN, AttemptCounts()).resources.wall_clock
         assert longer == timedelta(minutes=12)
 
 
@@ -247,7 +249,7 @@ def test_a_rule_is_the_same_after_a_round_trip_through_json(rule: RetryRule) -> 
 
 @given(rules, st.sampled_from(FIXED), st.integers(0, 20))
 def test_no_rule_changes_what_is_fixed(rule: RetryRule, kind: FailureKind, tried: int) -> None:
-    standing = Standing(counted=tried, lost=tried)
+    standing = AttemptCounts(counted=tried, lost=tried)
     changed = rule.applied_to(RetryPolicy())
     usual = RetryPolicy().classify(failed(kind), GIVEN, standing)
     assert changed.classify(failed(kind), GIVEN, standing).decision is usual.decision

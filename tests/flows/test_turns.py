@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.attempt import Attempt
-from climate_ref_prefect.flows.policy import Standing
 from climate_ref_prefect.flows.turns import Turns
-from climate_ref_prefect.store.values import AllocatedExecution
+from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
 from tests.executions import define
 
 
@@ -21,7 +20,7 @@ def attempt(number: int, memory_mb: int = 1000, queue: str | None = None) -> Att
     allocated = AllocatedExecution(
         execution_id=number, fragment=f"p/d/{number}", definition=define("noop"), resources=resources, attempt=1
     )
-    return Attempt(allocated, PROVIDER, Standing(), Path("scratch"), Path("results"))
+    return Attempt(allocated, PROVIDER, AttemptCounts(), Path("scratch"), Path("results"))
 
 
 PROVIDER = ProviderReference(target="module:attribute")

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, FailureKind, Telemetry
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, Telemetry
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store.lock_file import Holder
+from climate_ref_prefect.store.port import AllocatedExecution, Allocation, Finalisation
 from climate_ref_prefect.store.store import Store, open_store
-from climate_ref_prefect.store.values import AllocatedExecution, Allocation, Finalisation
 
 HINT = ResourceHint(memory_mb=2048, cpu=2, queue="bigmem")
 

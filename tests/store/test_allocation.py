@@ -11,9 +11,8 @@ from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, Provid
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.store.errors import StoreRefusedError
 from climate_ref_prefect.store.fragment import LONGEST_KEY, new_fragment, safe_key
-from climate_ref_prefect.store.models import ExecutionStatus
+from climate_ref_prefect.store.port import Allocation, ExecutionStatus
 from climate_ref_prefect.store.store import Store
-from climate_ref_prefect.store.values import Allocation
 from tests.store.builders import HINT, allocate, dataset, definition, failure, success
 
 HOSTILE_KEYS = [

@@ -11,8 +11,8 @@ from sqlalchemy import make_url, text
 
 from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.store.port import Allocation
 from climate_ref_prefect.store.store import Store, open_store
-from climate_ref_prefect.store.values import Allocation
 from tests.postgres import PostgresServer
 from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, holder, success
 

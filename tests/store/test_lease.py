@@ -14,8 +14,8 @@ from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.errors import CoordinatorBusyError, LeaseLostError, NotCoordinatingError
 from climate_ref_prefect.store.location import parse_location, sqlite_url
 from climate_ref_prefect.store.lock_file import Holder
+from climate_ref_prefect.store.port import Allocation
 from climate_ref_prefect.store.store import Store, open_store
-from climate_ref_prefect.store.values import Allocation
 from tests.postgres import PostgresServer
 from tests.processes import wait_until
 from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, coordinated, definition, holder, success

@@ -3,10 +3,11 @@ from datetime import timedelta
 import pytest
 
 from climate_ref_prefect.diagnostics.errors import UnknownNameError
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.store.port import Allocation
 from climate_ref_prefect.store.store import Store
-from climate_ref_prefect.store.values import Allocation, GroupHistory, StatusCounts
+from climate_ref_prefect.store.values import GroupHistory, StatusCounts
 from tests.store.builders import HINT, allocate, dataset, definition, failure, success
 
 ADDRESS = ("demo", "mean", "CanESM5")

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
-from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.errors import StoreRefusedError, StoreUnavailableError, UnknownExecutionError
 from climate_ref_prefect.store.hashing import dimensions_hash
 from climate_ref_prefect.store.location import parse_location
-from climate_ref_prefect.store.models import ExecutionStatus
+from climate_ref_prefect.store.port import ExecutionStatus
 from climate_ref_prefect.store.store import Store
 from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, coordinated, definition, failure, success
 

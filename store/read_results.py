@@ -1,15 +1,13 @@
-"""Published results, as they are read back to be recorded."""
+"""Results in bundles, as they are read back to be recorded."""
 
 from pathlib import Path
 from typing import NamedTuple
-
-from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import VocabularyMismatchError
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, Series, SeriesCollection
-from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.diagnostics.vocabulary import Vocabulary
 
 
 class Results(NamedTuple):
@@ -36,9 +34,22 @@ def read_results(directory: Path) -> Results:
     )
 
 
-def check_vocabulary(results: Results, workspace: Workspace, label: str) -> None:
+def check_vocabulary(results: Results, vocabulary: Vocabulary, *, strict: bool) -> tuple[str, ...]:
     """
-    Hold results against the vocabulary; where that is not strict, a mismatch is only logged.
+    Hold results against a vocabulary.
+
+    Parameters
+    ----------
+    results
+        What is to be recorded.
+    vocabulary
+        The dimensions and values that it may use.
+    strict
+        Whether a mismatch is an error; otherwise it is a warning.
+
+    Returns
+    -------
+    Warnings for people.
 
     Raises
     ------
@@ -46,8 +57,9 @@ def check_vocabulary(results: Results, workspace: Workspace, label: str) -> None
         If anything does not match; it lists all that does not.
     """
     try:
-        workspace.vocabulary.check(results.metrics, results.series, results.outputs)
+        vocabulary.check(results.metrics, results.series, results.outputs)
     except VocabularyMismatchError as error:
-        if workspace.settings.vocabulary_is_strict:
+        if strict:
             raise
-        get_run_logger().error("%s: %s", label, error)
+        return (str(error),)
+    return ()

@@ -1,0 +1,274 @@
+"""The port between the lifecycle and whatever records executions; nothing here knows a database."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, Self, runtime_checkable
+
+from pydantic import Field
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind, Limit
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, Telemetry
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.store.lock_file import Holder
+from climate_ref_prefect.transports.worker.finished import FinishedExecution
+
+GroupAddress = tuple[str, str, str]
+"""Provider, diagnostic and key: names a group."""
+
+
+def address_of(definition: ExecutionDefinition) -> GroupAddress:
+    """Return the name of the group that a definition belongs to."""
+    return definition.provider, definition.diagnostic, definition.key
+
+
+class ExecutionStatus(StrEnum):
+    """How far an execution has come."""
+
+    ALLOCATED = "allocated"
+    """Recorded; nothing has been started."""
+    DISPATCHED = "dispatched"
+    """Handed to a transport."""
+    FINISHED = "finished"
+    """Finalised, well or badly."""
+
+
+class AttemptCounts(FrozenModel):
+    """How often a group has been tried on the same inputs."""
+
+    attempts: int = 0
+    """All attempts that have been finalised, whatever came of them."""
+
+    counted: int = 0
+    """Those that count towards the limit of attempts."""
+
+    lost: int = 0
+    """Those that were lost with their worker or node."""
+
+    unavailable: int = 0
+    """Those of this solve that no place could be had for; no recorder counts them."""
+
+    def after(self, kind: FailureKind | None, *, counts: bool) -> Self:
+        """
+        Return how often it has been tried once one more attempt has ended.
+
+        Parameters
+        ----------
+        kind
+            Why that attempt failed; none where it did not.
+        counts
+            Whether that attempt counts.
+        """
+        rule = FAILURE_RULES[kind] if kind else None
+        return type(self)(
+            attempts=self.attempts + 1,
+            counted=self.counted + int(counts),
+            lost=self.lost + int(rule is not None and rule.limit is Limit.LOST),
+            unavailable=self.unavailable + int(kind is FailureKind.UNAVAILABLE),
+        )
+
+
+class Allocation(FrozenModel):
+    """An attempt that is to be recorded."""
+
+    definition: ExecutionDefinition
+    resources: ResourceHint
+    """What it is going to ask for."""
+
+    attempt: int = Field(ge=1)
+    replaces: int | None = None
+    """The execution that this one follows."""
+
+
+class AllocatedExecution(FrozenModel):
+    """An attempt that has a number and a directory."""
+
+    execution_id: int
+    """Names the execution in every later call. Two attempts may share one where a recorder knows no attempts."""
+
+    fragment: str
+    """Directory of the attempt below scratch, and that of its results below the results directory; unique."""
+
+    definition: ExecutionDefinition
+    resources: ResourceHint
+    attempt: int
+
+    @property
+    def address(self) -> GroupAddress:
+        """The group that is tried."""
+        return address_of(self.definition)
+
+
+class Finalisation(FrozenModel):
+    """What is recorded of an attempt at its end."""
+
+    successful: bool
+    retryable: bool
+    """Whether another attempt may succeed."""
+
+    counted: bool
+    """Whether it counts as an attempt."""
+
+    failure: ExecutionFailure | None
+    telemetry: Telemetry
+    clears_dirty: bool
+    """Whether the group needs no further run."""
+
+    results_path: str | None
+    """Where its results were published; none without."""
+
+
+class UnfinishedExecution(FrozenModel):
+    """An attempt that has not been finalised."""
+
+    execution_id: int
+    fragment: str
+    provider: str
+    diagnostic: str
+    key: str
+    status: ExecutionStatus
+    transport: str | None
+    """None until it has been dispatched."""
+
+    attempt: int
+    resources: ResourceHint
+    """What it has asked for."""
+
+    @property
+    def address(self) -> GroupAddress:
+        """The group that is tried."""
+        return self.provider, self.diagnostic, self.key
+
+    @property
+    def label(self) -> str:
+        """Name of the group for people: provider, diagnostic and key."""
+        return f"{self.provider}/{self.diagnostic}/{self.key}"
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """
+    Where executions are recorded.
+
+    Reading is open to everybody at any time; who writes must coordinate. Each method raises `RecorderUnavailableError`
+    where it cannot work now: nothing was recorded then, and the call may be repeated.
+    """
+
+    @property
+    def name(self) -> str:
+        """Name for people, without any password."""
+        ...
+
+    def coordinate(self, holder: Holder, notify: Callable[[str], object] = ...) -> "AbstractContextManager[Writer]":
+        """
+        Give the right to write for as long as the context lasts: to one coordinator at a time.
+
+        Parameters
+        ----------
+        holder
+            Who coordinates; told to whoever asks meanwhile.
+        notify
+            Told in a sentence when the right is in danger, and when it no longer is.
+
+        Raises
+        ------
+        CoordinatorBusyError
+            If another coordinator has it; says who.
+        """
+        ...
+
+    def attempt_counts(self, definitions: Sequence[ExecutionDefinition]) -> Mapping[GroupAddress, AttemptCounts]:
+        """Return how often each group has been tried on the same inputs; every definition is there."""
+        ...
+
+    def unfinished(self) -> Sequence[UnfinishedExecution]:
+        """Return the executions that have not been finalised, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """
+    The right to write, as `Recorder.coordinate` gives it.
+
+    Every write holds the lease: where another coordinator has taken over, it raises `LeaseLostError` and changes
+    nothing. Every write raises `RecorderUnavailableError` where it cannot work now, and may be repeated.
+    """
+
+    def confirm_lease(self) -> None:
+        """Ask whether this still is the one that coordinates, else raise `LeaseLostError`; before files are changed."""
+        ...
+
+    def raise_if_lease_lost(self) -> None:
+        """Raise `LeaseLostError` if the lease is known to be lost; asks nobody, so that it may be called often."""
+        ...
+
+    def allocate(self, batch: Sequence[Allocation]) -> Sequence[AllocatedExecution]:
+        """
+        Record a batch of attempts, all of them or none, in the given order; their groups become dirty.
+
+        The fragment is unique for each attempt. A recorder that cannot add a row for another attempt may give the
+        `execution_id` of the one that is replaced again.
+        """
+        ...
+
+    def mark_dispatched(self, execution_id: int, resources: ResourceHint, transport: str) -> None:
+        """Record that an execution is handed to a transport, and what it is given; one that is finished stays so."""
+        ...
+
+    def publish(self, finished: FinishedExecution) -> Path | None:
+        """
+        Bring the results of a success to where they stay; repeated, it leaves the same.
+
+        Called from any thread, before `ingest`. A recorder whose `ingest` does this as well returns None: the output
+        then stays on scratch, whatever the retention setting says.
+
+        Returns
+        -------
+        Where the results lie, or None.
+
+        Raises
+        ------
+        ResultRefusedError
+            If these results cannot be published.
+        OSError
+            If a file system fails; the call may be repeated.
+        """
+        ...
+
+    def ingest(self, finished: FinishedExecution, published: Path | None) -> Sequence[str]:
+        """
+        Record the results of a success in one transaction; repeated, it adds nothing.
+
+        Called from the thread that allocates and finalises.
+
+        Parameters
+        ----------
+        finished
+            The execution.
+        published
+            What `publish` returned.
+
+        Returns
+        -------
+        Warnings for people: what was recorded although it is not as it should be.
+
+        Raises
+        ------
+        ResultRefusedError
+            If these results cannot be recorded; nothing of them was.
+        OSError
+            If a file system fails; the call may be repeated.
+        """
+        ...
+
+    def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
+        """
+        Record how an attempt ended, and clear its group's dirty flag if that is said.
+
+        What was recorded first stays: repeated, it changes nothing, not even a dirty flag that a user has set since.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Executions recorded in SQLite or PostgreSQL."""

@@ -1,0 +1,69 @@
+"""Our recorders pass the suite that everybody's must."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from climate_ref_prefect.store.engine import build_engine
+from climate_ref_prefect.store.location import parse_location
+from climate_ref_prefect.store.memory_recorder import MemoryRecorder
+from climate_ref_prefect.store.port import Recorder
+from climate_ref_prefect.store.reading_port import ExecutionReader
+from climate_ref_prefect.store.sql.recorder import SqlRecorder
+from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.testing.recorder_contract import BundleContract, ReadingContract
+from climate_ref_prefect.testing.recorder_values import holder
+
+
+def scalars(reader: ExecutionReader, execution_id: int) -> dict[str, float | None]:
+    return {row.dimensions["statistic"]: row.value for row in reader.scalars([execution_id])}
+
+
+class TestMemoryRecorder(BundleContract, ReadingContract):
+    """The recorder in memory."""
+
+    @pytest.fixture
+    def recorder(self) -> MemoryRecorder:
+        return MemoryRecorder()
+
+    @pytest.fixture
+    def reader(self, recorder: MemoryRecorder) -> MemoryRecorder:
+        return recorder
+
+    def lose_lease(self, recorder: Recorder) -> None:
+        assert isinstance(recorder, MemoryRecorder)
+        with recorder.take_over(holder(pid=1)):
+            pass
+
+    def recorded_scalars(self, recorder: Recorder, execution_id: int) -> Mapping[str, float | None]:
+        assert isinstance(recorder, MemoryRecorder)
+        return scalars(recorder, execution_id)
+
+
+class TestSqlRecorder(BundleContract, ReadingContract):
+    """The recorder on SQLite and on PostgreSQL."""
+
+    @pytest.fixture
+    def recorder(self, store_url: str, tmp_path: Path) -> Iterator[SqlRecorder]:
+        with open_store(store_url) as store:
+            yield SqlRecorder(store, tmp_path / "results")
+
+    @pytest.fixture
+    def reader(self, recorder: SqlRecorder) -> Store:
+        return recorder.store
+
+    def lose_lease(self, recorder: Recorder) -> None:
+        assert isinstance(recorder, SqlRecorder)
+        url = recorder.store._engine.url
+        engine = build_engine(parse_location(url.render_as_string(hide_password=False)))
+        with engine.begin() as connection:
+            connection.execute(
+                text("UPDATE lease SET epoch = epoch + 1, holder = 'another', taken_at = '2026-01-02 03:04:05'")
+            )
+        engine.dispose()
+
+    def recorded_scalars(self, recorder: Recorder, execution_id: int) -> Mapping[str, float | None]:
+        assert isinstance(recorder, SqlRecorder)
+        return scalars(recorder.store, execution_id)

@@ -1,4 +1,4 @@
-"""The console of the command: every string that is printed on it, or in a table on it, is text."""
+"""The console of the command, which prints every string as plain text, also in tables."""
 
 import sys
 from typing import Any, Final
@@ -13,12 +13,12 @@ _WIDTH_WITHOUT_TERMINAL: Final = 160
 
 class PlainConsole(Console):
     """
-    A console for which a string is what it says: no markup, no emoji, no highlighting, no codes of a terminal.
+    A console that prints strings as they are: no markup, no emoji, no highlighting, no terminal codes.
 
     Parameters
     ----------
     errors
-        Whether it prints on stderr; otherwise on stdout. Both are looked up at each print.
+        Whether it prints on stderr instead of stdout. Both are looked up at each print.
     """
 
     def __init__(self, *, errors: bool = False) -> None:
@@ -27,5 +27,5 @@ class PlainConsole(Console):
         super().__init__(stderr=errors, soft_wrap=True, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return a string as text; rich asks for it wherever it meets one, in cells of tables too."""
+        """Return a string as plain text. Rich calls this for every string, also in cells of tables."""
         return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})

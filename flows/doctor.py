@@ -1,4 +1,4 @@
-"""`climate-ref-prefect doctor`: prints what is found, and is ended by signals in order."""
+"""`climate-ref-prefect doctor`: print the findings of a check, and clean up when a signal ends it."""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ def run_doctor(
     settings: Settings, transport: Transport, providers: Sequence[str], wait_seconds: float, console: Console
 ) -> bool:
     """
-    Check a transport and print each finding as it comes; whether all is well.
+    Check a transport and print each finding at once. Returns whether all checks passed.
 
     Parameters
     ----------
     settings
-        Say where scratch is.
+        Settings, which name the scratch directory.
     transport
-        What is checked.
+        The transport to check.
     providers
         Entry points or `module:attribute`.
     wait_seconds
@@ -43,7 +43,7 @@ def run_doctor(
     BadInputError
         If there is no such provider.
     EndedBySignal
-        At the first signal, when all is cleared away.
+        After the first signal, when everything has been cleaned up.
     """
     references = [find_provider(name) for name in providers]
     wrong = 0
@@ -58,7 +58,7 @@ def run_doctor(
 
 @contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """Turn the first signal into an exception, and let later ones wait for what it leads to."""
+    """Turn the first signal into an exception, and ignore later ones while it cleans up."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 

@@ -1,4 +1,4 @@
-"""How the command ends where something went wrong: told in a line, with an exit code."""
+"""How the command reports errors: expected ones in a line, others with a traceback, each with an exit code."""
 
 import logging
 import signal
@@ -19,28 +19,28 @@ from climate_ref_prefect.store.errors import LeaseLostError
 FAILED: Final = 1
 BAD_INPUT: Final = 2
 LEASE_LOST: Final = 3
-"""Another coordinator has taken over; it goes on with what was left."""
+"""Another coordinator has taken over and continues."""
 INTERRUPTED: Final = 130
 
 
 class EndedBySignal(BaseException):
     """
-    A signal has put an end to what is not taken up again.
+    A signal has ended a command that is not resumed.
 
-    No `Exception`, as `KeyboardInterrupt` is none: whoever handles errors must let it pass.
+    Not an `Exception`, like `KeyboardInterrupt`, so that error handlers let it pass.
     """
 
     def __init__(self, number: int) -> None:
-        # SIGHUP, which ends a login session, is taken for SIGTERM.
+        # SIGHUP, which ends a login session, is treated like SIGTERM.
         self.exit_code = INTERRUPTED if number == signal.SIGINT else 128 + signal.SIGTERM
         super().__init__(f"Ended by {signal.Signals(number).name}.")
 
 
 class Foreseen(logging.Filter):
-    """Leaves the traceback out of what Prefect logs of errors that were foreseen: they are told in a line."""
+    """Removes the traceback from what Prefect logs about expected errors, which are reported in a line."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything pass, some of it shorter."""
+        """Let every record pass, some without the traceback."""
         import httpx  # noqa: PLC0415 - Prefect, which logs, has imported it
 
         if record.exc_info and isinstance(record.exc_info[1], ClimateRefPrefectError | httpx.HTTPError):
@@ -50,7 +50,7 @@ class Foreseen(logging.Filter):
 
 @contextmanager
 def errors_told() -> Iterator[None]:
-    """Tell errors that were foreseen in a line, and of all others where they come from."""
+    """Report expected errors in a line and all others with their traceback, and exit."""
     try:
         yield
     except BadInputError as error:
@@ -66,16 +66,16 @@ def errors_told() -> Iterator[None]:
             _show_where(error)
         _fail(_explain_settings(error), BAD_INPUT)
     except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # what typer makes of Ctrl-C
+        if ended.code == INTERRUPTED:  # Typer exits with this code after Ctrl-C.
             PlainConsole(errors=True).print("Interrupted; `climate-ref-prefect solve` goes on from here.")
         raise
-    except Exception as error:  # noqa: BLE001 - the command ends, and shows all that there is to see
+    except Exception as error:  # noqa: BLE001 - the command ends and shows the traceback
         _show_where(error)
 
 
 @contextmanager
 def cancellation_told() -> Iterator[None]:
-    """Tell in a line that the flow run was cancelled, as it can be in Prefect's UI."""
+    """Report in a line that the flow run was cancelled, as can be done in Prefect's UI, and exit."""
     from prefect.exceptions import CancelledRun  # noqa: PLC0415 - importing Prefect takes seconds
 
     try:
@@ -86,7 +86,7 @@ def cancellation_told() -> Iterator[None]:
 
 @contextmanager
 def silence_told() -> Iterator[None]:
-    """Tell in a line that Prefect's server does not answer."""
+    """Report in a line that Prefect's server does not answer, and exit."""
     import httpx  # noqa: PLC0415 - only for what runs flows
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
 
@@ -119,6 +119,6 @@ def _fail(error: BaseException | str, code: int) -> NoReturn:
 
 
 def _show_where(error: Exception) -> NoReturn:
-    """Print the traceback, which has what others say in it, and so may have codes of a terminal."""
+    """Print the traceback with escapes, because the messages in it may contain terminal codes."""
     sys.stderr.write(visible("".join(traceback.format_exception(error))))
     sys.exit(FAILED)

@@ -1,4 +1,4 @@
-"""What the file systems of a workspace must be able to do, tried before anything runs: locks and hard links."""
+"""Check before anything runs that the file systems of a workspace support locks and hard links."""
 
 import errno
 import fcntl
@@ -17,23 +17,23 @@ _WITHOUT_LOCKS: Final = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EIN
 
 def check_file_systems(settings: Settings) -> None:
     """
-    Try in the state directory and on scratch what a solve relies on; takes a few calls of the system.
+    Try in the state directory and on scratch the operations that a solve relies on. This takes a few system calls.
 
     Raises
     ------
     BadInputError
-        In a line that says what is missing and what to do.
+        If one of them is missing. The message says which one and what to do.
     """
     try:
         problems = list(_problems(settings))
-    except OSError:  # it cannot be written: whoever makes the directories says so
+    except OSError:  # It cannot be written. The code that makes the directories will report that.
         return
     for problem, remedy in problems:
         raise BadInputError(f"{problem} {remedy[0].upper()}{remedy[1:]}")
 
 
 def examine_file_systems(settings: Settings) -> Iterator[Finding]:
-    """Say the same as findings of `doctor`."""
+    """Yield the same checks as findings of `doctor`."""
     try:
         problems = list(_problems(settings))
     except OSError as error:
@@ -83,5 +83,5 @@ def _why_no_links(directory: Path) -> str:
 
 
 def _that_exists(directory: Path) -> Path:
-    """Return a directory, or the nearest one above it: looking must not make it."""
+    """Return a directory, or the nearest existing one above it, because the check must not create it."""
     return next(place for place in (directory, *directory.parents) if place.is_dir())

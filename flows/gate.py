@@ -1,4 +1,4 @@
-"""Lets signals through only where an exception does no harm."""
+"""Defer signals until an exception does no harm."""
 
 import signal
 import threading
@@ -13,12 +13,12 @@ Handler = Callable[[int, FrameType | None], object]
 
 class SignalGate:
     """
-    Holds the first signal back until the gate is opened; who signals twice is heard at once.
+    Defers the first signal until a block that delivers signals. A second signal is delivered at once.
 
-    Ctrl-C and SIGTERM become exceptions, raised wherever the main thread happens to be. In the middle of Prefect's
-    task engine they come out as errors of its own (`Task run is not set`), and between a commit and the line that
-    takes note of it they lose what was committed. SIGHUP, which ends a login session, is taken for SIGTERM.
-    In threads other than the main one, which hear no signals, it does nothing.
+    Ctrl-C and SIGTERM become exceptions, which are raised wherever the main thread happens to be. Inside Prefect's
+    task engine they turn into errors of the engine (`Task run is not set`). Between a commit and the line that records
+    it they lose the committed state. SIGHUP, which ends a login session, is treated like SIGTERM. In threads other
+    than the main one, which receive no signals, this class does nothing.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SignalGate:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Let signals through, first of all those that were held back."""
+        """Deliver signals within this block, first of all a deferred one."""
         self._open = True
         try:
             self._let_through()
@@ -41,7 +41,7 @@ class SignalGate:
 
     @contextmanager
     def shut(self) -> Iterator[None]:
-        """Hold all signals back, also from who signals twice; let through what has come in the end."""
+        """Defer all signals within this block, second ones too, and deliver the first of them at its end."""
         self._shut = True
         try:
             yield

@@ -1,4 +1,4 @@
-"""Faults of the house: they count against no execution, and what they hold up is tried again until they have passed."""
+"""Infrastructure faults (full disks, no database): they count against no execution, and blocked steps are retried."""
 
 import time
 from collections import deque
@@ -13,7 +13,7 @@ from climate_ref_prefect.flows.places import PlaceUnavailableError, key_of
 from climate_ref_prefect.store.errors import StoreUnavailableError
 
 DATABASE: Final = "database"
-"""Name of the place that most steps need."""
+"""Name of the database among the places that steps need."""
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _SAY_AGAIN_SECONDS: Final = 60.0
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class HouseFaultError(ClimateRefPrefectError):
-    """A fault of the house has lasted for longer than `house_patience`: the solve ends, with nothing given up."""
+    """An infrastructure fault has lasted longer than `house_patience`. The solve ends and gives up no execution."""
 
     def __init__(self, fault: object, patience_seconds: float) -> None:
         super().__init__(
@@ -34,12 +34,12 @@ class HouseFaultError(ClimateRefPrefectError):
 
 
 def is_house_fault(error: BaseException) -> bool:
-    """Whether an error is about the coordinator's directories or database, and not about an execution."""
+    """Whether an error concerns the coordinator's directories or database, and not an execution."""
     return isinstance(error, PlaceUnavailableError | StoreUnavailableError)
 
 
 class _Fault:
-    """One fault, from the moment when it was met until what it holds up has been done."""
+    """One fault, from its first error until all steps that it blocks have been done."""
 
     def __init__(self, place: str, error: BaseException) -> None:
         self.place = place
@@ -53,12 +53,12 @@ class _Fault:
         self._told_last = False
 
     def put_off(self) -> None:
-        """Let the next try be later than the one before was."""
+        """Schedule the next attempt with a longer pause."""
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self.due = time.monotonic() + self._pause_seconds
 
     def say(self) -> None:
-        """Say that it lasts, now and then."""
+        """Log from time to time that the fault lasts."""
         now = time.monotonic()
         if now - self._said_at >= _SAY_AGAIN_SECONDS:
             self._said_at = now
@@ -70,7 +70,7 @@ class _Fault:
             )
 
     def say_last(self, under_way: int) -> None:
-        """Say, once, what is waited for although the patience is over."""
+        """Log once that the solve ends when the running executions have ended."""
         if not self._told_last:
             self._told_last = True
             get_run_logger().warning(
@@ -82,9 +82,9 @@ class _Fault:
 
 class HouseFaults:
     """
-    Holds back what needs a place that does not work, and has it tried again with growing pauses.
+    Holds back the steps that need an unavailable directory or database, and retries them with growing pauses.
 
-    A step is taken whole again, so it must be safe to repeat. Used by one thread.
+    A step is repeated as a whole, so it must be safe to repeat. Used by one thread.
 
     Parameters
     ----------
@@ -99,11 +99,11 @@ class HouseFaults:
         self._trying: str | None = None
 
     def open_places(self) -> frozenset[str]:
-        """Return the places that do not work now."""
+        """Return the directories and databases that are unavailable now."""
         return frozenset(place for place, fault in self._faults.items() if fault.is_open)
 
     def admits(self, places: Iterable[str], step: Step) -> bool:
-        """Whether a step may be taken now; if not it is kept, and taken once its places work again."""
+        """Whether a step may run now. If not, it is queued and run once its places are available again."""
         for place in places:
             fault = self._faults.get(place)
             if fault is not None and fault.is_open and place != self._trying:
@@ -112,7 +112,7 @@ class HouseFaults:
         return True
 
     def met(self, error: BaseException, step: Step, place: str | None = None) -> None:
-        """Keep a step that has met a fault, until it is due to be tried again."""
+        """Queue a step that has failed because of a fault, until its next attempt is due."""
         place = place or _place_of(error)
         fault = self._faults.get(place)
         if fault is None:
@@ -122,14 +122,14 @@ class HouseFaults:
                 error,
                 timedelta(seconds=round(self._patience_seconds)),
             )
-        elif not fault.is_open:  # it came back before anything had shown that it was over
+        elif not fault.is_open:  # The fault has returned before a success confirmed that it was over.
             fault.is_open = True
             fault.put_off()
         fault.error = error
-        fault.steps.append(step)  # another one is tried next: this one alone may have the trouble
+        fault.steps.append(step)  # Another step is tried next, because only this one may be affected.
 
     def passed(self, places: Iterable[str], *, for_good: bool = True) -> None:
-        """Have all go on that waited for places that work again; not `for_good` where it may be an illusion."""
+        """Release the steps that waited for these places. Without `for_good` the fault may still return."""
         for place in places:
             fault = self._faults.get(place)
             if fault is None:
@@ -144,7 +144,7 @@ class HouseFaults:
                 del self._faults[place]
 
     def take_due_steps(self) -> None:
-        """Take the steps whose places work again, and for each fault whose time has come one as a trial."""
+        """Run the released steps, and one step as a trial for each fault that is due."""
         while self._ready:
             self._ready.popleft()()
         for place, fault in list(self._faults.items()):
@@ -158,18 +158,18 @@ class HouseFaults:
                     self._trying = None
 
     def confirm(self, place: str) -> None:
-        """Forget a fault that has passed, now that it is known to have passed for good."""
+        """Remove a released fault, because a success has confirmed that it is over."""
         if place in self._faults and not self._faults[place].is_open:
             del self._faults[place]
 
     def end_if_patience_is_over(self, under_way: int) -> None:
         """
-        Raise `HouseFaultError` where a fault has lasted too long.
+        Raise `HouseFaultError` if a fault has lasted too long.
 
         Parameters
         ----------
         under_way
-            How many executions run or are being published: those are waited for.
+            Number of executions that run or are being published. They are awaited first.
         """
         for fault in self._faults.values():
             if not fault.is_open or time.monotonic() - fault.since <= self._patience_seconds:
@@ -181,21 +181,21 @@ class HouseFaults:
 
 def patiently(step: Callable[[], T], patience_seconds: float, watch: Step = lambda: None) -> T:
     """
-    Take a step again and again, with growing pauses, for as long as the house has a fault; return what it returns.
+    Repeat a step with growing pauses while the infrastructure has a fault, and return what it returns.
 
     Parameters
     ----------
     step
-        Safe to repeat.
+        A step that is safe to repeat.
     patience_seconds
-        For how long.
+        How long to retry.
     watch
-        Called several times a second while it waits; may raise to end the waiting.
+        Called several times a second while waiting. It may raise to end the waiting.
 
     Raises
     ------
     HouseFaultError
-        If the fault lasts longer.
+        If the fault lasts longer than `patience_seconds`.
     """
     fault: _Fault | None = None
     while True:

@@ -1,4 +1,4 @@
-"""Whether what another coordinator has started has ended, told from the files and processes that can be seen here."""
+"""Find out whether an execution of another coordinator has ended, from the files and processes visible here."""
 
 import time
 from collections.abc import Hashable, Mapping
@@ -15,9 +15,9 @@ END_SECONDS: Final = 15.0
 """How long a supervisor may take to notice that its coordinator is gone and to end its tree."""
 _KILLING_SECONDS: Final = 0.5
 POLL_SECONDS: Final = 0.1
-"""How often what is in doubt is looked at."""
+"""How often executions of unknown state are checked."""
 _KILLED_SECONDS: Final = 5.0
-"""How long a supervisor may take to go that was killed; longer where it hangs in the kernel."""
+"""How long a killed supervisor may take to end. One that hangs in the kernel takes longer."""
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -25,15 +25,15 @@ class Liveness:
     """
     Follows one closed execution whose coordinator is gone, until it is known whether it has ended.
 
-    A claiming process that can be seen from here tells by itself. Of one on another host or in another container, and
-    of one whose claim cannot be read, only its signs of life tell: without any for some heartbeats it has ended.
+    If the claiming process is visible here, the process itself shows it. If it runs on another host or in another
+    container, or the claim cannot be read, only the heartbeat shows it: after some missing heartbeats it has ended.
 
     Parameters
     ----------
     directory
         The execution's directory.
     delay_seconds
-        How late a file of another host may show.
+        How late a file that another host has written may become visible.
     """
 
     def __init__(self, directory: ExecutionDirectory, delay_seconds: float) -> None:
@@ -48,14 +48,16 @@ class Liveness:
         return max(self._quiet_seconds, END_SECONDS + _KILLED_SECONDS)
 
     def has_ended(self) -> bool | None:
-        """Return whether it has ended; none while nobody knows. To be called again and again, which may end it."""
+        """Return whether it has ended; None while that is unknown. Call it repeatedly, which may also kill it."""
         if self._directory.has_outcome():
             return True
         try:
             claim = self._directory.read_claim()
         except UnreadableDocumentError:
             return self._is_quiet()
-        if claim is None:  # a worker looks for the closing after it has claimed: none will run any more
+        if (
+            claim is None
+        ):  # A worker checks for `closed.json` after it has claimed, so none will run this execution any more.
             return True
         return self._has_process_ended(claim) if claim.is_visible_here() else self._is_quiet()
 
@@ -79,7 +81,7 @@ class Liveness:
 
 
 def wait_until_known(in_doubt: Mapping[Key, Liveness]) -> dict[Key, bool]:
-    """Return of each whether it has ended; waits for all at once."""
+    """Return for each execution whether it has ended, and wait for all of them at the same time."""
     known: dict[Key, bool] = {}
     while True:
         for key, liveness in in_doubt.items():

@@ -1,4 +1,4 @@
-"""`climate-ref-prefect log`: prints what an execution has left as its log, whatever that is."""
+"""`climate-ref-prefect log`: print the log of an execution, whatever that file contains."""
 
 import os
 import stat
@@ -13,20 +13,20 @@ from climate_ref_prefect.store.values import ExecutionRow
 
 _ON_A_TERMINAL_BYTES: Final = 1_000_000
 _AT_MOST_BYTES: Final = 256_000_000
-"""More than logs may grow to; a file with holes can claim to be of any size."""
+"""Larger than any log may grow. A sparse file can claim any size."""
 _CHUNK_BYTES: Final = 1 << 16
 
 
 def print_log(settings: Settings, row: ExecutionRow) -> None:
     """
-    Print the log of an execution: byte by byte into a file or a pipe, made visible on a terminal.
+    Print the log of an execution: unchanged into a file or a pipe, with control characters escaped on a terminal.
 
-    A log that is too long is printed without its middle, and says so.
+    A log that is too long is printed without its middle, with a line that says so.
 
     Raises
     ------
     BadInputError
-        If there is none, or it is no file.
+        If there is no log, or it is not a regular file.
     """
     path = _log_path(settings, row)
     on_terminal = sys.stdout.isatty()
@@ -57,7 +57,7 @@ def _print(file: IO[bytes], size: int, *, on_terminal: bool) -> None:
 
 
 def _open_file(path: Path) -> IO[bytes]:
-    """Open a log without following a link, and without waiting for whoever would write into a pipe."""
+    """Open a log without following a link, and without waiting for the writer of a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Calls of phases: here and now, or elsewhere with news when they have ended; each is counted."""
+"""Call phases as Prefect tasks: directly, or in another thread with an event at the end. Each task run is counted."""
 
 import queue
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ Then = Callable[[Attempt, BaseException | None], None]
 
 class PhaseCalls:
     """
-    Calls phases on behalf of one thread, which also takes in what has ended elsewhere.
+    Calls phases on behalf of one thread, which also handles the events of those that ran in other threads.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class PhaseCalls:
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
 
     def call(self, phase: Task[..., None], **parameters: object) -> None:
-        """Call a phase and wait for its end; raises what it raises."""
+        """Call a phase and wait for its end. Raises what the phase raises."""
         try:
             phase(**parameters)
         finally:
@@ -44,7 +44,7 @@ class PhaseCalls:
         parameters: Mapping[str, object],
         then: Then,
     ) -> None:
-        """Have a runner call a phase; its end becomes news, which calls `then` with what it raised."""
+        """Have a runner call a phase. Its end becomes an event, which calls `then` with the exception or None."""
 
         def report(future: PrefectFuture[None]) -> None:
             self._news.put(lambda: self._hear(future, then, attempt))
@@ -53,7 +53,7 @@ class PhaseCalls:
         submitted.add_done_callback(report)
 
     def wait(self, timeout_seconds: float) -> News | None:
-        """Return the next news, to be called; none if there is none in time."""
+        """Return the next event, which the caller must call; None if there is none in time."""
         try:
             return self._news.get(timeout=timeout_seconds)
         except queue.Empty:

@@ -1,4 +1,4 @@
-"""The places that a coordinator writes to: told from an execution's own trouble when they are full, gone or closed."""
+"""Directories that a coordinator writes to: tell their faults (full, gone, read-only) from those of executions."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.transports.worker.regular_files import NotARegularFileError
 
 _OF_THE_NAME: Final = (errno.ENAMETOOLONG, errno.EILSEQ)
-"""Errors of a file system that another moment does not mend: the name is at fault, not the place."""
+"""Errors that concern the name of a file and not its directory, so that waiting does not help."""
 _ROOM_BYTES: Final = 64 << 20
 _ROOM_FRACTION: Final = 0.05
 _ROOM_INODES: Final = 100
@@ -21,16 +21,16 @@ _TRIAL_BYTES: Final = 1 << 16
 
 class PlaceUnavailableError(ClimateRefPrefectError):
     """
-    A directory of the coordinator's is full, gone, read-only or in other trouble, which is no execution's fault.
+    A directory of the coordinator is full, gone, read-only or otherwise unusable. No execution is at fault.
 
     Parameters
     ----------
     place
-        Which one, as people know it.
+        Name and path of the directory, for people.
     reason
-        In the words of the operating system.
+        The error in the words of the operating system.
     part
-        What of it, where the rest may work: for example the directory of one provider.
+        The part of it that is affected, if the rest may work: for example the directory of one provider.
     """
 
     def __init__(self, place: str, reason: str, part: str = "") -> None:
@@ -40,20 +40,20 @@ class PlaceUnavailableError(ClimateRefPrefectError):
 
 
 def key_of(title: str, part: str) -> str:
-    """Return what a fault of a place is known by, or of a part of it."""
+    """Return the key of a fault of a directory, or of a part of it."""
     return f"{title}: {part}" if part else title
 
 
 class Place:
     """
-    A directory that a coordinator writes to for as long as it works, as it was at the beginning.
+    A directory that a coordinator writes to, whose file system must stay the same meanwhile.
 
     Parameters
     ----------
     name
-        For people, for example `scratch directory`.
+        Name for people, for example `scratch directory`.
     root
-        Is there already.
+        The directory, which exists.
     """
 
     def __init__(self, name: str, root: Path) -> None:
@@ -67,21 +67,21 @@ class Place:
         return f"{self.name} {self.root}"
 
     def key(self, part: str = "") -> str:
-        """Return what a fault of the place, or of a part of it, is known by."""
+        """Return the key of a fault of this directory, or of a part of it."""
         return key_of(self.title, part)
 
     def keys(self, part: str) -> tuple[str, str]:
-        """Return what faults are known by that concern a part: its own, and that of the whole."""
+        """Return the keys of the faults that affect a part: that of the whole directory and that of the part."""
         return self.key(), self.key(part)
 
     def check(self) -> None:
         """
-        Hold that the directory is still the one that it was.
+        Check that the directory is still on the same file system.
 
         Raises
         ------
         PlaceUnavailableError
-            If it is gone, or an empty directory of another file system, as where its own has been unmounted.
+            If it is gone, or is an empty directory of another file system because its own has been unmounted.
         """
         try:
             device = self.root.stat().st_dev
@@ -97,12 +97,12 @@ class Place:
     @contextmanager
     def used(self, part: str = "") -> Iterator[None]:
         """
-        Tell trouble with the place from that of an execution, for all that is read and written in it.
+        Turn errors of reading and writing in this directory into errors of the directory itself.
 
         Raises
         ------
         PlaceUnavailableError
-            For each error of the operating system that is not about a name.
+            For each error of the operating system that does not concern a file name.
         """
         self.check()
         try:
@@ -113,7 +113,7 @@ class Place:
             raise PlaceUnavailableError(self.title, _words(error), part) from error
 
     def has_room(self) -> bool:
-        """Whether there is some room for an execution, as far as a trial and the file system's own figures tell."""
+        """Whether there is enough space for an execution, by a trial write and the figures of the file system."""
         try:
             with tempfile.TemporaryFile(dir=self.root, buffering=0) as trial:
                 trial.write(bytes(_TRIAL_BYTES))

@@ -1,4 +1,4 @@
-"""Logs that show what they are told as text: Prefect's on the console may be set to read markup, and find emoji."""
+"""Escape log messages, because Prefect's console handler may be set to interpret markup and emoji."""
 
 import logging
 import traceback
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from prefect.logging.handlers import PrefectConsoleHandler
 
 RUN_LOGGERS: Final = ("prefect.flow_runs", "prefect.task_runs")
-"""What flows, phases and Prefect itself say about a run; it goes to the console and to the server."""
+"""Loggers of flows, phases and Prefect itself, whose messages go to the console and to the server."""
 
 
 class Visible(logging.Filter):
-    """Shows control characters of a line as escapes, whoever is to read it."""
+    """Replaces control characters in log messages by escapes, for every handler."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let everything pass, made visible."""
+        """Let every record pass, with its control characters escaped."""
         record.msg, record.args = visible(record.getMessage()), ()
         if record.exc_info and record.exc_info[1] is not None:
             record.exc_text = visible("".join(traceback.format_exception(record.exc_info[1])).rstrip())
@@ -30,14 +30,14 @@ class Visible(logging.Filter):
 
 class _AsText(logging.Formatter):
     """
-    Hands a line to Prefect's console as text of rich, highlighted as before, where it would read a string as markup.
+    Passes a line to Prefect's console as rich text, highlighted as before, because a string would be read as markup.
 
     Parameters
     ----------
     before
-        Makes the line.
+        The formatter that makes the line.
     handler
-        Knows what to highlight.
+        The handler, which defines what is highlighted.
     """
 
     def __init__(self, before: logging.Formatter, handler: "PrefectConsoleHandler") -> None:
@@ -46,14 +46,14 @@ class _AsText(logging.Formatter):
         self._handler = handler
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; that it is no string the handler does not mind."""
+        """Return the line. The handler accepts that it is not a string."""
         line = Text(visible(self.before.format(record)))
         return self._handler.console.highlighter(line)  # type: ignore[return-value]
 
 
 @contextmanager
 def plain_logs() -> Iterator[None]:
-    """Show what is logged as text until the context ends, whatever PREFECT_LOGGING_MARKUP says."""
+    """Show log messages as plain text until the context ends, whatever PREFECT_LOGGING_MARKUP says."""
     shown = Visible()
     replaced = [(handler, handler.formatter) for handler in _console_handlers() if handler.formatter]
     for handler, formatter in replaced:

@@ -1,8 +1,8 @@
 """
-Text that others have written, made safe to show: diagnostics, providers, file names, schedulers and users.
+Escape text from others before it is shown: from diagnostics, providers, file names, schedulers and users.
 
-What they say is text and nothing else: no markup of rich, no Markdown or HTML, no codes of a terminal. Whoever shows
-some of it uses one of these functions; the store, the files on scratch and the results keep it as it was said.
+Such text must not be interpreted as rich markup, Markdown, HTML or terminal codes. Code that shows it uses one of these
+functions. The store, the files on scratch and the results keep it unchanged.
 """
 
 import re
@@ -13,7 +13,7 @@ from unicodedata import category
 from rich.text import Text
 
 LONGEST_MESSAGE: Final = 2_000
-"""Characters of a message in a report; the rest is in the log of the execution."""
+"""Characters of a message that a report shows. The rest is in the log of the execution."""
 LONGEST_CELL: Final = 300
 """Characters of a message in one line of a table."""
 
@@ -21,15 +21,15 @@ _BACKTICKS: Final = re.compile("`+")
 _MEANS_NOTHING: Final = re.compile(
     r"(?!.*www\.)[A-Za-z](?:[A-Za-z0-9 .,;#%='()/-]|:(?!/)|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*", re.ASCII
 )
-"""A line in which Markdown finds nothing: no emphasis, link, code, HTML, list or heading."""
+"""A line without any Markdown syntax: no emphasis, link, code, HTML, list or heading."""
 
 
 def visible(text: str) -> str:
     r"""
     Return a text of one or more lines with its control characters as escapes (`\x1b`, `\u202e`, `\udcff`).
 
-    Line feeds, tabs and blanks of every width stay. Escaped is what a terminal obeys, what changes the direction of
-    what follows, what cannot be seen at all, and halves of characters, which cannot be printed.
+    Line feeds, tabs and spaces of every width stay. Terminal codes, direction marks, invisible characters and lone
+    surrogates are escaped.
     """
     if text.isprintable():
         return text
@@ -37,7 +37,7 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str, longest: int = LONGEST_CELL) -> str:
-    """Return a text for a place that has one line: ends of lines and tabs as escapes, too; cut to `longest`."""
+    """Return a text as one line: line ends and tabs are escaped, too, and it is cut to `longest` characters."""
     line = visible(text.strip().replace("\r\n", "\n"))
     return shortened(line.replace("\n", "\\n").replace("\t", "\\t"), longest)
 
@@ -49,7 +49,7 @@ def shortened(text: str, longest: int = LONGEST_MESSAGE) -> str:
 
 
 def rich_text(text: str, longest: int = LONGEST_MESSAGE) -> Text:
-    """Return a text for any console of rich: it finds no markup, no emoji and nothing to highlight in it."""
+    """Return a text for any rich console, without markup, emoji or highlighting."""
     return Text(shortened(visible(text), longest))
 
 
@@ -60,10 +60,10 @@ def html_text(text: str, longest: int = LONGEST_MESSAGE) -> str:
 
 def markdown_text(text: str, longest: int = LONGEST_MESSAGE) -> str:
     """
-    Return a text for Markdown: as code, the one place where nothing has a meaning, unless it has none anyway.
+    Return a text for Markdown: as code, in which no syntax has a meaning, unless the text contains no syntax.
 
-    What is escaped by backslashes could still become a link (`https://...`). Of the two UIs of Prefect one shows every
-    string in a table as Markdown, the other as it is.
+    A text escaped by backslashes could still become a link (`https://...`). Of Prefect's two UIs, one shows every
+    string in a table as Markdown, the other unchanged.
     """
     line = one_line(text, longest)
     if not line or _MEANS_NOTHING.fullmatch(line):

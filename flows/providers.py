@@ -1,4 +1,4 @@
-"""What providers declare, asked of processes of their own: a provider that crashes takes nobody along."""
+"""Load providers in processes of their own and ask what they declare, so that a crash affects only the provider."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -14,20 +14,20 @@ from climate_ref_prefect.transports.worker.execute import ServerPool
 
 _ANSWER_SECONDS = 60.0
 _CPU = 1
-"""What most executions ask for, which can then be forked from the same processes."""
+"""The processors that most executions ask for, so that they can be forked from the same processes."""
 
 
 class BrokenProvider(FrozenModel):
-    """A provider, or one of its diagnostics or groups, that nothing can be planned for; the others go on."""
+    """A provider, diagnostic or group for which nothing can be planned. The others are planned all the same."""
 
     name: str
-    """The provider as it was asked for, `provider/diagnostic`, or `provider/diagnostic/key`."""
+    """The provider as the user named it, `provider/diagnostic`, or `provider/diagnostic/key`."""
 
     failure: ExecutionFailure
 
 
 class LoadedProvider:
-    """A provider whose server runs: it can be asked what its executions need."""
+    """A provider whose server runs, so that it can be asked what its executions need."""
 
     def __init__(self, reference: ProviderReference, description: ProviderDescription, server: ProviderServer) -> None:
         self._reference = reference
@@ -36,17 +36,17 @@ class LoadedProvider:
 
     @property
     def reference(self) -> ProviderReference:
-        """How its executions are run: as it declares, but `fresh` where its server has found that it may not fork."""
+        """How its executions are started: as it declares, but `fresh` if its server has found that it must not fork."""
         isolation: Isolation = "fresh" if self._server.obstacles else self.description.isolation
         return self._reference.model_copy(update={"isolation": isolation})
 
     def choose(self, diagnostics: Sequence[str] | None) -> tuple[DiagnosticDescription, ...]:
-        """Return the diagnostics of these slugs that this provider has; all for none."""
+        """Return the diagnostics of this provider with these slugs; without slugs, all of them."""
         known = self.description.diagnostics
         return known if diagnostics is None else tuple(item for item in known if item.slug in diagnostics)
 
     def faulty(self, diagnostics: Sequence[str] | None) -> list[BrokenProvider]:
-        """Return those of the chosen diagnostics that cannot be run because of what they declare."""
+        """Return those of the chosen diagnostics that cannot be run because their declaration is invalid."""
         return [
             unusable(f"{self.description.slug}/{item.slug}", f"What it declares is wrong: {item.message}.")
             for item in self.description.faulty
@@ -54,7 +54,7 @@ class LoadedProvider:
         ]
 
     def sizes(self, definitions: Sequence[ExecutionDefinition]) -> list[ResourceHint | ExecutionFailure]:
-        """Ask what executions need, or why that cannot be told; raises `ProviderCodeError` where all of it fails."""
+        """Ask what executions need, or why asking fails. Raises `ProviderCodeError` if the whole request fails."""
         return self._server.sizes(definitions, _ANSWER_SECONDS) if definitions else []
 
 
@@ -70,9 +70,9 @@ def load_providers(
     names
         Entry points or `module:attribute`.
     import_deadline_seconds
-        Time that each may take to be imported.
+        How long the import of each may take.
     servers
-        Starts those processes, which then live as long as it does; if left out, they end with the context.
+        The pool that starts these processes and ends them. Without it, they end with the context.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def load_providers(
 
 def find_usable(name: str) -> ProviderReference | BrokenProvider:
     """
-    Find a provider as `find_provider` does; an installed one that is declared wrongly is no other's trouble.
+    Find a provider as `find_provider` does, or return a `BrokenProvider` for an invalid entry point.
 
     Raises
     ------
@@ -137,12 +137,12 @@ def _second_of_a_name(name: str, provider: LoadedProvider, first: LoadedProvider
 
 
 def unusable(name: str, message: str, kind: FailureKind = FailureKind.PROVIDER_IMPORT) -> BrokenProvider:
-    """Return that nothing can be planned for something, and why."""
+    """Return a record that nothing can be planned for `name`, and why."""
     return BrokenProvider(name=name, failure=ExecutionFailure(kind=kind, message=message))
 
 
 def sum_up(failures: Iterable[tuple[ExecutionDefinition, ExecutionFailure]]) -> list[BrokenProvider]:
-    """Return the failures of groups, one for all of a diagnostic that fail in the same way."""
+    """Return the failures of groups, with one entry for all groups of a diagnostic that fail in the same way."""
     alike: dict[tuple[str, ExecutionFailure], list[ExecutionDefinition]] = {}
     for definition, failure in failures:
         same = failure.model_copy(update={"details": ""})
@@ -158,7 +158,7 @@ def _summed_up(name: str, failure: ExecutionFailure, definitions: Sequence[Execu
 
 
 def code_failure(error: ProviderCodeError) -> ExecutionFailure:
-    """Return the failure that stands for a provider whose own code cannot say what it needs."""
+    """Return the failure of a provider whose own code fails when it is asked what it needs."""
     return ExecutionFailure(kind=FailureKind.PROVIDER_IMPORT, message=str(error).splitlines()[0], details=str(error))
 
 

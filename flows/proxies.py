@@ -1,4 +1,4 @@
-"""Proxies and Prefect's server: none for the loopback interface, and words that name the one that is in the way."""
+"""Proxy settings for Prefect's server: no proxy for the loopback interface, and errors that name the proxy in use."""
 
 import ipaddress
 import os
@@ -12,20 +12,20 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.transports.worker.environment import NO_PROXY, exempt_loopback, no_proxy_entries
 
 _OF_HTTPX: Final = ("http", "https", "all")
-"""The proxies that Prefect's client makes a connection for as soon as it is made, whatever it will be asked for."""
+"""The proxy schemes for which Prefect's client opens a connection as soon as it is created."""
 
 
 def avoid_proxies(api_url: str | None) -> None:
     """
-    Have this process ask for a Prefect server on the loopback interface directly.
+    Have this process reach a Prefect server on the loopback interface without a proxy.
 
-    Proxies for other addresses stay as they are. What Prefect's client cannot read in `no_proxy`, at which it would
-    fail whatever it is asked for, is left out; so is, for that client alone, a proxy that it cannot use and need not.
+    Proxies for other addresses stay unchanged. Entries of `no_proxy` that Prefect's client cannot parse, and at which
+    it would always fail, are removed; so is, for that client only, a proxy that it cannot use and does not need.
 
     Parameters
     ----------
     api_url
-        Of the server; none for one that Prefect starts itself, on the loopback interface.
+        URL of the server; None for one that Prefect starts itself, on the loopback interface.
     """
     exempt_loopback()
     host = (urlsplit(api_url).hostname or "") if api_url else ""
@@ -40,7 +40,7 @@ def avoid_proxies(api_url: str | None) -> None:
 
 
 def refuse_unusable_proxy(api_url: str) -> None:
-    """Raise `BadInputError` where a server is to be asked for through a proxy that Prefect's client cannot use."""
+    """Raise `BadInputError` if a server must be reached through a proxy that Prefect's client cannot use."""
     if _scheme_in_use(api_url) in _unusable():
         raise BadInputError(
             f"Prefect's server at {api_url} would be asked for through the proxy {proxy_in_use(api_url)}, which "
@@ -50,7 +50,7 @@ def refuse_unusable_proxy(api_url: str) -> None:
 
 
 def proxy_in_use(url: str) -> str | None:
-    """Return the proxy that a URL is asked for through, without its password, and the variable that names it."""
+    """Return the proxy through which a URL is reached, without its password, and the variable that names it."""
     scheme = _scheme_in_use(url)
     if scheme is None:
         return None
@@ -86,7 +86,7 @@ def _is_own_name_for_loopback(host: str) -> bool:
 
 
 def _unusable() -> list[str]:
-    """Return what httpx must not make a connection for: it would fail to, whatever it is asked for."""
+    """Return the proxies for which httpx must not open a connection, because that would always fail."""
     proxies = urllib.request.getproxies()
     return [scheme for scheme in _OF_HTTPX if proxies.get(scheme) and not _can_be_used(proxies[scheme])]
 
@@ -103,7 +103,7 @@ def _can_be_used(proxy: str) -> bool:
 
 
 def _as_httpx_reads_it(entry: str) -> str:
-    """Return an entry of `no_proxy` so that httpx can read it; nothing where there is no such way."""
+    """Return an entry of `no_proxy` in a form that httpx can parse; None if there is no such form."""
     bare = entry.partition("/")[0].strip("[]") if "://" not in entry else entry
     try:
         return bare if ipaddress.ip_address(bare).version == 6 else entry  # noqa: PLR2004

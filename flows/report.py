@@ -1,4 +1,4 @@
-"""What a solve did, for people: a table in a shell, in a notebook, and in Prefect's UI."""
+"""The report of a solve: tables for a shell, a notebook and Prefect's UI."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -18,7 +18,7 @@ from climate_ref_prefect.store.values import ExecutionRow
 
 
 class DiagnosticSummary(FrozenModel):
-    """The executions of one diagnostic in one solve: what was asked for and what was used."""
+    """Summary of the executions of one diagnostic in one solve, with requested and used resources."""
 
     diagnostic: str
     """Provider and diagnostic."""
@@ -27,15 +27,15 @@ class DiagnosticSummary(FrozenModel):
     retried: int
     median_seconds: float | None
     asked_memory_mb: int
-    """The most that any of them asked for, in MiB."""
+    """Largest memory that any of them asked for, in MiB."""
     used_memory_mb: float | None
-    """The most that any of them used, in MiB."""
+    """Largest memory that any of them used, in MiB."""
     retry_rule: str = DEFAULT_RULE
-    """The retry rule that decided about them after a failure."""
+    """The retry rule that applied to them."""
 
 
 class SolveReport(FrozenModel):
-    """What a solve did; shows itself as a table in notebooks and on consoles."""
+    """Report of a solve, which is shown as tables in notebooks and on consoles."""
 
     plan: Plan
     executions: tuple[ExecutionRow, ...]
@@ -43,19 +43,19 @@ class SolveReport(FrozenModel):
 
     leftovers: Leftovers
     recorded: Recorded
-    """How much of it Prefect's server shows."""
+    """How many of the task runs Prefect's server has recorded."""
 
     seconds: float
     """From the start to the last result in the store."""
 
     running_seconds: float
-    """The part of it that the lifecycle took: all but taking stock of data, providers and earlier executions."""
+    """The part of it that the lifecycle took, without planning."""
 
     results_directory: str
 
     @property
     def succeeded(self) -> int:
-        """How many executions succeeded."""
+        """Number of executions that succeeded."""
         return sum(1 for row in self.executions if row.successful)
 
     @property
@@ -163,7 +163,7 @@ def summary_cells(lines: Sequence[DiagnosticSummary]) -> list[tuple[str, ...]]:
 
 
 def summarise(rows: Sequence[ExecutionRow], retry_rules: Mapping[str, str]) -> tuple[DiagnosticSummary, ...]:
-    """Sum executions up by diagnostic, in the order of their names."""
+    """Summarise executions by diagnostic, in the order of their names."""
     by_diagnostic: dict[str, list[ExecutionRow]] = {}
     for row in rows:
         by_diagnostic.setdefault(f"{row.provider}/{row.diagnostic}", []).append(row)

@@ -1,4 +1,4 @@
-"""A results directory belongs to one store, and says so in a file: two would remove what the other one publishes."""
+"""Ownership of a results directory: one store, named in a file. Two stores would remove each other's results."""
 
 import errno
 import os
@@ -22,13 +22,13 @@ _TAKE: Final = "if no other store publishes there any more, run `climate-ref-pre
 
 
 class ResultsOwner(Document):
-    """To which store a results directory belongs."""
+    """The store that owns a results directory."""
 
     store_id: str
     """The store's identity, as its database has it."""
 
     database: str
-    """Where the store was when it took the directory, for people."""
+    """Location of the store when it took the directory, for people."""
 
     since: float
     """Seconds since the epoch."""
@@ -36,21 +36,21 @@ class ResultsOwner(Document):
 
 def check_results_owner(results: Path, store: Store) -> None:
     """
-    See that a results directory belongs to a store; one that belongs to none is taken, if there is nothing of another.
+    Check that a results directory belongs to a store. A directory without owner is taken if it holds no other results.
 
-    Results without a marker are those of a version that left none: the store that has recorded any of them takes it.
+    Results without a marker come from a version that wrote none. The store that has recorded any of them takes them.
 
     Parameters
     ----------
     results
-        The directory; exists.
+        The directory, which exists.
     store
-        Of the coordinator.
+        The store of the coordinator.
 
     Raises
     ------
     BadInputError
-        If it belongs, or may belong, to another store, or cannot be marked; it names both and what to do.
+        If it belongs, or may belong, to another store, or cannot be marked. The message names both and what to do.
     """
     owner = read_owner(results)
     if owner is None and not _has_strange_results(results, store):
@@ -68,7 +68,7 @@ def check_results_owner(results: Path, store: Store) -> None:
 
 
 def take_results(results: Path, store: Store) -> None:
-    """Have a results directory belong to a store from now on, whosever it was; raises `BadInputError` as above."""
+    """Make a store the owner of a results directory, whoever owned it before. Raises `BadInputError` as above."""
     with _explained(results, store):
         (results / MARKER).unlink(missing_ok=True)
     _mark(results, store)
@@ -76,12 +76,12 @@ def take_results(results: Path, store: Store) -> None:
 
 def read_owner(results: Path) -> ResultsOwner | None:
     """
-    Return to whom a results directory belongs; none if it does not say.
+    Return the owner of a results directory; None if it has no marker.
 
     Raises
     ------
     BadInputError
-        If the marker is torn, of another version, or no file.
+        If the marker is torn, of another version, or not a regular file.
     """
     path = results / MARKER
     try:
@@ -103,7 +103,7 @@ def _has_strange_results(results: Path, store: Store) -> bool:
 
 
 def _mark(results: Path, store: Store) -> ResultsOwner | None:
-    """Leave the marker, whole or not at all, and return it, or the one that somebody else was faster to leave."""
+    """Write the marker atomically and return it, or return the marker of another store that was faster."""
     owner = ResultsOwner(store_id=store.identity(), database=store.name, since=time.time())
     temporary = results / f".{MARKER}.{uuid.uuid4().hex}"
     with _explained(results, store):

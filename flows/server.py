@@ -1,4 +1,4 @@
-"""A Prefect server of one's own: the settings that make its record of task runs complete, and how to start it."""
+"""A local Prefect server: the settings that make its record of task runs complete, and how to start it."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ SERVER_SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
 """
-What a server needs to record thousands of task runs: docs/how-to/prefect-server.md says why each.
+Settings with which a server records thousands of task runs. docs/how-to/prefect-server.md gives the reasons.
 
 Triggers and the event persister stand for automations and the event feed, which compete for the same queue. The
 address of the API is relative, because Prefect's default is port 4200 whatever port the server has.
@@ -60,7 +60,7 @@ class LocalServer:
 
 
 def server_home(home: Path) -> Path:
-    """Return where the server that belongs to a state directory keeps its database."""
+    """Return the directory in which the server of a state directory keeps its database."""
     return home / "prefect"
 
 
@@ -74,12 +74,12 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
     home
         State directory; the server's own database and log lie below it, and stay there.
     port
-        On the loopback interface; any free one if left out.
+        Port on the loopback interface; without it, any free port.
 
     Raises
     ------
     ServerError
-        If it does not answer in time; names its log.
+        If it does not answer in time. The message names its log.
     """
     directory = server_home(home)
     _make_private(home, directory)
@@ -90,7 +90,7 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
         process = _start(directory, server, log)
         try:
             _wait_until_ready(server, process, log_path)
-            _send_what_is_queued()  # Prefect's queues stay with the server that they were opened for
+            _send_what_is_queued()  # Prefect's queues keep the server for which they were opened.
             with temporary_settings({PREFECT_API_URL: server.api_url}):
                 yield server
         finally:
@@ -99,7 +99,7 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
 
 
 def serve(home: Path, port: int) -> NoReturn:
-    """Become the server that belongs to a state directory: what `climate-ref-prefect server` does."""
+    """Replace this process by the server of a state directory, as `climate-ref-prefect server` does."""
     directory = server_home(home)
     _make_private(home, directory)
     arguments = _command(port)
@@ -116,7 +116,7 @@ def _command(port: int) -> list[str]:
 
 
 def _environment(directory: Path) -> dict[str, str]:
-    # Prefect makes a URL of its home without quoting it; who has set a database of their own keeps it.
+    # Prefect makes a URL of its home without quoting it. A database that the user has set is kept.
     database = os.environ.get(_DATABASE, f"sqlite+aiosqlite:///{quote(str(directory / 'prefect.db'))}")
     return environment_of_prefect_server({**SERVER_SETTINGS, "PREFECT_HOME": str(directory), _DATABASE: database})
 
@@ -148,7 +148,7 @@ def _wait_until_ready(server: LocalServer, process: "subprocess.Popen[bytes]", l
 
 
 def _send_what_is_queued() -> None:
-    """Empty Prefect's queues while the server is there: at the end of the process they would try for a minute."""
+    """Empty Prefect's queues while the server runs. At the end of the process they would try for a minute."""
     for queued in (APILogWorker, EventsWorker):
         queued.drain_all(timeout=_DRAIN_SECONDS)
 
@@ -169,6 +169,6 @@ def _free_port() -> int:
 
 
 def _become_background() -> None:
-    """End with the process that started the server, and leave the processors to executions while they need them."""
+    """End with the parent process, and run at a lower priority so that executions get the processors first."""
     end_with_parent(signal.SIGTERM)
     os.nice(_NICENESS)

@@ -1,4 +1,4 @@
-"""What a site or a user sets: places, limits and the retry policy."""
+"""The settings of a coordinator: directories, limits and the retry policy."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     """Whether a result outside the vocabulary fails; otherwise it is logged as an error and taken."""
 
     keep_scratch: Literal["all", "failed", "none"] = "failed"
-    """Whose output and log stay on scratch after the end; the small JSON files always do."""
+    """Executions whose output and log stay on scratch after the end. The small JSON files always stay."""
 
     max_attempts: int = Field(default=3, ge=1)
     """Attempts of one group on the same inputs, counted over all solves."""
@@ -51,13 +51,13 @@ class Settings(BaseSettings):
     """Attempts lost to nodes, preemption or coordinators beyond which it is given up; they do not count as attempts."""
 
     growth_factor: float = Field(default=2.0, gt=1, le=100)
-    """How much more of what ran out the next attempt gets."""
+    """Factor by which an exhausted resource grows for the next attempt."""
 
     max_memory_mb: int | None = Field(default=None, gt=0)
-    """The most memory that an attempt may grow to, in MiB; none for what the transport has."""
+    """Largest memory that an attempt may grow to, in MiB; None for the limit of the transport."""
 
     max_wall_clock: timedelta | None = None
-    """The longest time limit that an attempt may grow to; none for what the transport allows."""
+    """Longest time limit that an attempt may grow to; None for the limit of the transport."""
 
     retry_rules: Path | None = None
     """Retry rules in YAML; none for `retry.yaml` in the state directory, where it is there."""

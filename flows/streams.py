@@ -1,4 +1,4 @@
-"""Standard streams that are absent, closed or of a small encoding: nothing of that is a failure of the command."""
+"""Make standard streams usable that are absent, closed or of a limited encoding, so that the command does not fail."""
 
 import errno
 import io
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 _STANDARD: Final = (0, 1, 2)
 _CLOSED: Final = (errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO)
-"""Nobody reads any more: a pipe whose reader has ended, a terminal that is gone."""
+"""Errors of a stream without a reader: a pipe whose reader has ended, a terminal that is gone."""
 
 
 class _Output(io.FileIO):
-    """Writes to a standard stream for as long as it takes anything, and to nowhere from then on."""
+    """Writes to a standard stream until that fails, and discards everything from then on."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self.trouble: OSError | None = None
-        """Why something that somebody waits for could not be written: a disk that is full."""
+        """The error of output that has a reader and could not be written, for example because of a full disk."""
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        """Write all or some of it; never fails."""
+        """Write all or some of it. Never raises."""
         while True:
             try:
                 written = super().write(data)
@@ -37,10 +37,10 @@ class _Output(io.FileIO):
                 return memoryview(data).nbytes
             if written is not None:
                 return written
-            select.select([], [self], [])  # somebody has made it non-blocking
+            select.select([], [self], [])  # Another process has made it non-blocking.
 
     def _go_nowhere(self) -> None:
-        """Have the descriptor lead nowhere, for whoever else writes to it, too."""
+        """Redirect the descriptor to /dev/null, also for other code that writes to it."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
@@ -49,11 +49,11 @@ class _Output(io.FileIO):
 @contextmanager
 def lasting_streams() -> Iterator[None]:
     """
-    Have stdout and stderr take whatever is printed, until the context ends.
+    Make stdout and stderr accept everything that is printed, until the context ends.
 
-    A stream that is absent (`>&-`, a daemon) leads nowhere, and its number is taken: the next file that is opened
-    would get it otherwise, and what is printed would go into a database. A stream that is closed meanwhile
-    (`| head`) leads nowhere from then on. What the encoding of a stream does not have is printed as an escape.
+    An absent stream (`>&-`, a daemon) is redirected to /dev/null. Otherwise the next file that is opened would get its
+    number, and output would go into a database. A stream that is closed later (`| head`) is discarded from then on.
+    Characters that the encoding of a stream lacks are printed as escapes.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def lasting_streams() -> Iterator[None]:
 
 def _flush(texts: Iterable[TextIO]) -> None:
     for text in texts:
-        if not text.closed:  # a diagnostic that runs in this process may have closed it
+        if not text.closed:  # A diagnostic that runs in this process may have closed it.
             text.flush()
 
 
@@ -89,7 +89,7 @@ def _take_missing_descriptors() -> None:
         try:
             os.fstat(number)
         except OSError:
-            taken = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, and so this one
+            taken = os.open(os.devnull, os.O_RDWR)  # `open` returns the lowest free number, which is this one.
             os.set_inheritable(taken, True)
 
 

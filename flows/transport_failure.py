@@ -1,4 +1,4 @@
-"""What people are told where the place of executions fails as a whole."""
+"""The error that people see when a transport fails as a whole."""
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
 from climate_ref_prefect.transports.driver import TransportClosedError
@@ -6,11 +6,11 @@ from climate_ref_prefect.transports.port import Transport
 
 
 class TransportFailedError(ClimateRefPrefectError):
-    """The place where executions run has failed as a whole."""
+    """A transport has failed as a whole."""
 
 
 def what_broke(transport: Transport, error: BaseException) -> ClimateRefPrefectError:
-    """Return what to tell people; who came later than the first only knows that the transport is closed."""
+    """Return the error to raise. Later callers only see that the transport is closed, so its cause is taken."""
     cause = error.__cause__ if isinstance(error, TransportClosedError) and error.__cause__ else error
     if isinstance(cause, BadInputError):
         return BadInputError(str(cause))

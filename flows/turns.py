@@ -1,4 +1,4 @@
-"""The attempts that wait to be dispatched: sizes take turns, so that a full queue keeps nobody else from running."""
+"""A fair queue of the attempts that wait for dispatch: sizes take turns, so that none blocks the others."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -7,18 +7,18 @@ from climate_ref_prefect.flows.attempt import Attempt
 
 
 class Turns:
-    """Attempts in the order in which they came, but those of a size that has fewer under way come before others."""
+    """Attempts in order of arrival, except that a size with fewer running attempts comes first."""
 
     def __init__(self) -> None:
         self._by_size: dict[object, deque[Attempt]] = {}
 
     def extend(self, attempts: Iterable[Attempt]) -> None:
-        """Let attempts wait."""
+        """Add attempts to the queue."""
         for attempt in attempts:
             self._by_size.setdefault(_size(attempt), deque()).append(attempt)
 
     def take(self, under_way: Iterable[Attempt]) -> Attempt:
-        """Return whose turn it is; raises `IndexError` where none waits."""
+        """Remove and return the next attempt. Raises `IndexError` if the queue is empty."""
         if not self._by_size:
             raise IndexError("no attempt waits")
         taken = Counter(map(_size, under_way)) if len(self._by_size) > 1 else Counter()
@@ -29,7 +29,7 @@ class Turns:
         return attempt
 
     def clear(self) -> None:
-        """Let nothing wait any more."""
+        """Remove all attempts."""
         self._by_size.clear()
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Looks after a running lifecycle: reports its progress, and stops it when its flow run is cancelled."""
+"""Monitor a running lifecycle: report its progress, and stop it when its flow run is cancelled."""
 
 import threading
 from collections.abc import Iterator
@@ -25,17 +25,17 @@ _LAST_LOOK_SECONDS: Final = 5.0
 
 class Watcher:
     """
-    Reports progress every few seconds and looks for a cancellation, in a thread of its own.
+    Reports progress every few seconds and asks whether the flow run was cancelled, in a thread of its own.
 
-    A flow run that was started directly is told nothing when it is cancelled in the UI: it has to look. A server that
-    takes its time to answer holds nothing up.
+    Prefect does not notify a flow run that was started directly when it is cancelled in the UI, so it has to ask. A
+    slow server delays nothing, because the lifecycle does not wait for this thread.
 
     Parameters
     ----------
     progress
-        What people see.
+        Shows the progress to people.
     ledger
-        Is told how far the server is.
+        Counts the task runs that the server has recorded; refreshed here.
     """
 
     def __init__(self, progress: Progress, ledger: Ledger) -> None:
@@ -46,7 +46,7 @@ class Watcher:
 
     def look(self) -> None:
         """
-        Tell the lifecycle that it has been cancelled.
+        Raise if the flow run has been cancelled.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Watcher:
 
     @contextmanager
     def following(self, lifecycle: Lifecycle) -> Iterator[None]:
-        """Watch over a lifecycle, to its last execution."""
+        """Monitor a lifecycle until the block ends."""
         watch = threading.Thread(target=copy_context().run, args=(self._watch, lifecycle), name="watch", daemon=True)
         watch.start()
         try:
@@ -80,11 +80,13 @@ class Watcher:
     def _ask(self, client: SyncPrefectClient, lifecycle: Lifecycle) -> bool:
         try:
             with at_best("its progress there"):
-                self._ledger.ask(client)  # first: executions may be held back until it is known that there is no server
+                self._ledger.ask(
+                    client
+                )  # First, because executions may be held back until it is known that the server is gone.
                 self._cancelled = _is_cancelled(client)
                 self._report(lifecycle)
                 return True
-        except Exception:  # noqa: BLE001 - the next look may do better, and a cancellation must not be missed
+        except Exception:  # noqa: BLE001 - the next attempt may succeed, and a cancellation must not be missed
             get_run_logger().exception("Looking after the flow run has failed.")
         return False
 

@@ -1,4 +1,4 @@
-"""Executions as child processes of this machine: started as a packing admits them, waited for all at once."""
+"""A pool of executions in child processes of this machine, started as the packing admits them."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ from climate_ref_prefect.transports.worker.running import RunningExecution
 
 _STARTING_AT_ONCE = 8
 _FORCE_SECONDS = 5.0
-"""How long `close` takes at the longest to end by force what has not answered."""
+"""How long `close` may take at most to kill executions that have not answered."""
 _SOME_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ class Children:
     Parameters
     ----------
     packing
-        Says which of them may run together.
+        Decides which executions may run at the same time.
     servers
-        Start them; closed with this.
+        The provider servers that start them, closed together with this pool.
     """
 
     def __init__(self, packing: Packing[Path], servers: ServerPool) -> None:
@@ -48,12 +48,12 @@ class Children:
         self._cancelled: set[Path] = set()
         self._forced: set[Path] = set()
         self.unended: dict[Path, list[int]] = {}
-        """The processes of executions that could not be ended."""
+        """The processes of executions that could not be killed."""
         self._ended: deque[Ended] = deque()
         self._lock = threading.RLock()
         self._closed = False
         self._servers = servers
-        # A provider's import takes a while, or hangs: it must not hold up the others.
+        # Importing a provider may take long or hang, and must not delay the others.
         self._starters = ThreadPoolExecutor(_STARTING_AT_ONCE, thread_name_prefix="start-execution")
         self._selector = selectors.DefaultSelector()
         self._wake_reading, self._wake_writing = os.pipe()
@@ -61,7 +61,7 @@ class Children:
         self._selector.register(self._wake_reading, selectors.EVENT_READ)
 
     def submit(self, submission: Submission, resources: ResourceHint) -> None:
-        """Queue an execution; one that is here already is not taken twice."""
+        """Queue an execution. One that is in the pool already is not queued again."""
         with self._lock:
             if submission.directory in self._submissions:
                 return
@@ -70,7 +70,7 @@ class Children:
             self._start_what_fits()
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
-        """Return what has ended, waiting up to `timeout_seconds` for the first."""
+        """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
         give_up_at = monotonic() + timeout_seconds
         self._look_for_overdue()
         while not self._ended:
@@ -88,7 +88,7 @@ class Children:
             return ended
 
     def cancel(self, directory: Path) -> None:
-        """Stop an execution, or keep it from starting."""
+        """Cancel an execution, whether it runs or waits."""
         with self._lock:
             if directory not in self._submissions:
                 return
@@ -100,9 +100,9 @@ class Children:
 
     def close(self, timeout_seconds: float) -> None:
         """
-        Stop everything, waiting up to `timeout_seconds` for it to be over, then ending by force what is left.
+        Cancel everything, wait up to `timeout_seconds` for the end, and then kill what is left.
 
-        What not even that can end, a process that hangs in the kernel, is named in the log and by `unended`.
+        A process that hangs in the kernel survives that. The log and `unended` name it.
         """
         give_up_at = monotonic() + timeout_seconds
         with self._lock:
@@ -112,7 +112,7 @@ class Children:
             while self._running and monotonic() < give_up_at:
                 self.wait(min(0.2, max(0.0, give_up_at - monotonic())))
             self._end_by_force(list(self._running.values()), _FORCE_SECONDS)
-        finally:  # who interrupts this does not wait, but nothing goes on without a caller
+        finally:  # An interrupt ends the waiting. The executions end as well, because their caller is gone.
             self._let_go()
         self._starters.shutdown(cancel_futures=True)
 
@@ -142,7 +142,7 @@ class Children:
                 )
 
     def _look_for_overdue(self) -> None:
-        """Have those ended by force whose supervisors do not answer although they should have by now."""
+        """Kill the executions whose supervisors should have answered by now and have not."""
         with self._lock:
             overdue = {path: running for path, running in self._running.items() if running.is_overdue()}
             for path in overdue.keys() - self._forced:
@@ -198,10 +198,10 @@ class Children:
             submission = self._submissions.pop(directory)
             self._ended.append(Ended(submission=submission, outcome=outcome))
             self._start_what_fits()
-            with suppress(BlockingIOError):  # full of earlier calls to wake up: one is enough
+            with suppress(BlockingIOError):  # The pipe is full of earlier wake-up bytes, and one is enough.
                 os.write(self._wake_writing, b".")
 
 
 def _is_stopped(running: RunningExecution) -> bool:
-    """Whether its supervisor has been stopped, and so would not notice that nobody waits for it any more."""
+    """Whether its supervisor has been stopped, so that it would not notice that its caller is gone."""
     return running.pid is not None and is_stopped(running.pid)

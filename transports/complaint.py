@@ -1,4 +1,4 @@
-"""What is wrong with what people wrote into a file, with the fields that would be right in that place."""
+"""Put validation errors of a file into words, with the fields that are valid at that position."""
 
 import difflib
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from pydantic_core import ErrorDetails
 
 def complaint(error: ValidationError, model: type[BaseModel]) -> str:
     """
-    Return what a model does not understand, in words.
+    Return the validation errors of a model in words.
 
     Parameters
     ----------
     error
-        Raised where the model was made.
+        The error that validating the model raised.
     model
         The outermost model of the file.
     """

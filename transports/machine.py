@@ -1,4 +1,4 @@
-"""What this machine has for executions: its CPU affinity and memory, within the limits of its cgroup."""
+"""Processors and memory of this machine that executions may use, within CPU affinity and cgroup limits."""
 
 import math
 import os
@@ -21,14 +21,14 @@ def usable_cpu() -> int:
 
 @cache
 def usable_memory_mb() -> int:
-    """Return the memory of this machine, or of its cgroup where that is smaller, in MiB."""
+    """Return the memory of this machine, or of its cgroup if that is smaller, in MiB."""
     total_mb = psutil.virtual_memory().total / 2**20
     limit_mb = memory_limit_mb()
     return int(total_mb if limit_mb is None else min(total_mb, limit_mb))
 
 
 def _cpu_quota(cpu_max: Path = _CPU_MAX) -> float:
-    """Return the processors' worth of time that the cgroup allows (cgroup v2, `cpu.max`)."""
+    """Return the number of processors that the cgroup's quota amounts to (cgroup v2, `cpu.max`)."""
     try:
         quota, period = cpu_max.read_text(encoding="utf-8").split()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which of the waiting executions may start: those whose sizes fit together, with none passed over for ever."""
+"""Packing: choose waiting executions whose sizes fit together, so that none is overtaken for ever."""
 
 import math
 from collections.abc import Hashable
@@ -9,13 +9,13 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 
 Item = TypeVar("Item", bound=Hashable)
 OVERTAKEN_AT_MOST = 16
-"""How many later items may start before one that is too large for now; then they wait for it."""
+"""How many later items may overtake one that does not fit yet. After that they wait for it."""
 
 
 @dataclass
 class Packing(Generic[Item]):
     """
-    Admits items in the order they came, later ones where an earlier one does not fit yet.
+    Admits items in order of arrival, and later ones while an earlier one does not fit yet.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ class Packing(Generic[Item]):
     _overtaken: dict[Item, int] = field(default_factory=dict)
 
     def add(self, item: Item, resources: ResourceHint) -> None:
-        """Let an item wait for its turn."""
+        """Add an item to the queue."""
         self._waiting[item] = resources
         self._overtaken[item] = 0
 
     def admit(self) -> list[Item]:
-        """Return what may start now; it counts as running until it is released."""
+        """Return the items that may start now. They count as running until they are released."""
         admitted: list[Item] = []
         passed: list[Item] = []
         for item, resources in self._waiting.items():
@@ -56,7 +56,7 @@ class Packing(Generic[Item]):
         return admitted
 
     def release(self, item: Item) -> None:
-        """Give back what an item had, or take it out of the queue."""
+        """Release the resources of an item, or remove it from the queue."""
         self._running.pop(item, None)
         self._leave_queue(item)
 
@@ -73,7 +73,7 @@ class Packing(Generic[Item]):
         )
 
     def _may_overtake(self, passed: list[Item]) -> bool:
-        # Whoever overtook a later one overtook the first of them, too.
+        # An item that overtook a later one has overtaken the first one, too.
         return not passed or self._overtaken[passed[0]] < OVERTAKEN_AT_MOST
 
     def _leave_queue(self, item: Item) -> None:

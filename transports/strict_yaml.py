@@ -1,4 +1,4 @@
-"""YAML files that people write, read without forgetting anything that is in them."""
+"""Read YAML files that people write, and refuse duplicate keys, of which YAML would drop one."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice: YAML would forget the first."""
+    """Refuses duplicate keys, of which YAML would drop the first."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -23,7 +23,7 @@ class _Loader(yaml.SafeLoader):
 
 def load_strictly(path: Path) -> object:
     """
-    Return what a YAML file says.
+    Return the content of a YAML file.
 
     Parameters
     ----------
@@ -33,6 +33,6 @@ def load_strictly(path: Path) -> object:
     Raises
     ------
     OSError, ValueError, yaml.YAMLError, RecursionError
-        If it cannot be read, is no UTF-8 text, or no YAML, which includes a key that is there twice.
+        If it cannot be read, or is not UTF-8 text or valid YAML without duplicate keys.
     """
     return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one

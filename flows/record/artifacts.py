@@ -1,4 +1,4 @@
-"""What Prefect's UI shows of a solve beside its task runs: progress, the tables and some plots."""
+"""Artifacts that Prefect's UI shows beside the task runs of a solve: progress, tables and some plots."""
 
 import base64
 import os
@@ -31,7 +31,7 @@ class Progress:
     Parameters
     ----------
     total
-        How many executions there are, retries left out.
+        Number of executions, without retries.
     """
 
     def __init__(self, total: int) -> None:
@@ -39,7 +39,7 @@ class Progress:
         self._artifact: UUID | None = None
 
     def report(self, *, done: int, failed: int, unfinished: int) -> None:
-        """Show how far it is."""
+        """Update the progress bar and log a line."""
         percent = round(100.0 * done / self._total, 1) if self._total else 100.0
         if self._artifact is None:
             created = create_progress_artifact(percent, key="solve-progress", description="Executions done")
@@ -51,7 +51,7 @@ class Progress:
 
 
 def leave_artifacts(report: SolveReport) -> None:
-    """Leave the results of a solve where the UI shows them."""
+    """Create the artifacts of a finished solve."""
     create_markdown_artifact(_results_page(report), key="solve-results", description=report.headline())
     if not report.executions:
         return
@@ -64,7 +64,7 @@ def leave_artifacts(report: SolveReport) -> None:
 
 
 def leave_plan(plan: Plan) -> None:
-    """Leave a plan where the UI shows it."""
+    """Create the artifacts of a plan."""
     create_table_artifact(
         [
             {
@@ -90,9 +90,9 @@ def leave_plan(plan: Plan) -> None:
 
 def _results_page(report: SolveReport) -> str:
     """
-    Say where the results lie, and show some plots.
+    Return a page that names the results directory and shows some plots.
 
-    They are part of the page: below an image artifact of its own the UI prints its address, here all of its data.
+    The plots are part of the page, because below an image artifact the UI would print its whole data as its address.
     """
     parts = [
         report.headline(),
@@ -125,7 +125,7 @@ def _execution_cells(report: SolveReport) -> list[dict[str, str]]:
 
 
 def _plots(report: SolveReport) -> Iterator[Path]:
-    """Choose a few plots, of different diagnostics before of different models."""
+    """Choose a few plots: one of each diagnostic first, then more models."""
     by_diagnostic: dict[str, list[Path]] = {}
     for row in report.executions:
         if row.results_path is not None:
@@ -136,10 +136,10 @@ def _plots(report: SolveReport) -> Iterator[Path]:
 
 
 def _is_small(path: Path) -> bool:
-    return path.is_file() and path.stat().st_size <= _LARGEST_PLOT_BYTES  # a directory may have such a name, too
+    return path.is_file() and path.stat().st_size <= _LARGEST_PLOT_BYTES  # A directory may have such a name, too.
 
 
 def leave_table(key: str, columns: Sequence[str], rows: Iterable[Sequence[str]], description: str) -> None:
-    """Leave a table of texts where the UI shows it; none without rows."""
+    """Create a table artifact of texts, unless there are no rows."""
     if table := [dict(zip(columns, map(markdown_text, cells), strict=True)) for cells in rows]:
         create_table_artifact(table, key=key, description=description)

@@ -1,5 +1,5 @@
 """
-Sends what Prefect emits about task runs to its server: in batches, and nothing that is out of date by then.
+Send Prefect's events about task runs to its server in batches, without those that are out of date by then.
 
 Prefect's own sender (`prefect/events/worker.py`) wakes two threads and starts four coroutines for each event, of which
 a task run makes three. docs/decisions/0010 has the figures, and says what is left out.
@@ -32,7 +32,7 @@ _CLOSE_SECONDS: Final = 30.0
 _PASSING: Final = frozenset({StateType.PENDING.value, StateType.RUNNING.value})
 _FINAL: Final = frozenset(state.value for state in TERMINAL_STATES)
 _EMITTER: Final[Any] = utilities
-"""Where Prefect's `emit_event` looks for its sender; no setting of Prefect's says which it is."""
+"""Where Prefect's `emit_event` looks for its sender. No setting of Prefect names it."""
 _LOGGER: Final = logging.getLogger(__name__)
 
 
@@ -40,14 +40,14 @@ class _Emitted(NamedTuple):
     event: Event
     flow_run_id: UUID
     context: contextvars.Context | None
-    """Where the event was emitted; None once what it relates to is known."""
+    """Context in which the event was emitted; None once its related resources are known."""
 
 
 class EventSender:
     """
     Stands where Prefect looks for its `EventsWorker`: what is sent to it reaches the server soon, and in order.
 
-    Outside of a flow run, and once it is closed, it hands over to Prefect's own.
+    Outside of a flow run, and once it is closed, it passes events to Prefect's own sender.
     """
 
     client_type = PrefectEventsClient
@@ -66,11 +66,11 @@ class EventSender:
         self._thread.start()
 
     def instance(self) -> "EventSender | EventsWorker":
-        """Return what sends events, as `EventsWorker.instance` does."""
+        """Return the sender of events, as `EventsWorker.instance` does."""
         return EventsWorker.instance() if self._closed or _flow_run_id() is None else self
 
     def send(self, event: Event) -> None:
-        """Have an event sent; returns at once."""
+        """Queue an event for sending. Returns at once."""
         flow_run_id = _flow_run_id()
         assert flow_run_id is not None  # noqa: S101 - `instance` has looked
         if self._given_up:
@@ -80,9 +80,9 @@ class EventSender:
         self._emitted.put(_Emitted(event, flow_run_id, context))
 
     def close(self) -> None:
-        """Wait for what is still to be sent, but not for ever for a server that does not answer."""
+        """Wait until the queued events are sent, but only for a limited time if the server does not answer."""
         self._closed = True
-        with suppress(RuntimeError):  # it has given up by itself
+        with suppress(RuntimeError):  # The thread has given up.
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(_CLOSE_SECONDS)
         missing = self._lost + len(self._unsent) + self._emitted.qsize()
@@ -103,7 +103,9 @@ class EventSender:
             while not last:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), _BATCH_SECONDS)
-                last = self._closing.is_set()  # looked at before the batch is taken, which then has all
+                last = (
+                    self._closing.is_set()
+                )  # Read before the batch is taken, so that the last batch contains all events.
                 await self._send_batch(client, events)
 
     async def _send_batch(self, client: PrefectClient, events: EventsClient) -> None:
@@ -115,7 +117,7 @@ class EventSender:
                 await self._send_one(self._unsent[0].event, events)
                 self._unsent.popleft()
         except RETRYABLE_EXCEPTIONS as error:
-            # Prefect has tried ten times in as many seconds. A queue without end would fill the memory.
+            # Prefect has tried ten times in ten seconds. An endless queue would fill the memory.
             _LOGGER.warning("Prefect's server takes no events: %s", error)
             self._lost += len(self._unsent)
             self._unsent.clear()
@@ -138,7 +140,7 @@ class EventSender:
 
 
 async def _related(flow_run_id: UUID, context: contextvars.Context, client: PrefectClient) -> list[RelatedResource]:
-    """Return what all task runs of a flow run relate to; at least the flow run, by which they are found."""
+    """Return the related resources of all task runs of a flow run; at least the flow run, by which they are found."""
     try:
         with temporary_context(context=context):
             found = await related_resources_from_run_context(client)
@@ -150,20 +152,20 @@ async def _related(flow_run_id: UUID, context: contextvars.Context, client: Pref
 
 
 def _without_outdated(batch: Sequence[_Emitted]) -> list[_Emitted]:
-    """Leave out that a task run was pending or running where the same batch says how it ended."""
+    """Remove pending and running events of task runs whose final event is in the same batch."""
     ended = {emitted.event.resource.id for emitted in batch if _state(emitted.event) in _FINAL}
     kept = []
     for emitted in batch:
         if emitted.event.resource.id in ended:
             if _state(emitted.event) in _PASSING:
                 continue
-            emitted.event.follows = None  # a server would wait for what is left out
+            emitted.event.follows = None  # A server would wait for the event that was removed.
         kept.append(emitted)
     return kept
 
 
 def _state(event: Event) -> str | None:
-    """Return the state that a task run has come to; None for an event of something else."""
+    """Return the state of the task run; None for an event about something else."""
     return event.resource.get("prefect.state-type") if event.event.startswith("prefect.task-run.") else None
 
 

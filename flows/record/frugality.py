@@ -1,4 +1,4 @@
-"""Makes thousands of task runs cheap: no log lines, no result storage, and events in batches."""
+"""Reduce the overhead of thousands of task runs: no log lines, no result storage, and events in batches."""
 
 import logging
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from climate_ref_prefect.flows.record.events import batched_events
 
 @contextmanager
 def frugal_task_runs() -> Iterator[None]:
-    """Spare the current flow run's task runs what nobody reads, for as long as the context lasts."""
+    """Run the task runs of the current flow run with low overhead, until the context ends."""
     with _without_log_lines(), _without_result_storage(), batched_events():
         yield
 
 
 @contextmanager
 def _without_log_lines() -> Iterator[None]:
-    """Keep six lines per execution ("Finished in state Completed()") from Prefect's server, which lags enough."""
+    """Do not send six log lines per execution ("Finished in state Completed()") to Prefect's server, which lags."""
     logger = logging.getLogger("prefect.task_runs")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -31,7 +31,7 @@ def _without_log_lines() -> Iterator[None]:
 
 @contextmanager
 def _without_result_storage() -> Iterator[None]:
-    """Keep Prefect from resolving a path for each result that no task has."""
+    """Keep Prefect from resolving a storage path for results that these tasks do not have."""
     context = FlowRunContext.get()
     if context is None:
         yield

@@ -1,7 +1,7 @@
 """
-Keeps step with Prefect's server, which records task runs later than they happen, and drops what its queue cannot hold.
+Count task runs and those that Prefect's server has recorded, because it records them late and drops what overflows.
 
-The queue of a server holds 10,000 events (`prefect/server/utilities/messaging/memory.py`), a task run makes three.
+The queue of a server holds 10,000 events (`prefect/server/utilities/messaging/memory.py`). A task run makes three.
 """
 
 import time
@@ -18,18 +18,18 @@ from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.record.unanswered import at_best
 
 _LAG_AT_MOST: Final = 1_500
-"""Task runs that may be under way to the server: less than half of what its queue holds."""
+"""How many task runs may be unrecorded: less than half of what the server's queue holds."""
 _PATIENCE_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
 
 
 class Recorded(FrozenModel):
-    """How many task runs there were, and how many of them the server shows in a final state."""
+    """Number of task runs, and number of those that the server shows in a final state."""
 
     finished: int
     recorded: int
     seconds: float
-    """How long the server took for the rest, after the flow's own work was done."""
+    """How long the server took to record the rest after the flow had done its work."""
 
     @property
     def complete(self) -> bool:
@@ -39,12 +39,12 @@ class Recorded(FrozenModel):
 
 class Ledger:
     """
-    Counts the task runs of one flow run, and knows how many of them the server has recorded when it last was asked.
+    Counts the task runs of one flow run, and those that the server had recorded when it was last asked.
 
     Parameters
     ----------
     flow_run_id
-        None outside of a flow run: then there is nothing to keep step with.
+        None outside of a flow run, where no server records anything.
     """
 
     def __init__(self, flow_run_id: UUID | None) -> None:
@@ -56,21 +56,21 @@ class Ledger:
         self._moved_at = time.monotonic()
 
     def count(self) -> None:
-        """Note that one more task run has finished."""
+        """Count one more finished task run."""
         self._finished += 1
 
     def must_hold_back(self) -> bool:
-        """Whether the server lags so far behind that its queue may overflow; one that is gone has none."""
+        """Whether the server lags so far behind that its queue may overflow. A server that is gone has no queue."""
         return self._flow_run_id is not None and not self._gone and self._lag >= _LAG_AT_MOST
 
     def ask(self, client: SyncPrefectClient) -> None:
         """
-        Ask the server how far it is.
+        Ask the server how many task runs it has recorded.
 
         Raises
         ------
         One of `UNANSWERED`
-            If it does not answer, or nothing of sense.
+            If it does not answer, or the answer is not a number.
         """
         before = self._recorded
         try:
@@ -84,7 +84,7 @@ class Ledger:
             self._write_off(self._recorded - before)
 
     def wait_until_recorded(self) -> Recorded:
-        """Wait for the server as long as it makes progress, and say how far it came."""
+        """Wait for the server while it makes progress, and return how many task runs it has recorded."""
         began = moved_at = time.monotonic()
         with get_client(sync_client=True) as client:
             while (
@@ -104,7 +104,7 @@ class Ledger:
         return self._finished - self._recorded - self._lost
 
     def _write_off(self, progress: int) -> None:
-        """Give up on what has been under way for too long, without forgetting that it may still come."""
+        """Count task runs as lost that stay unrecorded for too long. They may still arrive and are counted then."""
         if progress > 0 or not self.must_hold_back():
             self._lost = max(0, self._lost - progress)
             self._moved_at = time.monotonic()
@@ -124,5 +124,5 @@ class Ledger:
         )
         try:
             return int(answer.json())
-        except ValueError as error:  # a page of something in between
+        except ValueError as error:  # For example the page of a proxy.
             raise httpx.DecodingError(f"The server answers {answer.text[:80]!r}.", request=answer.request) from error

@@ -1,4 +1,4 @@
-"""Prefect's server only shows what happens: executions and their results do not wait for one that does not answer."""
+"""Best-effort calls of Prefect's server: executions and results never wait for a server that does not answer."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 UNANSWERED: Final = (httpx.HTTPError, ObjectNotFound)
-"""What Prefect's client raises where its server is gone, refuses, or has forgotten the flow run."""
+"""Errors of Prefect's client if the server is gone, refuses a request, or does not know the flow run any more."""
 
 
 @contextmanager
 def promptly() -> Iterator[None]:
-    """Have Prefect's client try again once, after two seconds, where it would for a minute."""
+    """Have Prefect's client retry once, after two seconds, instead of for a minute."""
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
         yield
 
 
 @contextmanager
 def at_best(what: str) -> Iterator[None]:
-    """Leave something out, with a warning, where the server does not take it."""
+    """Skip the block with a warning if the server does not answer."""
     try:
         yield
     except UNANSWERED as error:

@@ -1,1 +1,1 @@
-"""What is checked of a site before the first real run; `examination.examine` is the door."""
+"""Checks of a transport before the first real run; `examination.examine` runs them."""

@@ -1,4 +1,4 @@
-"""Whether pilots reach the coordinator, and nobody else does."""
+"""Check that pilots reach the coordinator, and that clients without a key do not."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ LISTEN_REMEDY: Final = (
 
 
 class Welcome(Enum):
-    """What a client without a key meets."""
+    """How the coordinator treats a client without a key."""
 
     LET_IN = 1
     REFUSED = 2
@@ -27,7 +27,7 @@ class Welcome(Enum):
 
 
 def check_tls(trial: Trial) -> Iterator[Finding]:
-    """Find out who can speak to the coordinator."""
+    """Check who can connect to the coordinator."""
     if trial.transport.tls and trial.pilot:
         yield ok(f"TLS: the pilot has connected with its key, and listens at {trial.pilot}.")
     elif trial.transport.tls:
@@ -36,7 +36,7 @@ def check_tls(trial: Trial) -> Iterator[Finding]:
 
 
 def _judge_welcome(welcome: Welcome, address: str, *, tls: bool) -> Finding:
-    """Say what it means how a client without a key was met."""
+    """Return the finding for the way in which a client without a key was treated."""
     if welcome is Welcome.NOBODY:
         return wrong(f"The coordinator cannot be reached even from its own host, at {address}.", LISTEN_REMEDY)
     if welcome is Welcome.REFUSED:

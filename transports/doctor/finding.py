@@ -1,4 +1,4 @@
-"""What a doctor finds: a line that says whether something is well, and what to do where it is not."""
+"""A finding of the doctor: the result of one check in a line, with what to do if it failed."""
 
 from enum import StrEnum
 from typing import Final
@@ -9,25 +9,25 @@ _WIDTH: Final = 9
 
 
 class Verdict(StrEnum):
-    """How it stands with something."""
+    """The status of a check."""
 
     OK = "ok"
     WRONG = "wrong"
     NOTE = "note"
-    """Neither: to be known."""
+    """Neither passed nor failed, but worth knowing."""
     SKIPPED = "skipped"
-    """It depends on what is wrong."""
+    """Not checked, because it depends on a check that failed."""
 
 
 class Finding(FrozenModel):
-    """One thing that was looked at."""
+    """The result of one check."""
 
     verdict: Verdict
     what: str
     remedy: str = ""
     """What to do about it."""
     details: tuple[str, ...] = ()
-    """Lines that others have said, for example the end of a log."""
+    """Lines from other programs, for example the end of a log."""
 
     def __str__(self) -> str:
         """Return a line, and one more for each detail."""
@@ -37,20 +37,20 @@ class Finding(FrozenModel):
 
 
 def ok(what: str) -> Finding:
-    """Say that something is well."""
+    """Return the finding of a check that passed."""
     return Finding(verdict=Verdict.OK, what=what)
 
 
 def wrong(what: str, remedy: str, details: tuple[str, ...] = ()) -> Finding:
-    """Say that something is not well, and what to do."""
+    """Return the finding of a check that failed, with what to do."""
     return Finding(verdict=Verdict.WRONG, what=what, remedy=remedy, details=details)
 
 
 def note(what: str) -> Finding:
-    """Say what is neither well nor wrong."""
+    """Return a note that neither passes nor fails."""
     return Finding(verdict=Verdict.NOTE, what=what)
 
 
 def skipped(what: str, because: str) -> Finding:
-    """Say that something was not looked at."""
+    """Return the finding of a check that was skipped."""
     return Finding(verdict=Verdict.SKIPPED, what=f"{what}: {because}")

@@ -1,4 +1,4 @@
-"""What a pilot finds on its node: files, versions, providers, clock, size."""
+"""Check a compute node from within a job: files, versions, providers, clock, size."""
 
 import platform
 import time
@@ -25,13 +25,13 @@ from climate_ref_prefect.transports.worker.checkup import (
 )
 
 _CLOCK_SECONDS: Final = 5.0
-"""Clocks that differ by more are wrong: times of files and of attempts are compared between hosts."""
+"""Clocks must not differ by more, because times of files and attempts are compared between hosts."""
 _ROUNDS: Final = 5
 _MEMORY_SLACK_MB: Final = 1.0
 
 
 def skip_node(providers: Sequence[ProviderReference], because: str) -> Iterator[Finding]:
-    """Say what cannot be found out without a pilot."""
+    """Yield the checks that are skipped without a pilot."""
     yield skipped("Whether the node sees the shared directory and scratch", because)
     yield skipped("The package on the node", because)
     for reference in providers:
@@ -40,7 +40,7 @@ def skip_node(providers: Sequence[ProviderReference], because: str) -> Iterator[
 
 
 def check_node(trial: Trial, places: Sequence[Place], providers: Sequence[ProviderReference]) -> Iterator[Finding]:
-    """Have the pilot look around on its node."""
+    """Have the pilot check its node."""
     for place in places:
         yield _found_out(trial, f"Whether the node sees the {place.name}", partial(_check_place, trial, place))
     yield _found_out(trial, "The package on the node", lambda: _check_package(_describe(trial)))
@@ -116,7 +116,7 @@ def _check_clock(trial: Trial) -> Finding:
 
 
 def _compare_clocks(trial: Trial) -> tuple[float, float]:
-    """Return by how much the node's clock is ahead, and how far that may be off: half of the way there and back."""
+    """Return by how much the node's clock is ahead, and the uncertainty of that: half of the round trip."""
     began_at, began = time.time(), time.monotonic()
     there = trial.ask(time.time)
     half = (time.monotonic() - began) / 2

@@ -1,4 +1,4 @@
-"""The directories that coordinator and nodes share: made, written, private, and taken away again."""
+"""Check the directories that coordinator and nodes share: they can be made, written, kept private and removed."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 SHARED: Final = "shared directory"
 SCRATCH: Final = "scratch directory"
 SETTINGS: Final = {SHARED: "`shared_directory` of the profile", SCRATCH: "CLIMATE_REF_PREFECT_SCRATCH"}
-"""Where each of them is set."""
+"""The setting or field that names each of them."""
 
 
 class Place:
@@ -27,7 +27,7 @@ class Place:
     Parameters
     ----------
     name
-        Of the directory below which it is: `SHARED` or `SCRATCH`.
+        Name of the directory below which it is made: `SHARED` or `SCRATCH`.
     above
         That directory.
     """
@@ -41,7 +41,7 @@ class Place:
 
 
 def make_place(name: str, above: Path, stack: ExitStack) -> Generator[Finding, None, Place | None]:
-    """Find out whether a directory can be made, written and, if keys lie there, read by nobody else."""
+    """Check that a directory can be made and written and, if it holds keys, that no other user can read it."""
     try:
         place = stack.enter_context(_open_place(name, above))
         seen_by_others = name == SHARED and _is_open_to_others(above)
@@ -74,7 +74,7 @@ def _open_place(name: str, above: Path) -> Iterator[Place]:
 
 
 def _remove_if_empty(directory: Path) -> None:
-    with suppress(OSError):  # something else lies there now, or it was never made
+    with suppress(OSError):  # It was never made, or something else has taken its place.
         directory.rmdir()
 
 

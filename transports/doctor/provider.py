@@ -1,4 +1,4 @@
-"""What it means how the import of a provider went."""
+"""Turn the result of importing a provider into a finding."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -15,7 +15,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
 
 
 def judge_provider(check: ProviderCheck, where: str) -> Finding:
-    """Say what came of importing a provider, `HERE` or on the `NODE`."""
+    """Return the finding of importing a provider, `HERE` or on the `NODE`."""
     if check.failure:
         return wrong(f"{where.capitalize()}: {check.failure.rstrip('.')}.", _REMEDIES[where])
     return ok(f"The provider {check.described} can be imported {where}, in {check.seconds:.1f} s.")

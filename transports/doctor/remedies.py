@@ -1,4 +1,4 @@
-"""Which fields of a profile are to be mended, judged by the words in which the scheduler refuses a job."""
+"""Suggest which fields of a profile to change, from the message in which the scheduler refuses a job."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 _QUEUES: Final = "sizing.queues"
 _ASKED_FOR: Final = ("account", "project", "qos", "constraint", "storage", "directives")
-"""Fields of transports that the scheduler may refuse a job for, beside its size and queue."""
+"""Fields of transports that may cause a refusal, beside the size and the queue of a job."""
 _BY_WORDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
     (r"directive|unrecognized option|invalid option|illegal -|usage: qsub", ("directives", "shared_directory")),
     (r"partition|queue", (_QUEUES, "account")),
@@ -20,7 +20,7 @@ _BY_WORDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
 
 
 def fields_to_mend(words: str, transport: BatchTransport) -> str:
-    """Return the fields that words of refusal are about; where they do not tell, all that it may be about."""
+    """Return the fields that a refusal is about; if its words do not say, all that may be the cause."""
     for pattern, names in _BY_WORDS:
         if re.search(pattern, words, re.IGNORECASE):
             return _told(names, transport)

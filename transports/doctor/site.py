@@ -1,4 +1,4 @@
-"""A batch site, looked at from the coordinator's host and from within a job."""
+"""Check a batch site, from the coordinator's host and from within a job."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -28,16 +28,16 @@ def check_site(
     transport: BatchTransport, providers: Sequence[ProviderReference], scratch_directory: Path, wait_seconds: float
 ) -> Iterator[Finding]:
     """
-    Look at everything that a run needs of a site, one thing after another; leaves nothing behind.
+    Check step by step everything that a run needs of a site. Nothing is left behind.
 
     Parameters
     ----------
     transport
-        The site's.
+        The transport to the site.
     providers
-        Must be importable on its nodes.
+        Providers that must be importable on its nodes.
     scratch_directory
-        Where executions will run.
+        Directory in which executions will run.
     wait_seconds
         How long a job may take to start.
     """
@@ -69,7 +69,7 @@ def check_site(
 def _listen(
     transport: BatchTransport, shared: Place | None, ending: ExitStack
 ) -> Generator[Finding, None, Trial | None]:
-    """Be ready for the pilot of a job, with keys and logs in the doctor's own directory: they go with it."""
+    """Listen for the pilot of a job, with keys and logs in the doctor's own directory, which is removed later."""
     if shared is None:
         return None
     own = transport.model_copy(update={"shared_directory": shared.path})

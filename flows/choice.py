@@ -1,7 +1,7 @@
 """The transports that a flow's parameters can name."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union
 
 from pydantic import Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic.json_schema import JsonSchemaValue
@@ -11,10 +11,19 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.transports.base import TransportModel
-from climate_ref_prefect.transports.inline import InlineTransport
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.profiles import read_profile
+from climate_ref_prefect.transports.registry import (
+    find_transport_class,
+    traits_of,
+    transport_class,
+    unusable_transports,
+    usable_transports,
+)
+
+_DEFAULT: Final = LocalTransport
+"""What flows use unless they are told otherwise: the form begins with it."""
 
 
 class Site(FrozenModel):
@@ -35,14 +44,20 @@ class _SaysThatItIsAnObject:
 
 def _let_transports_pass(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     # Python may pass any transport. The form shows none whose settings are an operator's trusted text.
-    return value if isinstance(value, TransportModel) else handler(value)
+    return value if isinstance(value, Transport) else handler(value)
+
+
+def _in_forms() -> list[type[TransportModel]]:
+    """Return the transports whose fields a form may set, the default first."""
+    shown = [one for one in usable_transports().values() if one.traits.fields_in_forms]
+    return sorted(shown, key=lambda one: one is not _DEFAULT)
 
 
 if TYPE_CHECKING:
     TransportChoice: TypeAlias = Transport | Site
 else:
     TransportChoice = Annotated[
-        LocalTransport | InlineTransport | Site,
+        Union[(*_in_forms(), Site)],
         Field(discriminator="kind"),
         _SaysThatItIsAnObject(),
         WrapValidator(_let_transports_pass),
@@ -59,40 +74,44 @@ def transport_of(choice: Transport | Site) -> Transport:
     BadInputError
         If a site profile is not there, or is wrong.
     """
-    if isinstance(choice, Site):
-        return read_profile(_path_of(choice.profile))
-    return choice.unopened() if isinstance(choice, TransportModel) else choice
+    return read_profile(_path_of(choice.profile)) if isinstance(choice, Site) else choice.unopened()
 
 
 def transport_named(name: str, cpu: int | None, memory_mb: int | None) -> Transport:
     """
-    Return what the command's `--transport` means: `inline`, `local`, a site profile's name, or a path to one.
+    Return what the command's `--transport` means: a transport usable by its name, a site profile's name, or a path.
 
     Raises
     ------
     BadInputError
-        If there is no such profile, or it is wrong; if limits are given to another transport than `local`.
+        If there is no such profile, or it is wrong; if limits are given to a transport that does not take them so.
     """
-    if name == "local":
-        return LocalTransport(cpu=cpu, memory_mb=memory_mb)
-    if cpu is not None or memory_mb is not None:
+    limits = {field: value for field, value in (("cpu", cpu), ("memory_mb", memory_mb)) if value is not None}
+    by_name = transport_class(name) if traits_of(name).usable_by_name else None
+    if limits and (by_name is None or not limits.keys() <= by_name.model_fields.keys()):
+        limited = [f"`{kind}`" for kind, one in _by_name().items() if limits.keys() <= one.model_fields.keys()]
         raise BadInputError(
-            f"`--cpu` and `--memory-mb` limit the transport `local`, not {name!r}: leave them out; in a site profile "
-            "`rules.max_jobs` and `sizing` are the limits."
+            f"`--cpu` and `--memory-mb` limit the transport {' or '.join(limited)}, not {name!r}: leave them out; in a "
+            "site profile `rules.max_jobs` and `sizing` are the limits."
         )
-    if name == "inline":
-        return InlineTransport()
+    if by_name is not None:
+        return by_name(**limits)
     return read_profile(Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else _path_of(name))
+
+
+def _by_name() -> dict[str, type[TransportModel]]:
+    return {kind: one for kind, one in usable_transports().items() if one.traits.usable_by_name}
 
 
 def _path_of(profile: str) -> Path:
     directory = Settings().sites_directory
     paths = {path.stem: path for ending in ("yml", "yaml") for path in directory.glob(f"*.{ending}")}
-    if profile not in paths:
-        write = f" For a cluster write one with `kind: {profile}`." if profile in ("slurm", "pbs") else ""
-        raise BadInputError(
-            f"There is no transport {profile!r} (in a shell: `--transport`): it is `inline`, `local`, or a site "
-            f"profile. Profiles in {directory} (CLIMATE_REF_PREFECT_SITES names another directory): "
-            f"{', '.join(sorted(paths)) or 'none'}.{write}"
-        )
-    return paths[profile]
+    if profile in paths:
+        return paths[profile]
+    write = f" There write one with `kind: {profile}`." if find_transport_class(profile) else ""
+    broken = "".join(f" {one}" for one in unusable_transports())
+    raise BadInputError(
+        f"There is no transport {profile!r} (in a shell: `--transport`): it is "
+        f"{', '.join(f'`{kind}`' for kind in _by_name())}, or a site profile. Profiles in {directory} "
+        f"(CLIMATE_REF_PREFECT_SITES names another directory): {', '.join(sorted(paths)) or 'none'}.{write}{broken}"
+    )

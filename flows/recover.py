@@ -29,10 +29,10 @@ from climate_ref_prefect.store.publish_results import remove_leftovers
 from climate_ref_prefect.store.values import ExecutionRow
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.registry import traits_of
 
 _COLUMNS: Final = ("execution", "transport", "outcome", "message")
 _CLOSE_SECONDS: Final = 10.0
-_NAMED_BY_KIND: Final = ("inline", "local")
 
 
 class RecoveryReport(FrozenModel):
@@ -108,7 +108,7 @@ def _outcome(row: ExecutionRow) -> str:
 
 
 def _command_for(transport: str) -> str:
-    if transport in _NAMED_BY_KIND:
+    if traits_of(transport).usable_by_name:
         return f"`climate-ref-prefect recover --transport {transport}`"
     return (
         f"`climate-ref-prefect recover --transport PROFILE`, with the site profile of the kind {transport} that it had"

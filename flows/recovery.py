@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Final
 
 from prefect.logging import get_run_logger
 
@@ -20,10 +19,8 @@ from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.port import Finalisation, UnfinishedExecution
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.registry import traits_of
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-
-_ENDING_WITH_THEIR_COORDINATOR: Final = ("inline", "local")
-"""Transports whose executions are processes of the coordinator's own host, or of the batch job that it runs in."""
 
 
 class Leftovers(FrozenModel):
@@ -143,7 +140,7 @@ class _Leftover:
         over = self._as_the_scheduler_says()
         if over is not None:
             return over
-        may_outlive = self._execution.transport not in _ENDING_WITH_THEIR_COORDINATOR
+        may_outlive = traits_of(self._execution.transport).may_outlive_coordinator
         try:
             claim = self._directory.read_claim()
         except UnreadableDocumentError:

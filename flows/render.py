@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.flows.providers import check_diagnostics, load_providers
-from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.registry import usable_transports
 
 
 def render(
@@ -17,7 +17,7 @@ def render(
     Parameters
     ----------
     transport
-        A batch site.
+        One that renders jobs, as those of batch sites do.
     providers
         Entry points or `module:attribute`.
     diagnostics
@@ -30,9 +30,10 @@ def render(
     ResourcesRefusedError
         If no queue of the site fits.
     """
-    if not isinstance(transport, BatchTransport):
+    if not transport.traits.renders_jobs:
+        able = [kind for kind, one in usable_transports().items() if one.traits.renders_jobs]
         raise BadInputError(
-            f"The transport {transport.name!r} has no job scripts: name a site profile for SLURM or PBS."
+            f"The transport {transport.name!r} has no job scripts: name a site profile of the kind {' or '.join(able)}."
         )
     with load_providers(providers, transport.limits.import_deadline_seconds) as (loaded, broken):
         for one in broken:

@@ -38,7 +38,6 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
 from climate_ref_prefect.store.publish_results import remove_leftovers
-from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.worker.execute import ServerPool
@@ -254,9 +253,6 @@ def _plan(
 
 
 def _hand_over(servers: ServerPool, planned: Plan, transport: Transport) -> None:
-    """Have the transport go on with the providers that planning has imported, where it runs on this machine."""
-    if isinstance(transport, HereTransport):
-        servers.keep({(item.provider, item.granted.cpu) for item in planned.executions})
-        transport.take_servers(servers)
-    else:
-        servers.close()
+    """Have the transport go on with the providers that planning has imported, if it runs anything from them."""
+    servers.keep({(item.provider, item.granted.cpu) for item in planned.executions})
+    transport.take_servers(servers)

@@ -2,16 +2,19 @@
 
 import threading
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from pydantic import PrivateAttr
 
+from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
 from climate_ref_prefect.transports.children import Children
+from climate_ref_prefect.transports.doctor.finding import Finding, note
 from climate_ref_prefect.transports.packing import Packing
-from climate_ref_prefect.transports.port import Ended, Submission
+from climate_ref_prefect.transports.port import Ended, Submission, Traits
 from climate_ref_prefect.transports.worker.execute import ServerPool
 from climate_ref_prefect.transports.worker.process_tree import living
 
@@ -21,6 +24,9 @@ _OPENING: Final = threading.Lock()
 
 class HereTransport(TransportModel):
     """Runs executions on this machine, as many at once as a packing admits."""
+
+    # Its executions are processes of the coordinator's own host, or of the batch job that the coordinator runs in.
+    traits: ClassVar[Traits] = Traits(fields_in_forms=True, usable_by_name=True, may_outlive_coordinator=False)
 
     _children: Children | None = PrivateAttr(default=None)
     _servers: ServerPool | None = PrivateAttr(default=None)
@@ -51,6 +57,16 @@ class HereTransport(TransportModel):
     def is_over(self, directory: Path) -> bool | None:
         """Return false of what could not be ended when this was closed, as long as it lives; else its claim tells."""
         return False if living(self._unended.get(directory, ())) else None
+
+    def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
+        """Import the providers: on the coordinator's own machine there is nothing else to look at."""
+        from climate_ref_prefect.transports.doctor.provider import HERE, judge_provider  # noqa: PLC0415 - for doctor
+        from climate_ref_prefect.transports.worker.checkup import ProviderCheck, import_provider  # noqa: PLC0415
+
+        yield note(f"`{self.name}` runs executions on this machine: there is nothing to check but providers.")
+        for reference in providers:
+            answer = import_provider(reference.model_dump_json(), self.limits.import_deadline_seconds)
+            yield judge_provider(ProviderCheck.model_validate_json(answer), HERE)
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Stop all that runs and the providers' servers."""

@@ -1,16 +1,18 @@
 """The port between the lifecycle and whatever runs executions; nothing here knows an engine or a scheduler."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field, JsonValue
 
-from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.definition import ProviderReference, WorkerLimits
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.doctor.finding import Finding
+from climate_ref_prefect.transports.worker.execute import ServerPool
 
 
 class ResourcesRefusedError(BadInputError):
@@ -63,17 +65,44 @@ class Ended(FrozenModel):
     """What the backend adds to the telemetry: job id, node, queue wait."""
 
 
+class Traits(FrozenModel):
+    """
+    What is to be known of a kind of transport before one of it is made or asked.
+
+    Everything outside an adapter decides by these, never by the name or the class of a transport. The defaults are
+    right for a transport of which nothing is known.
+    """
+
+    fields_in_forms: bool = False
+    """Whether a form of Prefect's UI may set its fields: only where none of them is an operator's trusted text."""
+
+    usable_by_name: bool = False
+    """Whether its name says enough, in the command's `--transport`; otherwise a site profile has to describe it."""
+
+    may_outlive_coordinator: bool = True
+    """Whether what it runs may go on when the coordinator's process has ended, so that nobody may call it dead."""
+
+    renders_jobs: bool = False
+    """Whether `render` returns what would be submitted."""
+
+
 @runtime_checkable
 class Transport(Protocol):
     """
     A place where executions run.
 
     A transport only translates: it holds no lifecycle. Whatever ends, however it ends, `wait` says so once.
+    `TransportModel` has a default for everything but `slots`, `submit`, `wait`, `cancel` and `close`.
     """
 
     @property
     def name(self) -> str:
-        """Short name, recorded with each execution."""
+        """Short name, recorded with each execution: the one by which its kind is registered."""
+        ...
+
+    @property
+    def traits(self) -> Traits:
+        """What it can, the same for all transports of its kind."""
         ...
 
     @property
@@ -135,4 +164,40 @@ class Transport(Protocol):
 
     def close(self, timeout_seconds: float) -> None:
         """Stop what runs and leave nothing behind: no process, no job. Safe to repeat."""
+        ...
+
+    def unopened(self) -> Self:
+        """Return another transport with the same settings, whatever this one has open: each flow gets its own."""
+        ...
+
+    def take_servers(self, servers: ServerPool) -> None:
+        """Run executions from the providers' servers that planning has started, or else close them."""
+        ...
+
+    def render(self, resources: ResourceHint) -> str:
+        """
+        Return what would be submitted for an execution, for people to read; submits nothing.
+
+        Raises
+        ------
+        ResourcesRefusedError
+            As `check` does.
+        BadInputError
+            If there is nothing to show: `Traits.renders_jobs` says so before.
+        """
+        ...
+
+    def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
+        """
+        Look at what a run needs here, one thing after another, for `doctor`; leave nothing behind once it is closed.
+
+        Parameters
+        ----------
+        providers
+            Must be importable where executions run.
+        scratch
+            Directory below which executions will run.
+        wait_seconds
+            How long something may take to start.
+        """
         ...

@@ -2,37 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.transports.base import TransportModel
 from climate_ref_prefect.transports.complaint import complaint
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.registry import kinds, transport_class
 from climate_ref_prefect.transports.strict_yaml import load_strictly
-
-KINDS: Final = ("inline", "local", "slurm", "pbs")
-
-
-def _transport_class(kind: str) -> type[TransportModel]:
-    # Each import takes a while and is of use to its own kind alone.
-    if kind == "inline":
-        from climate_ref_prefect.transports.inline import InlineTransport  # noqa: PLC0415
-
-        return InlineTransport
-    if kind == "local":
-        from climate_ref_prefect.transports.local import LocalTransport  # noqa: PLC0415
-
-        return LocalTransport
-    if kind == "slurm":
-        from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport  # noqa: PLC0415
-
-        return SlurmTransport
-    from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport  # noqa: PLC0415
-
-    return PbsTransport
 
 
 def read_profile(path: Path) -> Transport:
@@ -42,7 +20,7 @@ def read_profile(path: Path) -> Transport:
     Parameters
     ----------
     path
-        YAML: `kind` and the fields of the transport of that kind.
+        YAML: `kind`, which names a transport that is installed, and the fields of the transports of that kind.
 
     Raises
     ------
@@ -54,20 +32,12 @@ def read_profile(path: Path) -> Transport:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInputError(f"The site profile {path} cannot be read: {error}") from error
     if not isinstance(content, Mapping) or "kind" not in content:
-        raise BadInputError(f"The site profile {path} must have a line `kind: ` with one of {', '.join(KINDS)}.")
-    kind = str(content["kind"])
-    if kind not in KINDS:
-        raise BadInputError(
-            f"The site profile {path} is wrong: there is no transport of the kind {kind!r}; "
-            f"there are {', '.join(KINDS)}."
-        )
-    return _make(_transport_class(kind), content, path)
-
-
-def _make(kind: type[TransportModel], content: Mapping[str, Any], path: Path) -> Transport:
+        raise BadInputError(f"The site profile {path} must have a line `kind: ` with one of {', '.join(kinds())}.")
     try:
-        made = kind.model_validate(content)
+        model = transport_class(str(content["kind"]))
+    except BadInputError as error:
+        raise BadInputError(f"The site profile {path} is wrong: {error}") from error
+    try:
+        return model.model_validate(content)
     except ValidationError as error:
-        raise BadInputError(f"The site profile {path} is wrong: {complaint(error, kind)}.") from error
-    assert isinstance(made, Transport)  # noqa: S101 - each class is one
-    return made
+        raise BadInputError(f"The site profile {path} is wrong: {complaint(error, model)}.") from error

@@ -33,7 +33,7 @@ def test_a_script_for_each_diagnostic(profile: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--transport", "local", *PROVIDER], "'local' has no job scripts: name a site profile for SLURM or PBS."),
+        (["--transport", "local", *PROVIDER], "'local' has no job scripts: name a site profile of the kind pbs or slurm."),
         ([*PROVIDER, "--diagnostic", "nonesuch"], "There is no diagnostic 'nonesuch'. Valid: "),
         (["--provider", "tests.providers_that_fail:provider"], "cannot be asked what it needs"),
     ],

@@ -6,15 +6,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.doctor.finding import Finding
 from climate_ref_prefect.transports.driver import TransportClosedError, TransportDriver, TransportInUseError
-from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Transport
+from climate_ref_prefect.transports.port import Death, Ended, Submission, SubmissionError, Traits, Transport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.execute import ServerPool
 from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.transports.driving import kind_of, message_of
@@ -34,6 +37,7 @@ class Scripted:
     name = "scripted"
     limits = WorkerLimits()
     slots = 4
+    traits = Traits()
 
     def __init__(self) -> None:
         self.refusals: Iterator[Exception] = iter(())
@@ -89,6 +93,18 @@ class Scripted:
     def close(self, timeout_seconds: float) -> None:
         self.on_close()
         self.closed += 1
+
+    def unopened(self) -> Self:
+        return type(self)()
+
+    def take_servers(self, servers: ServerPool) -> None:
+        servers.close()
+
+    def render(self, resources: ResourceHint) -> str:
+        return ""
+
+    def examine(self, providers: object, scratch: Path, wait_seconds: float) -> Iterator[Finding]:
+        yield from ()
 
 
 class Rig:

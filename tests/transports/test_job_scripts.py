@@ -9,6 +9,7 @@ import pytest
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch.dask.opening import write_script
 from climate_ref_prefect.transports.batch.keys import CommsKeys
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
@@ -36,7 +37,7 @@ KINDS = [SlurmTransport, PbsTransport]
 
 
 def script_of(transport: BatchTransport, keys: CommsKeys | None = None) -> list[str]:
-    path = transport.write_script("tls://host:1", "a-1", Sizing().size(ResourceHint()), keys)
+    path = write_script(transport, "tls://host:1", "a-1", Sizing().size(ResourceHint()), keys)
     try:
         return path.read_text(encoding="utf-8").splitlines()
     finally:

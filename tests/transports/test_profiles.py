@@ -85,8 +85,8 @@ def test_this_machine(profile: Path) -> None:
     [
         ("kind: [", "cannot be read"),
         ("- kind: slurm", "must have a line `kind: `"),
-        ("kind: lsf", "'lsf'; there are inline, local, slurm, pbs"),
-        ("kind: SLURM", "'SLURM'; there are inline, local, slurm, pbs"),
+        ("kind: lsf", "'lsf'; there are inline, local, pbs, slurm"),
+        ("kind: SLURM", "'SLURM'; there are inline, local, pbs, slurm"),
         (
             "kind: slurm\nacount: x",
             "no field `acount` (is it `account`?). Its fields are account, constraint,",
@@ -105,8 +105,8 @@ def test_this_machine(profile: Path) -> None:
         ("kind: slurm\naccount: {{ account }}", "cannot be read"),
         ("kind: slurm\nshared_directory: ~nosuchuser/x", "~nosuchuser/x is not absolute"),
         ("kind: slurm\nshared_directory: here", "here is not absolute"),
-        ("kind: slurm\ndirectives: ['#SBATCH --exclusive']", "without `#SBATCH` or `#PBS` before them"),
-        ("kind: slurm\ndirectives: [' #SBATCH --exclusive']", "without `#SBATCH` or `#PBS` before them"),
+        ("kind: slurm\ndirectives: ['#SBATCH --exclusive']", "without the scheduler's prefix (`#SBATCH`, `#PBS`)"),
+        ("kind: slurm\ndirectives: [' #SBATCH --exclusive']", "without the scheduler's prefix (`#SBATCH`, `#PBS`)"),
         ("kind: slurm\ndirectives: [--comment=mine]", "`--comment` is taken"),
         ("kind: slurm\ndirectives: ['--exclusive  --comment mine']", "`--comment` is taken"),
         ("kind: slurm\ndirectives: ['\"--comment=my own\"']", "`--comment` is taken"),

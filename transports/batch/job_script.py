@@ -6,11 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from climate_ref_prefect.transports.batch.jobqueue import Job, only_packaged_settings
+from climate_ref_prefect.transports.batch.jobqueue import Job, load_classes, only_packaged_settings
 from climate_ref_prefect.transports.batch.keys import CommsKeys
 from climate_ref_prefect.transports.batch.pilot import STARTED
 from climate_ref_prefect.transports.batch.quoting import word_of_shell
 from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.worker.batch_job import lines_naming_job
 from climate_ref_prefect.transports.worker.environment import lines_for_job_script
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ _PILOT: Final = "climate_ref_prefect.transports.batch.pilot"
 
 def make_job(transport: "BatchTransport", address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
     """Return dask-jobqueue's job, whose script starts a pilot that connects to an address."""
+    _, job_class = load_classes(transport.dask_jobqueue)
     with only_packaged_settings():
-        return transport.job_class(
+        return job_class(
             address,
             name=name,
             cores=size.cpu,  # as many executions at a time at most
@@ -35,7 +37,12 @@ def make_job(transport: "BatchTransport", address: str, name: str, size: JobSize
             local_directory=word_of_shell(transport.local_directory),
             worker_command=_PILOT,
             worker_extra_args=[*_options(transport), *_paths_of(keys)],
-            job_script_prologue=[f"export {STARTED}=$(date +%s)", *lines_for_job_script(), *transport.prologue],
+            job_script_prologue=[
+                f"export {STARTED}=$(date +%s)",
+                *lines_naming_job(*transport.job_variables),
+                *lines_for_job_script(),
+                *transport.prologue,
+            ],
             python=f"exec {_interpreter(transport.python)} -P",  # schedulers signal the script's own process alone
             job_name=f"{transport.job_name}-{size.label}",
             **transport.sized(size),

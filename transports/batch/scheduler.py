@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pydantic import Field, JsonValue
 
@@ -15,6 +15,26 @@ from climate_ref_prefect.transports.worker.environment import environment_of_sch
 
 COMMAND_SECONDS: Final = 60.0
 """A command of the scheduler that takes longer is taken for a scheduler that does not answer."""
+
+
+class DaskJobQueue(NamedTuple):
+    """Names of the classes that make Dask clusters and job scripts of a scheduler; imported when jobs are needed."""
+
+    module: str
+    """For example `dask_jobqueue.lsf`."""
+    cluster: str
+    """A subclass of dask-jobqueue's `JobQueueCluster`."""
+    job: str
+    """A subclass of dask-jobqueue's `Job`."""
+
+
+class JobVariables(NamedTuple):
+    """Environment variables by which a scheduler tells a job who it is; of several, the first that is set counts."""
+
+    job_id: tuple[str, ...]
+    """Its id, as `BatchScheduler.look` takes it: by it recovery asks whether an execution has ended with its job."""
+    node: tuple[str, ...] = ()
+    """Name of the node, as the scheduler has it."""
 
 
 class SchedulerSilentError(ClimateRefPrefectError):
@@ -134,10 +154,22 @@ class BatchScheduler(Protocol):
 
 
 def run_command(
-    *command: str, stdin: str | None = None, script: Path | None = None
+    *command: str, stdin: str | None = None, script: Path | None = None, left_out: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """
     Run a command of the scheduler, in English, and return how it ended, whatever its exit code.
+
+    Parameters
+    ----------
+    command
+        Program and arguments.
+    stdin
+        What it reads; none for nothing.
+    script
+        The job script that it submits: what that says overrules the user's environment.
+    left_out
+        Environment variables that the command must not see, beside those of the table in
+        `docs/reference/environment.md`; `*` stands for anything, as in `LSB_*`.
 
     Raises
     ------
@@ -153,7 +185,9 @@ def run_command(
             errors="backslashreplace",
             timeout=COMMAND_SECONDS,
             check=False,
-            env=environment_of_scheduler(script.read_text(encoding="utf-8", errors="replace") if script else ""),
+            env=environment_of_scheduler(
+                script.read_text(encoding="utf-8", errors="replace") if script else "", left_out
+            ),
             process_group=0,  # Ctrl-C is for us: a submission that it cuts off may have been heard all the same
         )
     except subprocess.TimeoutExpired as error:

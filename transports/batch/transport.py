@@ -4,25 +4,27 @@ import os
 import sys
 import threading
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
+from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
-from climate_ref_prefect.transports.batch.job_script import make_job, write_script
-from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster
-from climate_ref_prefect.transports.batch.keys import CommsKeys, remove_abandoned
 from climate_ref_prefect.transports.batch.obituary import is_silent
-from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
-from climate_ref_prefect.transports.batch.pool import JobPool
 from climate_ref_prefect.transports.batch.quoting import check_one_line, names_variable
 from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.sizing import JobSize, Sizing
-from climate_ref_prefect.transports.port import Death, Ended, Submission
+from climate_ref_prefect.transports.doctor.finding import Finding
+from climate_ref_prefect.transports.port import Death, Ended, Submission, Traits
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.transports.batch.keys import CommsKeys
+    from climate_ref_prefect.transports.batch.pool import JobPool
 
 _OPENING: Final = threading.Lock()
 _ANY_PORT: Final = (0, 0)
@@ -31,10 +33,21 @@ _CHOICE: Final = 200
 
 
 class BatchTransport(TransportModel):
-    """Runs executions in jobs of a batch scheduler, each job sized from the hints of what it runs."""
+    """
+    Runs executions in jobs of a batch scheduler, each job sized from the hints of what it runs.
 
-    cluster_class: ClassVar[type[JobQueueCluster]]
-    job_class: ClassVar[type[Job]]
+    A subclass for a scheduler names its `kind`, `dask_jobqueue` and `job_variables`, and implements `check_path`,
+    `commands` and `sized`. Its module must not import Dask: all kinds are imported to be listed.
+    """
+
+    # No form sets its fields: directives and prologue are an operator's trusted text.
+    traits: ClassVar[Traits] = Traits(renders_jobs=True)
+
+    dask_jobqueue: ClassVar[DaskJobQueue]
+    """What makes job scripts of this scheduler."""
+
+    job_variables: ClassVar[JobVariables]
+    """How a job learns its id and its node."""
 
     outcome_patience_seconds: float = Field(default=90.0, ge=0)
 
@@ -95,8 +108,8 @@ class BatchTransport(TransportModel):
     """How long a job that starts looks for its coordinator."""
 
     _owner: str = PrivateAttr(default="")
-    _pool: JobPool | None = PrivateAttr(default=None)
-    _keys: CommsKeys | None = PrivateAttr(default=None)
+    _pool: "JobPool | None" = PrivateAttr(default=None)
+    _keys: "CommsKeys | None" = PrivateAttr(default=None)
     _ended: set[str] = PrivateAttr(default_factory=set)
     """Jobs that were there when this was closed, and have ended since."""
 
@@ -132,7 +145,7 @@ class BatchTransport(TransportModel):
         if any("\n" in line for line in lines):
             raise ValueError("one line each, without line breaks")
         if info.field_name == "directives" and any(line.lstrip().startswith("#") for line in lines):
-            raise ValueError("without `#SBATCH` or `#PBS` before them: they are added")
+            raise ValueError("without the scheduler's prefix (`#SBATCH`, `#PBS`) before them: it is added")
         return lines
 
     @classmethod
@@ -161,9 +174,15 @@ class BatchTransport(TransportModel):
 
     def render(self, resources: ResourceHint) -> str:
         """Return the job script for an execution, without submitting anything; raises as `check` does."""
-        size = self.sizing.size(resources)
-        address = f"{self.protocol}COORDINATOR:PORT"
-        return str(make_job(self, self.contact(address), f"{size.label}-1", size, None).job_script())
+        from climate_ref_prefect.transports.batch.dask.opening import render_script  # noqa: PLC0415 - imports Dask
+
+        return render_script(self, self.sizing.size(resources))
+
+    def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
+        """Look at the site from here, and from within a job."""
+        from climate_ref_prefect.transports.doctor.site import check_site  # noqa: PLC0415 - imports Dask
+
+        yield from check_site(self, providers, scratch, wait_seconds)
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution for a job of its size."""
@@ -201,6 +220,8 @@ class BatchTransport(TransportModel):
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Cancel all jobs, wait for their end, and remove the keys."""
+        from climate_ref_prefect.transports.batch.keys import remove_abandoned  # noqa: PLC0415 - imports Dask
+
         with _OPENING:
             pool, self._pool = self._pool, None
             keys, self._keys = self._keys, None
@@ -228,51 +249,20 @@ class BatchTransport(TransportModel):
         """Where the output of jobs lies."""
         return self.shared / "logs"
 
-    def _open(self) -> JobPool:
+    def _open(self) -> "JobPool":
+        from climate_ref_prefect.transports.batch.dask.opening import make_keys, open_pool  # noqa: PLC0415 - Dask
+
         with _OPENING:
             if self._pool is None:
-                keys = self.make_keys()
+                keys = make_keys(self)
                 try:
-                    self._pool = self._make_pool(keys)
+                    self._pool = open_pool(self, keys)
                 except BaseException:
                     if keys is not None:
                         keys.close()
                     raise
                 self._keys = keys
             return self._pool
-
-    def _make_pool(self, keys: CommsKeys | None) -> JobPool:
-        return JobPool(
-            self.rules,
-            self.commands(),
-            lambda listener: self.listen(listener, keys),
-            lambda pilots: lambda name, size: self.write_script(pilots.address, name, size, keys),
-            headroom_mb=self.sizing.headroom_mb,
-            file_delay_seconds=self.outcome_patience_seconds,
-        )
-
-    def make_keys(self) -> CommsKeys | None:
-        """Make keys for TLS in the shared directory; none without TLS."""
-        return CommsKeys(self.shared) if self.tls else None
-
-    def listen(self, listener: Listener, keys: CommsKeys | None) -> Pilots:
-        """Listen for pilots; raises `BadInputError` where none of the ports can be had."""
-        first, last = self.ports
-        options = {"host": self.host} if self.host else {"interface": self.interface}
-        arguments = {
-            "cores": 1,
-            "memory": "1GiB",
-            "processes": 1,
-            "name": self.name,
-            "scheduler_options": options,
-        }
-        return Pilots(self.cluster_class, arguments, range(first, last + 1), keys, listener)
-
-    def write_script(self, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
-        """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
-        for directory in (self.shared, self.log_directory):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return write_script(make_job(self, self.contact(address), name, size, keys), self.job_name)
 
     @property
     def protocol(self) -> str:

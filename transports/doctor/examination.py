@@ -5,10 +5,8 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.transports.doctor.finding import Finding, note
-from climate_ref_prefect.transports.doctor.provider import HERE, judge_provider
-from climate_ref_prefect.transports.here import HereTransport
 from climate_ref_prefect.transports.port import Transport
-from climate_ref_prefect.transports.worker.checkup import ProviderCheck, import_provider
+from climate_ref_prefect.transports.registry import unusable_transports
 
 
 def examine(
@@ -20,7 +18,7 @@ def examine(
     Parameters
     ----------
     transport
-        On the coordinator's own machine there is only the import of providers to look at.
+        Says itself what there is to look at.
     providers
         Must be importable where the transport runs executions.
     scratch
@@ -28,16 +26,6 @@ def examine(
     wait_seconds
         How long a job may take to start.
     """
-    if isinstance(transport, HereTransport):
-        yield note(f"`{transport.name}` runs executions on this machine: there is nothing to check but providers.")
-        for reference in providers:
-            answer = import_provider(reference.model_dump_json(), transport.limits.import_deadline_seconds)
-            yield judge_provider(ProviderCheck.model_validate_json(answer), HERE)
-        return
-    from climate_ref_prefect.transports.batch.transport import BatchTransport  # noqa: PLC0415 - imports Dask
-    from climate_ref_prefect.transports.doctor.site import check_site  # noqa: PLC0415 - the same
-
-    if isinstance(transport, BatchTransport):
-        yield from check_site(transport, providers, scratch, wait_seconds)
-    else:
-        yield note(f"Nothing is known of how to check the transport `{transport.name}`.")
+    for unusable in unusable_transports():
+        yield note(str(unusable))
+    yield from transport.examine(providers, scratch, wait_seconds)

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
+from climate_ref_prefect.transports.batch.dask.opening import listen, make_keys, write_script
 from climate_ref_prefect.transports.batch.errands import Errands
 from climate_ref_prefect.transports.batch.keys import CommsKeys
 from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState, SchedulerSilentError
@@ -58,7 +59,7 @@ class Trial:
         self._scheduler = transport.commands()
         self._news = threading.Event()
         self._errands = Errands(self._scheduler, self._take)
-        self._pilots = transport.listen(self, keys)
+        self._pilots = listen(transport, self, keys)
 
     @property
     def scheduler(self) -> str:
@@ -94,7 +95,7 @@ class Trial:
         """Submit the job and wait: for its pilot, for a refusal, for its end, at most so long."""
         give_up_at = time.monotonic() + wait_seconds
         self._awaited = True
-        script = self.transport.write_script(self.address, _NAME, self.size, self._keys)
+        script = write_script(self.transport, self.address, _NAME, self.size, self._keys)
         self._errands.submit(script, self._hear_of_submission)
         while not self._is_settled() and (left := give_up_at - time.monotonic()) > 0:
             self._news.wait(min(left, self.transport.rules.poll_seconds))
@@ -189,7 +190,7 @@ def open_trial(transport: BatchTransport, size: JobSize) -> Iterator[Trial]:
         If the coordinator cannot listen.
     """
     with ExitStack() as ending:
-        keys = transport.make_keys()
+        keys = make_keys(transport)
         if keys is not None:
             ending.enter_context(keys)
         trial = Trial(transport, size, keys)

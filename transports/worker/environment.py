@@ -7,10 +7,11 @@ the table.
 
 import os
 import shlex
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, Literal, NamedTuple
 
+from climate_ref_prefect.transports.worker.batch_job import JOB_ID, JOB_NODE
 from climate_ref_prefect.transports.worker.search_path import (
     IMPORT_LAST,
     USERS_PYTHONPATH,
@@ -108,6 +109,11 @@ TABLE: Final[tuple[Rule, ...]] = (
         *(SET, KEPT, KEPT),
         "the server starts Pythons that must not look into the current directory; ours are started with `-P`",
     ),
+    Rule(
+        (JOB_ID, JOB_NODE),
+        *(LEFT_OUT, KEPT, LEFT_OUT),
+        "the batch job that an execution is part of; the script of each job sets them",
+    ),
     Rule(("PYTHONUNBUFFERED",), KEPT, SET, KEPT, "what a diagnostic has printed is in its log when it is killed"),
     Rule(("PYTHONINSPECT",), *(LEFT_OUT, LEFT_OUT, LEFT_OUT), "a Python that waits for input at its end never ends"),
     Rule(_THREADS, KEPT, SET, KEPT, "as many threads as the hint has processors"),
@@ -175,7 +181,7 @@ def environment_of_provider(cpu: int) -> dict[str, str]:
     }
 
 
-def environment_of_scheduler(script: str = "") -> dict[str, str]:
+def environment_of_scheduler(script: str = "", left_out: Sequence[str] = ()) -> dict[str, str]:
     """
     Return the environment of a command of a batch scheduler.
 
@@ -183,6 +189,8 @@ def environment_of_scheduler(script: str = "") -> dict[str, str]:
     ----------
     script
         The job script that the command submits. Its options override the user's variables.
+    left_out
+        What the scheduler leaves out beside the table; `*` stands for anything.
     """
     directives = [line.split(maxsplit=1)[1] for line in script.splitlines() if line.startswith("#SBATCH ")]
     overruled = {
@@ -190,7 +198,11 @@ def environment_of_scheduler(script: str = "") -> dict[str, str]:
         for name, options in _OPTIONS_WITH_DEFAULTS.items()
         if any(line.startswith(option) for line in directives for option in options)
     }
-    kept = {name: value for name, value in _kept("scheduler").items() if name not in overruled}
+    kept = {
+        name: value
+        for name, value in _kept("scheduler").items()
+        if name not in overruled and not any(fnmatchcase(name, pattern) for pattern in left_out)
+    }
     return {**kept, **loopback_exemption(os.environ), **_without_empty(search_path_of_job()), "LC_ALL": "C"}
 
 

@@ -5,10 +5,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, PBSCluster, PBSJob
 from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.quoting import check_for_pbs, directive
-from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
@@ -26,8 +25,8 @@ class PbsTransport(BatchTransport):
 
     kind: Literal["pbs"] = "pbs"
 
-    cluster_class: ClassVar[type[JobQueueCluster]] = PBSCluster
-    job_class: ClassVar[type[Job]] = PBSJob
+    dask_jobqueue: ClassVar[DaskJobQueue] = DaskJobQueue("dask_jobqueue.pbs", "PBSCluster", "PBSJob")
+    job_variables: ClassVar[JobVariables] = JobVariables(job_id=("PBS_JOBID",))
 
     dialect: Literal["select", "gadi"] = "select"
     """How the site wants resources to be asked for."""

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from climate_ref_prefect.transports.batch.jobqueue import Job, JobQueueCluster, SLURMCluster, SLURMJob
 from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.quoting import check_for_slurm, directive, slurm_pattern
-from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
@@ -31,8 +30,8 @@ class SlurmTransport(BatchTransport):
 
     kind: Literal["slurm"] = "slurm"
 
-    cluster_class: ClassVar[type[JobQueueCluster]] = SLURMCluster
-    job_class: ClassVar[type[Job]] = SLURMJob
+    dask_jobqueue: ClassVar[DaskJobQueue] = DaskJobQueue("dask_jobqueue.slurm", "SLURMCluster", "SLURMJob")
+    job_variables: ClassVar[JobVariables] = JobVariables(job_id=("SLURM_JOB_ID",), node=("SLURMD_NODENAME",))
 
     constraint: str | None = Field(default=None, pattern=r"^[\w&|*,()\[\].-]+$")
     """Features that nodes must have: `--constraint`."""

@@ -1,0 +1,60 @@
+"""Opens a batch transport: keys, a Dask scheduler that listens for pilots, job scripts for them, and the pool."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from climate_ref_prefect.transports.batch.job_script import make_job
+from climate_ref_prefect.transports.batch.job_script import write_script as write
+from climate_ref_prefect.transports.batch.jobqueue import load_classes
+from climate_ref_prefect.transports.batch.keys import CommsKeys
+from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
+from climate_ref_prefect.transports.batch.pool import JobPool
+from climate_ref_prefect.transports.batch.sizing import JobSize
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.transports.batch.transport import BatchTransport
+
+
+def make_keys(transport: "BatchTransport") -> CommsKeys | None:
+    """Make keys for TLS in the shared directory; none without TLS."""
+    return CommsKeys(transport.shared) if transport.tls else None
+
+
+def open_pool(transport: "BatchTransport", keys: CommsKeys | None) -> JobPool:
+    """Listen for pilots, and return a pool that submits jobs for them."""
+    return JobPool(
+        transport.rules,
+        transport.commands(),
+        lambda listener: listen(transport, listener, keys),
+        lambda pilots: lambda name, size: write_script(transport, pilots.address, name, size, keys),
+        headroom_mb=transport.sizing.headroom_mb,
+        file_delay_seconds=transport.outcome_patience_seconds,
+    )
+
+
+def listen(transport: "BatchTransport", listener: Listener, keys: CommsKeys | None) -> Pilots:
+    """Listen for pilots; raises `BadInputError` where none of the ports can be had."""
+    first, last = transport.ports
+    options = {"host": transport.host} if transport.host else {"interface": transport.interface}
+    arguments = {
+        "cores": 1,
+        "memory": "1GiB",
+        "processes": 1,
+        "name": transport.name,
+        "scheduler_options": options,
+    }
+    cluster_class, _ = load_classes(transport.dask_jobqueue)
+    return Pilots(cluster_class, arguments, range(first, last + 1), keys, listener)
+
+
+def write_script(transport: "BatchTransport", address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
+    """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
+    for directory in (transport.shared, transport.log_directory):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return write(make_job(transport, transport.contact(address), name, size, keys), transport.job_name)
+
+
+def render_script(transport: "BatchTransport", size: JobSize) -> str:
+    """Return the script of a job of a size, with words in the place of the coordinator's address."""
+    address = f"{transport.protocol}COORDINATOR:PORT"
+    return str(make_job(transport, transport.contact(address), f"{size.label}-1", size, None).job_script())

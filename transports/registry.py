@@ -1,0 +1,137 @@
+"""
+Which kinds of transports are installed: found by their entry points, ours like those of others.
+
+A distribution registers a subclass of `TransportModel` in the group `climate_ref_prefect.transports`, by the name that
+its `kind` has. One that cannot be used is named where it is asked for, and where all are listed; others work as before.
+"""
+
+import difflib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final, NamedTuple, get_args
+
+from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.port import Traits
+
+GROUP: Final = "climate_ref_prefect.transports"
+"""Group of entry points in which transports register."""
+_OURS: Final = "climate-ref-prefect"
+RESERVED: Final = ("site",)
+"""Names that mean something else where a transport is chosen: a site profile."""
+
+
+class UnusableTransport(NamedTuple):
+    """A transport that is registered and cannot be used."""
+
+    kind: str
+    distribution: str
+    """What has registered it."""
+    reason: str
+
+    def __str__(self) -> str:
+        """Return a sentence that says who and why."""
+        return f"The transport `{self.kind}`, which {self.distribution} has registered, cannot be used: {self.reason}"
+
+
+def transport_class(kind: str) -> type[TransportModel]:
+    """
+    Return the class of the transports of a kind; imports the one module that it is in.
+
+    Raises
+    ------
+    BadInputError
+        If there is no such kind, or its module cannot be imported; lists those that there are.
+    """
+    if kind not in _registered():
+        close = difflib.get_close_matches(kind, _registered(), 1)
+        meant = f" (is it `{close[0]}`?)" if close else ""
+        raise BadInputError(f"there is no transport of the kind {kind!r}{meant}; there are {', '.join(kinds())}.")
+    found = _load(kind)
+    if isinstance(found, UnusableTransport):
+        raise BadInputError(f"{found} There are {', '.join(name for name in kinds() if name != kind)}.")
+    return found
+
+
+def find_transport_class(kind: str) -> type[TransportModel] | None:
+    """Return the class of the transports of a kind; none if there is no such kind, or it cannot be used."""
+    found = _load(kind) if kind in _registered() else None
+    return None if isinstance(found, UnusableTransport) else found
+
+
+def traits_of(kind: str | None) -> Traits:
+    """Return what transports of a kind can, by the name that is recorded; the cautious defaults if that is unknown."""
+    found = find_transport_class(kind) if kind else None
+    return found.traits if found else Traits()
+
+
+def kinds() -> list[str]:
+    """Return the names of all that are registered, in alphabetical order, without importing any."""
+    return sorted(_registered())
+
+
+def usable_transports() -> Mapping[str, type[TransportModel]]:
+    """Return all that can be used, by their names in alphabetical order; imports them."""
+    found = ((kind, _load(kind)) for kind in kinds())
+    return {kind: one for kind, one in found if not isinstance(one, UnusableTransport)}
+
+
+def unusable_transports() -> Sequence[UnusableTransport]:
+    """Return those that are registered and cannot be used, with the reason of each; imports all."""
+    broken = [one for kind in kinds() if isinstance(one := _load(kind), UnusableTransport)]
+    hidden = [
+        UnusableTransport(kind, _distribution(point), f"the name is of one of {_OURS}.")
+        for kind in usable_transports()
+        for point in _registered()[kind]
+        if len(_registered()[kind]) > 1 and _distribution(point) != _OURS
+    ]
+    return [*broken, *hidden]
+
+
+@cache
+def _registered() -> Mapping[str, Sequence[EntryPoint]]:
+    found: dict[str, list[EntryPoint]] = defaultdict(list)
+    for point in entry_points(group=GROUP):
+        found[point.name].append(point)
+    if not found:
+        raise BadInputError(
+            "No transport is registered, not even ours: climate-ref-prefect is not installed, or its metadata is "
+            "older than its code. Install it again (`make venv` in a checkout)."
+        )
+    return dict(found)
+
+
+@cache
+def _load(kind: str) -> type[TransportModel] | UnusableTransport:
+    """Import a transport and see that it is one; once, also where that fails."""
+    points = _registered()[kind]
+    point = next((one for one in points if _distribution(one) == _OURS), points[0])
+    if len(points) > 1 and _distribution(point) != _OURS:
+        return UnusableTransport(kind, " and ".join(map(_distribution, points)), "the name must be of one of them.")
+    try:
+        reason = _what_is_wrong(kind, loaded := point.load())
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it must not keep others from working
+        reason = f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+    if reason:
+        return UnusableTransport(kind, _distribution(point), f"{reason.rstrip('.')}.")
+    found: type[TransportModel] = loaded
+    return found
+
+
+def _what_is_wrong(kind: str, loaded: object) -> str:
+    if kind in RESERVED:
+        return f"`{kind}` means a site profile; choose another name"
+    if not (isinstance(loaded, type) and issubclass(loaded, TransportModel)):
+        return f"{loaded!r} is no subclass of TransportModel"
+    if lacking := sorted(loaded.__abstractmethods__):
+        return f"{loaded.__name__} does not implement {', '.join(lacking)}"
+    field = loaded.model_fields.get("kind")
+    if field is None or get_args(field.annotation) != (kind,) or field.default != kind:
+        return f'{loaded.__name__} must have the field `kind: Literal["{kind}"] = "{kind}"`'
+    return ""
+
+
+def _distribution(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "something without a name"

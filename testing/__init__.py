@@ -1,1 +1,5 @@
-"""Suites that anybody's own recorder must pass; they need pytest (the extra `testing`)."""
+"""
+Suites that hold anybody's own transport or recorder to what each must do; they need pytest (the extra `testing`).
+
+`transports.contract` and `recorder_contract` are the doors.
+"""

@@ -7,16 +7,15 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
-from tests.executions import Prepare
+from climate_ref_prefect.testing.transports.fixtures import prepare, scratch
 from tests.pbs.fixtures import pbs
 from tests.processes import MARKER, left_behind, started_here, wait_until
 from tests.slurm.fixtures import slurm
 
-__all__ = ["pbs", "slurm"]  # fixtures of the whole session
+__all__ = ["pbs", "prepare", "scratch", "slurm"]  # fixtures
 
 _HOME = pytest.StashKey[str]()
 _END_SECONDS = 10.0
@@ -53,15 +52,3 @@ def nothing_remains() -> Iterator[None]:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         pytest.fail(f"The test left these processes behind: {remaining}")
-
-
-@pytest.fixture
-def scratch(tmp_path: Path) -> Path:
-    """Where executions have their directories; a transport to other hosts needs a shared one."""
-    return tmp_path / "scratch"
-
-
-@pytest.fixture
-def prepare(scratch: Path) -> Prepare:
-    """Make the directory of an execution: `directory, resources = prepare("noop", memory_mb=512)`."""
-    return Prepare(scratch)

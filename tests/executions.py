@@ -1,91 +1,10 @@
-"""Executions that are ready to run: a directory with an envelope in it."""
+"""Executions that are ready to run, from the shipped suite."""
 
-import itertools
-from collections.abc import Sequence
-from datetime import timedelta
-from pathlib import Path
-from typing import Any
-
-from climate_ref_prefect.diagnostics.definition import (
-    Dataset,
-    ExecutionDefinition,
-    ExecutionEnvelope,
-    Isolation,
-    ProviderReference,
-    WorkerLimits,
+from climate_ref_prefect.testing.executions import (
+    IMPATIENT,
+    QUICK,
+    Prepare,
+    define,
 )
-from climate_ref_prefect.diagnostics.fingerprint import fingerprint_now
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.providers import SMALL, provider
 
-WARM = "tests.providers:provider"
-QUICK = WorkerLimits(import_deadline_seconds=60, kill_grace_seconds=0.3, heartbeat_seconds=0.2)
-"""Limits that let a test wait no longer than it has to."""
-IMPATIENT = QUICK.model_copy(update={"import_deadline_seconds": 1.0})
-"""Limits for a provider that is not imported in time."""
-_numbers = itertools.count(1)
-
-
-class Prepare:
-    """
-    Makes executions of the diagnostics in `tests.providers`.
-
-    Parameters
-    ----------
-    scratch
-        Where their directories go.
-    """
-
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
-
-    def __call__(
-        self,
-        diagnostic: str = "noop",
-        *,
-        target: str = WARM,
-        isolation: Isolation = "warm",
-        limits: WorkerLimits = QUICK,
-        wall_clock_seconds: float | None = None,
-        files: Sequence[Path] = (),
-        key: str = "CanESM5",
-        **resources: Any,
-    ) -> tuple[Path, ResourceHint]:
-        """Return the directory of a new execution, and what the diagnostic asks for with some of it replaced."""
-        number = next(_numbers)
-        if wall_clock_seconds is not None:
-            resources["wall_clock"] = timedelta(seconds=wall_clock_seconds)
-        known = provider.diagnostics.get(diagnostic)
-        hint = (known.resources if known else SMALL).model_copy(update=resources)
-        envelope = ExecutionEnvelope(
-            execution_id=number,
-            fragment=f"test/{diagnostic}/{number}",
-            provider=ProviderReference(target=target, isolation=isolation),
-            definition=define(diagnostic, files, key),
-            resources=hint,
-            limits=limits,
-        )
-        directory = ExecutionDirectory(self._scratch / envelope.fragment)
-        directory.write_envelope(envelope)
-        return directory.path, hint
-
-
-def define(diagnostic: str, files: Sequence[Path] = (), key: str = "CanESM5") -> ExecutionDefinition:
-    """Return a definition with one data set: of files as they are now, or of one that nobody looks for."""
-    dataset = Dataset(
-        instance_id="CMIP6.CanESM5",
-        facets={"source_id": "CanESM5"},
-        files=tuple(files) or (Path("/none.nc"),),
-        fingerprint=fingerprint_now(files) if files else "1",
-        fingerprint_of="files" if files else "other",
-    )
-    return ExecutionDefinition(
-        provider="test",
-        provider_version="1",
-        diagnostic=diagnostic,
-        diagnostic_version="1",
-        key=key,
-        selectors={"source_id": "CanESM5"},
-        datasets=(dataset,),
-    )
+__all__ = ["IMPATIENT", "QUICK", "Prepare", "define"]

@@ -12,6 +12,7 @@ from climate_ref_prefect.transports.batch.schedulers.slurm.transport import Slur
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 from climate_ref_prefect.transports.profiles import read_profile
+from climate_ref_prefect.transports.worker.batch_job import lines_naming_job
 from climate_ref_prefect.transports.worker.environment import lines_for_job_script
 
 SITES = Path(__file__).resolve().parents[2] / "deployments" / "sites"
@@ -47,9 +48,9 @@ def test_the_worker_is_what_a_job_becomes_after_its_prologue(name: str, tmp_path
     transport = site(name, tmp_path)
     started, *lines, last = commands(transport)
     assert started.startswith("export CLIMATE_REF_PREFECT_JOB_STARTED=")
-    language = lines_for_job_script()
-    assert lines[: len(language)] == language
-    assert tuple(lines[len(language) :]) == transport.prologue != ()
+    given = [*lines_naming_job(*transport.job_variables), *lines_for_job_script()]
+    assert lines[: len(given)] == given
+    assert tuple(lines[len(given) :]) == transport.prologue != ()
     assert last.startswith(
         f"exec {transport.python} -P -m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT "
     )

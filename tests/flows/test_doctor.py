@@ -16,7 +16,8 @@ from tests.slurm.cluster import SlurmCluster
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PROVIDER = ("--provider", "tests.providers:provider")
-HANGING = "tests.providers_that_hang:provider"
+FAILING = "climate_ref_prefect.testing.providers.failing:provider"
+HANGING = "climate_ref_prefect.testing.providers.hanging:provider"
 _SECONDS = 60.0
 
 
@@ -53,7 +54,14 @@ def test_something_is_wrong(site: Site, pbs: PbsCluster) -> None:
 
 
 def test_on_this_machine_providers_are_all_there_is(site: Site) -> None:
-    ended = run_command("doctor", "--transport", "local", *PROVIDER, "--provider", "tests.providers_that_fail:provider")
+    ended = run_command(
+        "doctor",
+        "--transport",
+        "local",
+        *PROVIDER,
+        "--provider",
+        FAILING,
+    )
     assert ended.code == 1
     file_systems, told, good, bad, count = ended.output.splitlines()
     assert file_systems.startswith("ok ")

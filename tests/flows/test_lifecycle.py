@@ -380,11 +380,15 @@ class TestBrokenProviders:
         limits = QUICK.model_copy(update={"import_deadline_seconds": 20})
         report = site.solve(
             "good",
-            providers=["tests.providers_that_crash:provider", PROVIDER, "tests.flows.providers:unsizable"],
+            providers=[
+                "climate_ref_prefect.testing.providers.crashing:provider",
+                PROVIDER,
+                "tests.flows.providers:unsizable",
+            ],
             transport=LocalTransport(cpu=2, limits=limits),
         ).report
         assert [row.label for row in report.executions if row.successful] == ["flows/good/ModelA"]
-        names = ["tests.providers_that_crash:provider", "unsizable/good/ModelA"]
+        names = ["climate_ref_prefect.testing.providers.crashing:provider", "unsizable/good/ModelA"]
         assert [broken.name for broken in report.plan.broken] == names
         assert not report.ok
         assert "2 could not be planned" in report.headline()

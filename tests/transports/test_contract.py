@@ -2,9 +2,9 @@
 
 import pytest
 
+from climate_ref_prefect.testing.transports.contract import TransportContract
 from climate_ref_prefect.transports.inline import InlineTransport
 from climate_ref_prefect.transports.local import LocalTransport
-from tests.transports.contract import TransportContract
 from tests.transports.driving import Allowances, Backend
 
 BACKENDS = [

@@ -280,7 +280,11 @@ class TestNode:
         assert "/nonexistent/python: No such file or directory" in told
 
     def test_providers_that_cannot_be_imported(self, on_pbs: Look) -> None:
-        findings = on_pbs("tests.providers_that_fail:provider", PROVIDER, "tests.providers_that_crash:provider")
+        findings = on_pbs(
+            "climate_ref_prefect.testing.providers.failing:provider",
+            PROVIDER,
+            "climate_ref_prefect.testing.providers.crashing:provider",
+        )
         failing, crashing = of(Verdict.WRONG, findings)
         assert "RuntimeError: the licence server does not answer. -> install what it lacks" in failing
         assert "SIGSEGV" in crashing
@@ -344,7 +348,7 @@ class TestThisMachine:
     """There is nothing to check but providers."""
 
     def test_providers_are_imported_here(self, root: Path) -> None:
-        names = (PROVIDER, "tests.providers_that_exit:provider")
+        names = (PROVIDER, "climate_ref_prefect.testing.providers.exiting:provider")
         references = [ProviderReference(target=target) for target in names]
         told, good, bad = examine(LocalTransport(), references, root, 1)
         assert "nothing to check but providers" in str(told)

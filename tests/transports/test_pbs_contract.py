@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.transports.contract import TransportContract
 from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.sizing import Sizing
 from tests.pbs.cluster import PbsCluster
 from tests.processes import running_with, wait_until
-from tests.transports.contract import TransportContract
 from tests.transports.driving import Allowances, Backend
 
 pytestmark = pytest.mark.slow

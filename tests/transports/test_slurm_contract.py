@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.transports.contract import TransportContract
 from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.sizing import Sizing
 from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.contract import TransportContract
 from tests.transports.driving import Allowances, Backend
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Providers whose diagnostics, or whose imports, end in every way there is."""

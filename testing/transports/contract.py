@@ -1,0 +1,18 @@
+"""
+What every transport must do, whatever stands behind it: the whole of the contract.
+
+A test module for a transport has a subclass of `TransportContract` that pytest collects, and a fixture `backend` of
+module scope that returns a `Backend`. A `conftest.py` beside it imports the fixtures of
+`climate_ref_prefect.testing.transports.fixtures`. Everything goes through the public doors: `TransportDriver.run` and
+the port's methods.
+"""
+
+from climate_ref_prefect.testing.transports.endings import EndingContract
+from climate_ref_prefect.testing.transports.isolation import IsolationContract
+from climate_ref_prefect.testing.transports.port import PortContract
+from climate_ref_prefect.testing.transports.protocol import ProtocolContract
+from climate_ref_prefect.testing.transports.stopping import StoppingContract
+
+
+class TransportContract(EndingContract, IsolationContract, ProtocolContract, StoppingContract, PortContract):
+    """All of it."""

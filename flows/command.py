@@ -177,7 +177,7 @@ def demo(
 
 @app.command()
 def doctor(
-    transport: Annotated[str, typer.Option(help="A site profile, inline, or local.")],
+    transport: Annotated[str, typer.Option(help="Name of a transport or a site profile, or a path.")],
     providers: Providers = ["demo"],  # noqa: B006 - typer shows it and never changes it
     wait_seconds: Annotated[float, typer.Option(min=1, help="How long a job may take to start.")] = 600,
 ) -> None:
@@ -191,7 +191,7 @@ def doctor(
 
 @app.command()
 def render(
-    transport: Annotated[str, typer.Option(help="A site profile for SLURM or PBS.")],
+    transport: Annotated[str, typer.Option(help="A site profile of a batch scheduler.")],
     providers: Providers = ["demo"],  # noqa: B006 - typer shows it and never changes it
     diagnostics: Diagnostics = None,
 ) -> None:

@@ -12,7 +12,9 @@ from climate_ref_prefect.flows.settings import Settings
 if TYPE_CHECKING:
     from climate_ref_prefect.flows.retry_rules import RetryRule
 
-TransportName = Annotated[str, typer.Option(help="Where executions run: inline, local, or a site profile.")]
+TransportName = Annotated[
+    str, typer.Option(help="Where executions run: name of a transport or a site profile, or a path.")
+]
 RetryRulesFile = Annotated[
     Path | None, typer.Option("--retry-rules", help="YAML file with retry rules; they come before those of the site.")
 ]

@@ -59,7 +59,7 @@ def wait_until(predicate: Callable[[], Value | None], timeout_seconds: float = 2
 def noted_processes(output: Path, number: int) -> list[Process]:
     """Return the processes that `acts.note_process` has noted, waiting for `number` of them."""
     wait_until(lambda: len(list(output.glob("pid?"))) == number)
-    notes = [path.read_text().split() for path in output.glob("pid?")]
+    notes = [path.read_text(encoding="utf-8").split() for path in output.glob("pid?")]
     return [Process(int(pid), started) for pid, started in notes]
 
 

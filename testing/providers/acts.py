@@ -105,7 +105,7 @@ def wait_for(*paths: Path) -> None:
 def note_process(path: Path) -> None:
     """Write the pid and the start time of this process; the file is complete once it is there."""
     temporary = path.with_suffix(".new")
-    temporary.write_text(f"{os.getpid()} {process_start(os.getpid())}")
+    temporary.write_text(f"{os.getpid()} {process_start(os.getpid())}", encoding="utf-8")
     temporary.rename(path)
 
 
@@ -200,4 +200,4 @@ def escape_by_link(output: Path) -> ExecutionResult:
 
 
 def report_environment(output: Path) -> None:
-    (output / "environment").write_text(json.dumps(dict(os.environ)))
+    (output / "environment").write_text(json.dumps(dict(os.environ)), encoding="utf-8")

@@ -79,7 +79,7 @@ class Writing(Diagnostic):
 
     def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult:
         print(f"writing for {definition.key}")  # noqa: T201 - this goes to run.log
-        (output_directory / "values.txt").write_text("1 2 3\n")
+        (output_directory / "values.txt").write_text("1 2 3\n", encoding="utf-8")
         source = definition.selectors.get("source_id", "any")
         return ExecutionResult(
             metrics=some_metrics(definition),

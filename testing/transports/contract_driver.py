@@ -132,5 +132,5 @@ def message_of(outcome: ExecutionOutcome) -> str:
 
 def environment_of(directory: Path) -> dict[str, str]:
     """Return the environment that the diagnostic `environment` has seen."""
-    seen: dict[str, str] = json.loads((directory / "output" / "environment").read_text())
+    seen: dict[str, str] = json.loads((directory / "output" / "environment").read_text(encoding="utf-8"))
     return seen

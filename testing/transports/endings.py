@@ -73,7 +73,7 @@ class EndingContract:
     def test_what_is_printed_is_in_the_log(self, shared: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("writing")
         shared.run(directory, resources)
-        assert "writing for CanESM5" in (directory / "run.log").read_text()
+        assert "writing for CanESM5" in (directory / "run.log").read_text(encoding="utf-8")
 
     def test_the_claim_names_who_ran_it(self, shared: Driving, prepare: Prepare, allowances: Allowances) -> None:
         directory, resources = prepare("noop")
@@ -142,12 +142,12 @@ class EndingContract:
         failure = shared.run(directory, resources).failure
         assert failure is not None
         assert "raise error" in failure.details
-        assert "raise error" in (directory / "run.log").read_text()
+        assert "raise error" in (directory / "run.log").read_text(encoding="utf-8")
 
     def test_a_command_succeeds_and_its_output_is_in_the_log(self, shared: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("command")
         assert shared.run(directory, resources).succeeded
-        assert "from the command" in (directory / "run.log").read_text()
+        assert "from the command" in (directory / "run.log").read_text(encoding="utf-8")
 
     @pytest.mark.slow
     def test_a_log_of_300_mb_does_no_harm_and_keeps_both_ends(self, shared: Driving, prepare: Prepare) -> None:

@@ -150,7 +150,7 @@ class IsolationContract:
     def test_what_a_crashing_import_printed_is_kept(self, own: Driving, prepare: Prepare) -> None:
         directory, resources = prepare(target="climate_ref_prefect.testing.providers.crashing:provider")
         own.run(directory, resources)
-        assert "asking the licence server" in (directory / "run.log").read_text()
+        assert "asking the licence server" in (directory / "run.log").read_text(encoding="utf-8")
 
     def test_a_diagnostic_that_the_provider_does_not_have_is_the_providers_error(
         self, shared: Driving, prepare: Prepare

@@ -53,7 +53,7 @@ class ProtocolContract:
     def test_an_envelope_of_another_version_is_refused_naming_both(self, shared: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("writing")
         envelope = directory / "envelope.json"
-        envelope.write_text(json.dumps({"schema_version": 77, "something": "new"}))
+        envelope.write_text(json.dumps({"schema_version": 77, "something": "new"}), encoding="utf-8")
         outcome = shared.run(directory, resources)
         assert kind_of(outcome) is FailureKind.SCHEMA_MISMATCH
         assert "version 77" in message_of(outcome)

@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple, cast, get_args
+
+from pydantic import PydanticUserError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.transports.base import TransportModel
@@ -111,13 +113,14 @@ def _load(kind: str) -> type[TransportModel] | UnusableTransport:
     if len(points) > 1 and _distribution(point) != _OURS:
         return UnusableTransport(kind, " and ".join(map(_distribution, points)), "the name must be of one of them.")
     try:
-        reason = _what_is_wrong(kind, loaded := point.load())
+        loaded: object = point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it must not keep others from working
         reason = f"{point.value} cannot be imported: {type(error).__name__}: {error}"
+    else:
+        reason = _what_is_wrong(kind, loaded)
     if reason:
         return UnusableTransport(kind, _distribution(point), f"{reason.rstrip('.')}.")
-    found: type[TransportModel] = loaded
-    return found
+    return cast("type[TransportModel]", loaded)
 
 
 def _what_is_wrong(kind: str, loaded: object) -> str:
@@ -130,6 +133,14 @@ def _what_is_wrong(kind: str, loaded: object) -> str:
     field = loaded.model_fields.get("kind")
     if field is None or get_args(field.annotation) != (kind,) or field.default != kind:
         return f'{loaded.__name__} must have the field `kind: Literal["{kind}"] = "{kind}"`'
+    return _what_no_form_can_show(loaded) if loaded.traits.fields_in_forms else ""
+
+
+def _what_no_form_can_show(model: type[TransportModel]) -> str:
+    try:
+        model.model_json_schema()
+    except PydanticUserError as error:
+        return f"a form cannot show its fields: {error.message}"
     return ""
 
 

@@ -1,5 +1,8 @@
 """The contract of transports; its assertions are rewritten as those of test modules are."""
 
+from typing import Final
+
 import pytest
 
-pytest.register_assert_rewrite(__name__)
+_WITH_ASSERTIONS: Final = ("contract_driver", "endings", "isolation", "port", "protocol", "stopping")
+pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in _WITH_ASSERTIONS))

@@ -2,13 +2,18 @@
 
 from pathlib import Path
 
+import pytest
+from pydantic import TypeAdapter
+
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.transports.contract_driver import (
     Allowances,
     collect,
 )
 from climate_ref_prefect.transports.port import Submission, Transport
+from climate_ref_prefect.transports.worker.execute import ServerPool
 
 
 class PortContract:
@@ -44,3 +49,35 @@ class PortContract:
         _, resources = prepare("noop")
         given = narrow.check(resources)
         assert (given.cpu, given.memory_mb) <= (resources.cpu, resources.memory_mb)
+
+    def test_another_with_the_same_settings_is_open_for_itself(
+        self, narrow: Transport, prepare: Prepare, allowances: Allowances
+    ) -> None:
+        submission = narrow.submit(*prepare("noop"))
+        another = narrow.unopened()
+        assert another is not narrow
+        assert (another.name, another.limits, another.slots) == (narrow.name, narrow.limits, narrow.slots)
+        another.close(allowances.close_seconds)
+        assert [ended.submission for ended in collect(narrow, 1, allowances)] == [submission]
+
+    def test_it_can_what_its_traits_say(self, narrow: Transport, prepare: Prepare) -> None:
+        _, resources = prepare("noop")
+        if narrow.traits.renders_jobs:
+            assert narrow.render(resources)
+        else:
+            with pytest.raises(BadInputError):
+                narrow.render(resources)
+        if narrow.traits.fields_in_forms:
+            assert TypeAdapter(type(narrow)).json_schema()
+        if narrow.traits.usable_by_name:
+            assert type(narrow)().name == narrow.name
+
+    def test_servers_that_it_is_given_are_ended_with_it(
+        self, narrow: Transport, prepare: Prepare, allowances: Allowances
+    ) -> None:
+        servers = ServerPool()
+        narrow.take_servers(servers)
+        submission = narrow.submit(*prepare("noop"))
+        assert [ended.submission for ended in collect(narrow, 1, allowances)] == [submission]
+        narrow.close(allowances.close_seconds)
+        assert servers.closed

@@ -139,5 +139,6 @@ class TestLsf:
         script.write_text(f"#BSUB {MARK}store-abc\nsleep 2\n")
         commands = transport.commands()
         assert commands.mark_in(script) == "store-abc"
-        assert commands.marked_jobs() == {commands.submit(script): "store-abc"}
+        job_id = commands.submit(script)
+        assert commands.marked_jobs() == {job_id: "store-abc"}
         wait_until(lambda: commands.marked_jobs() == {})

@@ -109,9 +109,12 @@ def _registered() -> Mapping[str, Sequence[EntryPoint]]:
 def _load(kind: str) -> type[TransportModel] | UnusableTransport:
     """Import a transport and see that it is one; once, also where that fails."""
     points = _registered()[kind]
-    point = next((one for one in points if _distribution(one) == _OURS), points[0])
-    if len(points) > 1 and _distribution(point) != _OURS:
-        return UnusableTransport(kind, " and ".join(map(_distribution, points)), "the name must be of one of them.")
+    point = points[0]
+    if len(points) > 1:
+        ours = [one for one in points if _distribution(one) == _OURS]
+        if not ours:
+            return UnusableTransport(kind, " and ".join(map(_distribution, points)), "only one of them can have it.")
+        point = ours[0]
     try:
         loaded: object = point.load()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, it must not keep others from working
@@ -137,6 +140,8 @@ def _what_is_wrong(kind: str, loaded: object) -> str:
 
 
 def _what_no_form_can_show(model: type[TransportModel]) -> str:
+    if model.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return ""  # tests have shown ours, and each start of a coordinator would pay for it
     try:
         model.model_json_schema()
     except PydanticUserError as error:

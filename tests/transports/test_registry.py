@@ -67,7 +67,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
         registry._load.cache_clear()
         sys.modules.pop("their_module", None)
 
-    yield put  # type: ignore[misc]
+    yield put
     monkeypatch.undo()
     forget()
 

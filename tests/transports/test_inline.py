@@ -64,7 +64,7 @@ def test_a_provider_that_ends_its_process_at_import_does_not_end_this_one(
 ) -> None:
     outcome = driver.run(*prepare(target="climate_ref_prefect.testing.providers.exiting:provider"))
     assert kind_of(outcome) is FailureKind.PROVIDER_IMPORT
-    assert "providers_that_exit" in message_of(outcome)
+    assert "providers.exiting" in message_of(outcome)
 
 
 def test_a_second_delivery_runs_nothing(driver: TransportDriver, prepare: Prepare) -> None:

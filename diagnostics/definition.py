@@ -67,9 +67,6 @@ class ProviderReference(FrozenModel):
     target: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     """Import reference, `module:attribute`."""
 
-    interpreter: Path | None = None
-    """Another Python to run it with; None for the worker's own."""
-
     isolation: Isolation = "warm"
     """`warm`: forked from a server that has imported it; `fresh`: a new interpreter each time."""
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from climate_ref_prefect.diagnostics.model import FrozenModel
 
 Resource = Literal["memory", "wall clock"]
+PrefectState = Literal["Failed", "Crashed", "Cancelled"]
 
 
 class FailureKind(StrEnum):
@@ -108,6 +109,13 @@ class FailureRule(FrozenModel):
     def counts(self) -> bool:
         """Whether such an attempt counts towards the limit of attempts."""
         return self.limit is Limit.ATTEMPTS
+
+    @property
+    def prefect_state(self) -> PrefectState:
+        """The state that the task `run` of such an execution ends in."""
+        if self.fault is Fault.USER:
+            return "Cancelled"
+        return "Crashed" if self.fault in (Fault.PLACE, Fault.HOUSE) else "Failed"
 
     @property
     def may_be_changed(self) -> bool:

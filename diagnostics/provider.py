@@ -54,13 +54,6 @@ class ProviderDescription(FrozenModel):
         """The slugs of all diagnostics, including the faulty ones."""
         return {item.slug for item in self.diagnostics} | {item.slug for item in self.faulty}
 
-    def diagnostic(self, slug: str) -> DiagnosticDescription:
-        """Return one diagnostic; `UnknownNameError` lists the valid ones."""
-        for described in self.diagnostics:
-            if described.slug == slug:
-                return described
-        raise UnknownNameError("diagnostic", f"{self.slug}/{slug}", (d.slug for d in self.diagnostics))
-
 
 class DiagnosticProvider:
     """

@@ -1,9 +1,7 @@
 """The resource hint: memory, processors, time and queue that one execution needs."""
 
 from datetime import timedelta
-from typing import Annotated
 
-from annotated_types import Gt
 from pydantic import Field
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
@@ -23,7 +21,7 @@ class ResourceHint(FrozenModel):
     cpu: int = Field(default=1, gt=0)
     """Processors, and the thread count given to BLAS and OpenMP."""
 
-    wall_clock: Annotated[timedelta, Gt(timedelta(0))] = timedelta(hours=6)
+    wall_clock: timedelta = Field(default=timedelta(hours=6), gt=timedelta(0))
     """Time limit, counted from the start of the execution, not from its submission."""
 
     queue: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")

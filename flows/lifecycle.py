@@ -192,7 +192,7 @@ class Lifecycle:
 
     def _after_run(self, attempt: Attempt, error: BaseException | None) -> None:
         self._running -= 1
-        if error is not None:  # it may still run: another attempt now could run beside it
+        if error is not None and attempt.outcome is None:  # it may still run: another attempt could run beside it
             raise what_broke(self._transport, error) from error
         kind = attempt.failure_kind
         if kind is FailureKind.SCRATCH_FULL:

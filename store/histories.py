@@ -96,7 +96,6 @@ def _history(group: _Group | None, input_hash: str, attempts: Attempts) -> Group
         attempts=len(finished),
         counted_attempts=sum(row.counted for row in finished),
         lost_attempts=sum(row.failure_kind in LOST_KINDS for row in finished),
-        unfinished=len(rows) - len(finished),
         succeeded=any(row.successful for row in finished),
         last_failure=FailureKind(failures[-1]) if failures else None,
         last_retryable=rows[-1].retryable if rows else None,

@@ -139,7 +139,6 @@ class MemoryRecorder:
             attempts=len(finished),
             counted_attempts=sum(self._tables.finalisations[row.execution_id].counted for row in finished),
             lost_attempts=sum(kind in LOST_KINDS for kind in failures),
-            unfinished=len(rows) - len(finished),
             succeeded=any(row.successful for row in finished),
             last_failure=failures[-1] if failures else None,
             last_retryable=rows[-1].retryable if rows else None,

@@ -30,9 +30,6 @@ class GroupHistory(FrozenModel):
     lost_attempts: int = 0
     """Attempts that do not count because their worker or node was lost, not because a user interrupted them."""
 
-    unfinished: int = 0
-    """Attempts that have not been finalised: running, or left behind by a coordinator that died."""
-
     succeeded: bool = False
     """Whether any attempt succeeded."""
 

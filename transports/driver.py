@@ -1,7 +1,7 @@
 """Drives one open transport for many waiting threads, and settles what each end means."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +17,6 @@ from climate_ref_prefect.transports.worker.supervisor import refuse_unreadable
 from climate_ref_prefect.transports.worker.verdict import judge_memory
 
 _POLL_SECONDS: Final = 0.2
-_SUBMISSION_TRIES: Final = 5
-_FIRST_PAUSE_SECONDS: Final = 2.0
 _using: Final = threading.Lock()
 _in_use: Final[dict[int, "TransportDriver"]] = {}
 """Who has opened a transport, by the object's identity: equal settings are not the same transport."""
@@ -40,18 +38,14 @@ class TransportDriver:
     ----------
     transport
         Opened by the first submission and closed by `close`.
-    sleep
-        How to pause between tries of a submission, for tests; none to pause until it is closed at the latest.
     """
 
-    def __init__(self, transport: Transport, sleep: Callable[[float], object] | None = None) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._futures: dict[Path, Future[Ended]] = {}
-        self._submissions: dict[Path, Submission] = {}
         self._lock = threading.Lock()
         self._submitting = threading.Lock()
         self._closing = threading.Event()
-        self._sleep = sleep or self._closing.wait
         self._closed = False
         self._broken: Exception | None = None
         self._poller: threading.Thread | None = None
@@ -71,13 +65,9 @@ class TransportDriver:
         try:
             ended = self._submit(execution.path, resources).result()
         except SubmissionError as error:
-            return _failed(execution, FailureKind.SUBMISSION_REFUSED, str(error))
+            kind = FailureKind.UNAVAILABLE if error.transient else FailureKind.SUBMISSION_REFUSED
+            return _failed(execution, kind, str(error))
         return settle(self._transport, execution, ended, self._closing)
-
-    def cancel_all(self) -> None:
-        """Have everything stopped that runs or waits; each then ends as cancelled."""
-        for submission in list(self._submissions.values()):
-            self._transport.cancel(submission)
 
     def close(self, timeout_seconds: float) -> None:
         """
@@ -113,29 +103,14 @@ class TransportDriver:
             self._start_polling()
             future = self._futures[directory] = Future()  # before it is submitted: it may end before that returns
         try:
-            self._submissions[directory] = self._submit_patiently(directory, resources)
+            with self._submitting:
+                self._refuse_if_closed()
+                self._transport.submit(directory, resources)
         except BaseException as error:
             if self._futures.pop(directory, None) is not None:
                 future.set_exception(error)
             raise
         return future
-
-    def _submit_patiently(self, directory: Path, resources: ResourceHint) -> Submission:
-        pause_seconds = _FIRST_PAUSE_SECONDS
-        for _ in range(_SUBMISSION_TRIES - 1):
-            try:
-                return self._submit_once(directory, resources)
-            except SubmissionError as error:
-                if not error.transient:
-                    raise
-            self._sleep(pause_seconds)
-            pause_seconds *= 2
-        return self._submit_once(directory, resources)
-
-    def _submit_once(self, directory: Path, resources: ResourceHint) -> Submission:
-        with self._submitting:
-            self._refuse_if_closed()
-            return self._transport.submit(directory, resources)
 
     def _refuse_if_closed(self) -> None:
         if self._closing.is_set():
@@ -168,7 +143,6 @@ class TransportDriver:
 
     def _deliver(self, all_ended: Sequence[Ended]) -> None:
         for ended in all_ended:
-            self._submissions.pop(ended.submission.directory, None)
             future = self._futures.pop(ended.submission.directory, None)
             if future is not None:
                 future.set_result(ended)

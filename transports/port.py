@@ -41,8 +41,6 @@ class Submission(FrozenModel):
 
     transport: str
     directory: Path
-    handle: Mapping[str, JsonValue] = Field(default_factory=dict)
-    """Whatever the transport needs to find it again, for example a job id."""
 
 
 class Death(FrozenModel):

@@ -5,16 +5,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from prefect.client.schemas.objects import State, StateType
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.tasks import Task
 
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.driver import TransportDriver
 from climate_ref_prefect.transports.port import Transport
 
 _CLOSE_SECONDS = 10.0
+_LONGEST_MESSAGE = 500
+"""Characters of a failure that a state shows; the outcome has all of them."""
 
 
 class Runnable(Protocol):
@@ -68,10 +72,6 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
         """Start a task run here whose body runs on the transport."""
         return self._threads.submit(self._remote(task), parameters, wait_for, dependencies)
 
-    def cancel_all(self) -> None:
-        """Have every execution stopped; their task runs then finish with outcomes that say so."""
-        self._driver.cancel_all()
-
     def close(self) -> None:
         """Close the transport; does nothing where that has been done, and finishes what was interrupted."""
         self._driver.close(_CLOSE_SECONDS)
@@ -89,8 +89,16 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
 
     def _remote(self, task: Task[Any, None]) -> Task[Any, None]:
         remote = copy.copy(task)
-        remote.fn = self._run
+        # A state that a task returns becomes that of its run.
+        remote.fn = self._run  # type: ignore[assignment]
         return remote
 
-    def _run(self, label: str, execution: Runnable) -> None:
+    def _run(self, label: str, execution: Runnable) -> State[None] | None:
         execution.outcome = self._driver.run(execution.directory, execution.resources)
+        failure = execution.outcome.failure
+        if failure is None:
+            return None
+        rule = FAILURE_RULES[failure.kind]
+        first_line, *_ = failure.message.splitlines() or [""]
+        message = f"{rule.title}: {first_line[:_LONGEST_MESSAGE]}"
+        return State(type=StateType(rule.prefect_state.upper()), name=rule.prefect_state, message=message)

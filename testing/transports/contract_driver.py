@@ -13,7 +13,7 @@ from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKin
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.driver import TransportDriver
-from climate_ref_prefect.transports.port import Ended, Transport
+from climate_ref_prefect.transports.port import Ended, Submission, Transport
 
 _THREADS = 16
 
@@ -53,11 +53,13 @@ class Driving:
     def __init__(self, transport: Transport, allowances: Allowances) -> None:
         self.transport = transport
         self.allowances = allowances
+        self._started: list[Path] = []
         self._driver = TransportDriver(transport)
         self._threads = ThreadPoolExecutor(_THREADS)
 
     def start(self, directory: Path, resources: ResourceHint) -> Future[ExecutionOutcome]:
         """Have an execution run."""
+        self._started.append(directory)
         return self._threads.submit(self._driver.run, directory, resources)
 
     def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
@@ -75,7 +77,8 @@ class Driving:
 
     def cancel_all(self) -> None:
         """Cancel what runs and waits."""
-        self._driver.cancel_all()
+        for directory in self._started:
+            self.transport.cancel(Submission(transport=self.transport.name, directory=directory))
 
     def close(self) -> None:
         """Close the transport; whoever waits is let go."""

@@ -18,8 +18,8 @@ from prefect.exceptions import CancelledRun
 
 from climate_ref_prefect.diagnostics.demo.data import sample_data_root
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
-from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
 from climate_ref_prefect.flows.settings import Settings
@@ -238,11 +238,18 @@ class TestTaskRuns:
         assert names["allocate"].total() == 1 + retries
         assert names["allocate"]["16 executions"] == 1
 
-    def test_a_run_that_failed_is_a_completed_task_run(self, ended: tuple[Site, Solved]) -> None:
-        # A failing diagnostic is not a failing task: its classification decides, Prefect must not retry it.
-        _, solved = ended
-        states = {run.name: run.state_name for run in task_runs(solved.flow_run_id)}
-        assert {state for name, state in states.items() if name.startswith("run ")} == {"Completed"}
+    def test_a_run_ends_in_the_state_of_its_failure_and_is_not_retried_by_prefect(
+        self, ended: tuple[Site, Solved]
+    ) -> None:
+        site, solved = ended
+        shown = {run.name: run for run in task_runs(solved.flow_run_id) if run.name.startswith("run ")}
+        for row in site.attempts():
+            kind = FailureKind(row.failure_kind) if row.failure_kind else None
+            run = shown.get(f"run flows/{row.diagnostic}/{row.key} #{row.execution_id}")
+            if run is None or (kind and FAILURE_RULES[kind].has_results):
+                continue  # refused before it ran, or its results were afterwards
+            expected = FAILURE_RULES[kind].prefect_state if kind else "Completed"
+            assert (run.state_name, run.run_count) == (expected, 1)
 
 
 class TestSecondSolve:

@@ -31,7 +31,6 @@ def test_a_history_counts_attempts_and_those_that_do_not_count_apart(store: Stor
         attempts=3,
         counted_attempts=2,
         lost_attempts=1,
-        unfinished=1,
         succeeded=False,
         last_failure=FailureKind.OUT_OF_MEMORY,
         last_retryable=None,

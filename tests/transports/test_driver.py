@@ -1,6 +1,5 @@
-"""The driver: submissions are tried again, endings are settled, and whoever waits hears of it, whatever happens."""
+"""The driver: submissions are made once, endings are settled, and whoever waits hears of it, whatever happens."""
 
-import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +45,6 @@ class Scripted:
         self.ends_at_once = True
         self.outcome_patience_seconds = 0.0
         self.submitted: list[Path] = []
-        self.cancelled: list[Path] = []
         self.closed = 0
         self.on_submit: Callable[[], object] = lambda: None
         self.on_close: Callable[[], object] = lambda: None
@@ -81,7 +79,6 @@ class Scripted:
         return [news]
 
     def cancel(self, submission: Submission) -> None:
-        self.cancelled.append(submission.directory)
         self.end(submission)
 
     def explain(self, submission: Submission) -> Death | None:
@@ -108,12 +105,11 @@ class Scripted:
 
 
 class Rig:
-    """A driver of a scripted transport; pauses are noted, not waited for."""
+    """A driver of a scripted transport."""
 
     def __init__(self) -> None:
         self.transport = Scripted()
-        self.pauses: list[float] = []
-        self.driver = TransportDriver(self.transport, sleep=self.pauses.append)
+        self.driver = TransportDriver(self.transport)
         self._threads = ThreadPoolExecutor()
 
     def start(self, directory: Path, resources: ResourceHint) -> Future[ExecutionOutcome]:
@@ -150,17 +146,12 @@ def test_the_scripted_transport_is_one() -> None:
 class TestSubmission:
     """A backend may refuse for now, or for good."""
 
-    def test_a_refusal_for_now_is_tried_again_after_growing_pauses(self, rig: Rig, prepare: Prepare) -> None:
-        rig.transport.refusals = iter([FULL] * 4)
-        assert rig.run(*prepare()).succeeded
-        assert rig.pauses == [2.0, 4.0, 8.0, 16.0]
-
-    def test_a_refusal_for_now_that_stays_becomes_the_outcome(self, rig: Rig, prepare: Prepare) -> None:
-        rig.transport.refusals = itertools.repeat(FULL)
+    def test_a_refusal_for_now_leaves_the_execution_to_the_next_solve(self, rig: Rig, prepare: Prepare) -> None:
+        rig.transport.refusals = iter([FULL])
         outcome = rig.run(*prepare())
-        assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
+        assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert message_of(outcome) == "the queue is full"
-        assert len(rig.transport.submitted) == 5
+        assert len(rig.transport.submitted) == 1
 
     def test_a_refusal_for_good_becomes_the_outcome_at_once(self, rig: Rig, prepare: Prepare) -> None:
         rig.transport.refusals = iter([FORBIDDEN])
@@ -170,7 +161,6 @@ class TestSubmission:
         assert message_of(outcome) == "account unknown"
         assert outcome.execution_id == ExecutionDirectory(directory).read_envelope().execution_id
         assert rig.transport.submitted == [directory]
-        assert rig.pauses == []
 
     def test_a_refusal_leaves_the_others_alone(self, rig: Rig, prepare: Prepare) -> None:
         rig.transport.refusals = iter([FORBIDDEN])
@@ -197,15 +187,15 @@ class TestSubmission:
 
     def test_both_of_two_deliveries_hear_of_a_refusal(self, rig: Rig, prepare: Prepare) -> None:
         execution = prepare()
-        paused = threading.Event()
-        rig.driver._sleep = lambda _: paused.wait(PATIENCE_SECONDS)
-        rig.transport.refusals = iter([FULL, FORBIDDEN])
-        first = rig.start(*execution)
-        wait_until(lambda: rig.transport.submitted)
-        second = rig.driver._submit(*execution)
-        paused.set()
-        assert kind_of(first.result(PATIENCE_SECONDS)) is FailureKind.SUBMISSION_REFUSED
-        assert second.exception(PATIENCE_SECONDS) is FORBIDDEN
+        second: list[Future[Ended]] = []
+
+        def refuse() -> Iterator[Exception]:
+            second.append(rig.driver._submit(*execution))
+            yield FORBIDDEN
+
+        rig.transport.refusals = refuse()
+        assert kind_of(rig.run(*execution)) is FailureKind.SUBMISSION_REFUSED
+        assert second[0].exception(PATIENCE_SECONDS) is FORBIDDEN
 
 
 class TestSettling:
@@ -323,15 +313,7 @@ class TestBreakdown:
 
 
 class TestStopping:
-    """Cancelling and closing reach everyone."""
-
-    def test_cancel_all_cancels_each_submission(self, rig: Rig, prepare: Prepare) -> None:
-        futures = rig.start_some(prepare, 3)
-        wait_until(lambda: len(rig.driver._submissions) == 3)
-        rig.driver.cancel_all()
-        for future in futures:
-            future.result(PATIENCE_SECONDS)
-        assert sorted(rig.transport.cancelled) == sorted(rig.transport.submitted)
+    """Closing reaches everyone."""
 
     def test_closing_lets_go_of_whoever_waits(self, rig: Rig, prepare: Prepare) -> None:
         futures = rig.start_some(prepare, 3)
@@ -361,17 +343,6 @@ class TestStopping:
         with pytest.raises(TransportClosedError):
             rig.run(*prepare())
         assert rig.transport.submitted == []
-
-    def test_a_submission_that_was_to_be_tried_again_is_not_once_it_is_closed(self, prepare: Prepare) -> None:
-        transport = Scripted()
-        transport.refusals = itertools.repeat(FULL)
-        driver = TransportDriver(transport)  # with its own pauses, which closing cuts short
-        with ThreadPoolExecutor() as threads:
-            future = threads.submit(driver.run, *prepare())
-            wait_until(lambda: transport.submitted)
-            driver.close(1.0)
-            assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
-        assert len(transport.submitted) == 1
 
     def test_closing_waits_for_a_submission_under_way(self, rig: Rig, prepare: Prepare) -> None:
         begun, go_on = threading.Event(), threading.Event()

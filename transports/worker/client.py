@@ -57,7 +57,7 @@ class ProviderServer:
     Parameters
     ----------
     reference
-        The provider, the interpreter to run it with and its isolation.
+        The provider and its isolation.
     cpu
         Number of threads that BLAS and OpenMP may use. It is set before the provider is imported.
     """
@@ -73,7 +73,7 @@ class ProviderServer:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 [
-                    str(reference.interpreter or sys.executable),
+                    sys.executable,
                     *("-P", "-m", SERVER_MODULE, reference.target, reference.isolation, str(theirs.fileno())),
                 ],
                 env=environment_of_provider(cpu),

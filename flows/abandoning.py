@@ -1,4 +1,4 @@
-"""What becomes of executions that are under way when a lifecycle is stopped."""
+"""What becomes of executions that wait or are under way when a lifecycle is stopped."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,18 +8,21 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.house_faults import HouseFaultError, is_house_fault
 from climate_ref_prefect.flows.liveness import Liveness, wait_until_known
+from climate_ref_prefect.flows.phase_calls import PhaseCalls
+from climate_ref_prefect.flows.phases import complete
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.errors import LeaseLostError
 from climate_ref_prefect.transports.port import Transport
 
 
-def abandon(attempts: Sequence[Attempt], error: BaseException, workspace: Workspace, transport: Transport) -> None:
+def abandon(
+    attempts: Sequence[Attempt], error: BaseException, calls: PhaseCalls, workspace: Workspace, transport: Transport
+) -> None:
     """
-    Give up what has no last word yet: its group stays dirty, and the next solve takes it up.
+    Classify and finalise what has not been finalised: its group stays dirty, and the next solve takes it up.
 
     What has a result, and what is not confirmed dead, is left to the next solve. So is everything where nobody can
     tell whether this still coordinates, and where the house has ended the solve: nothing could be written there.
@@ -30,6 +33,8 @@ def abandon(attempts: Sequence[Attempt], error: BaseException, workspace: Worksp
         Those that wait or are under way; the transport has been closed.
     error
         Why the lifecycle is stopped.
+    calls
+        Call the phases that remain.
     workspace
         Where they are recorded.
     transport
@@ -44,10 +49,7 @@ def abandon(attempts: Sequence[Attempt], error: BaseException, workspace: Worksp
     try:
         for attempt in over.of([attempt for attempt in attempts if not attempt.has_result()]):
             attempt.fail(kind, message)
-            assert attempt.outcome is not None  # noqa: S101 - it has just failed
-            policy = workspace.policy_of(attempt.allocated.definition)
-            attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.counts)
-            workspace.store.finalise(attempt.execution_id, phases.last_word(attempt))
+            complete(attempt, calls.call_without_task)
     except ClimateRefPrefectError as refused:
         if not is_house_fault(refused) and not isinstance(refused, LeaseLostError):
             raise
@@ -57,7 +59,7 @@ def abandon(attempts: Sequence[Attempt], error: BaseException, workspace: Worksp
 def _may_give_up(workspace: Workspace) -> bool:
     """Whether this still coordinates: otherwise, or if nobody can tell, the attempts are not its own."""
     try:
-        workspace.store.confirm_lease()
+        workspace.writer.confirm_lease()
     except ClimateRefPrefectError:
         return False
     return True

@@ -3,15 +3,17 @@
 from contextlib import suppress
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.policy import Verdict
-from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
+from climate_ref_prefect.flows.policy import RetryPolicy, Verdict
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts, Finalisation, UnfinishedExecution
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 
 class Attempt:
@@ -19,35 +21,55 @@ class Attempt:
     What the phases know of one attempt, and hand on from one to the next.
 
     Deliberately no pydantic model or dataclass: Prefect looks into those for futures, at each task call anew.
+
+    Parameters
+    ----------
+    record
+        What the recorder says of it: it has just been allocated, or another coordinator has left it unfinished.
+    workspace
+        Where it runs and where its results go.
+    counts
+        How often its group has been tried before.
+    provider
+        How a worker finds the provider; none where the attempt is not to be dispatched any more.
     """
 
     def __init__(
         self,
-        allocated: AllocatedExecution,
-        provider: ProviderReference,
+        record: AllocatedExecution | UnfinishedExecution,
+        workspace: Workspace,
         counts: AttemptCounts,
-        scratch: Path,
-        results: Path,
+        provider: ProviderReference | None = None,
     ) -> None:
-        self.allocated = allocated
-        self.provider = provider
+        self.record = record
+        self.workspace = workspace
         self.counts = counts
-        self.files = ExecutionDirectory(scratch / allocated.fragment)
-        self.target = results / allocated.fragment
+        self.files = ExecutionDirectory(workspace.scratch / record.fragment)
+        self._provider = provider
+        # What the phases find out, each in its turn; `phases.next_phase` tells by it what comes next.
         self.envelope: ExecutionEnvelope | None = None
         self.outcome: ExecutionOutcome | None = None
         self.verdict: Verdict | None = None
-        self.published = False
+        self.is_published = False
+        self.results_path: Path | None = None
+        """Where the results lie that were published; none where the recorder publishes nothing."""
+        self.is_ingested = False
+        self.is_finalised = False
 
     @property
     def execution_id(self) -> int:
         """Number of the execution row."""
-        return self.allocated.execution_id
+        return self.record.execution_id
+
+    @property
+    def group_label(self) -> str:
+        """Name of the group for people: provider, diagnostic and key."""
+        return "/".join(self.record.address)
 
     @property
     def label(self) -> str:
         """Name for people: group and execution."""
-        return f"{self.allocated.definition.label} #{self.execution_id}"
+        return f"{self.group_label} #{self.execution_id}"
 
     @property
     def directory(self) -> Path:
@@ -55,9 +77,37 @@ class Attempt:
         return self.files.path
 
     @property
+    def definition(self) -> ExecutionDefinition:
+        """What it is about; not known of an attempt that was left without an envelope."""
+        if isinstance(self.record, AllocatedExecution):
+            return self.record.definition
+        assert self.envelope is not None  # noqa: S101 - whoever asks has read it
+        return self.envelope.definition
+
+    @property
+    def provider(self) -> ProviderReference:
+        """How a worker finds the provider."""
+        if self.envelope is not None:
+            return self.envelope.provider
+        assert self._provider is not None  # noqa: S101 - it is known of whatever is to be dispatched
+        return self._provider
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """What decides on its failure."""
+        return self.workspace.policy_of(self.record.address)
+
+    @property
     def resources(self) -> ResourceHint:
         """What it was given once it has been dispatched, before that what it asks for."""
-        return self.envelope.resources if self.envelope else self.allocated.resources
+        return self.envelope.resources if self.envelope else self.record.resources
+
+    @property
+    def finished(self) -> FinishedExecution:
+        """What the recorder is given of a success."""
+        assert self.envelope is not None  # noqa: S101 - it has run
+        assert self.outcome is not None  # noqa: S101 - the same
+        return FinishedExecution(envelope=self.envelope, outcome=self.outcome, directory=self.directory)
 
     @property
     def failure_kind(self) -> FailureKind | None:
@@ -66,24 +116,42 @@ class Attempt:
         return failure.kind if failure else None
 
     def has_result(self) -> bool:
-        """Whether it has run and left a result, taken in or not."""
+        """Whether it has run and left a result, read or not."""
         outcome = self.outcome
         if outcome is None:
             with suppress(OSError, UnreadableDocumentError):  # what cannot be read is run again
                 outcome = self.files.read_outcome()
         return outcome is not None and outcome.succeeded
 
-    def fail(self, kind: FailureKind, message: str, details: str = "") -> None:
-        """Replace the outcome by a failure of the coordinator's making, keeping the telemetry."""
-        failure = ExecutionFailure(kind=kind, message=message, details=details)
+    def fail(self, kind: FailureKind, message: str) -> None:
+        """Replace the outcome by a failure of the coordinator's making, keeping the telemetry; to be classified."""
         before = self.outcome or ExecutionOutcome(execution_id=self.execution_id)
+        failure = ExecutionFailure(kind=kind, message=message)
         self.outcome = before.model_copy(update={"failure": failure, "manifest": ()})
+        self.verdict = None
+
+    def finalisation(self) -> Finalisation:
+        """Return what is recorded of it once it has been classified."""
+        assert self.verdict is not None  # noqa: S101 - the classify phase has set it
+        verdict, outcome = self.verdict, self.outcome
+        failure = outcome.failure if outcome else None
+        if failure is not None and verdict.reason:
+            failure = failure.model_copy(update={"message": f"{failure.message} ({verdict.reason})"})
+        return Finalisation(
+            successful=verdict.succeeded,
+            retryable=verdict.retryable,
+            counted=verdict.counts,
+            failure=failure,
+            telemetry=outcome.telemetry if outcome else Telemetry(),
+            clears_dirty=verdict.clears_dirty,
+            results_path=str(self.results_path) if self.results_path else None,
+        )
 
 
 def attempt_after(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
     """Return the attempt that follows one that has failed, with what it has taught."""
     return PlannedExecution(
-        definition=attempt.allocated.definition,
+        definition=attempt.definition,
         provider=attempt.provider,
         resources=verdict.resources,
         granted=verdict.resources,

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.flows.places import PlaceUnavailableError, key_of
-from climate_ref_prefect.store.errors import StoreUnavailableError
+from climate_ref_prefect.store.errors import RecorderUnavailableError
 
 DATABASE: Final = "database"
 """Name of the database among the places that steps need."""
@@ -35,7 +35,7 @@ class HouseFaultError(ClimateRefPrefectError):
 
 def is_house_fault(error: BaseException) -> bool:
     """Whether an error concerns the coordinator's directories or database, and not an execution."""
-    return isinstance(error, PlaceUnavailableError | StoreUnavailableError)
+    return isinstance(error, PlaceUnavailableError | RecorderUnavailableError)
 
 
 class _Fault:
@@ -201,7 +201,7 @@ def patiently(step: Callable[[], T], patience_seconds: float, watch: Step = lamb
     while True:
         try:
             return step()
-        except (PlaceUnavailableError, StoreUnavailableError) as error:
+        except (PlaceUnavailableError, RecorderUnavailableError) as error:
             if fault is None:
                 fault = _Fault(_place_of(error), error)
                 limit = timedelta(seconds=round(patience_seconds))

@@ -1,6 +1,6 @@
-"""The lifecycle: takes planned executions through the seven phases, each outcome as soon as it comes."""
+"""The lifecycle: takes planned executions through the seven phases of `phases.py`, each as soon as it can be taken."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -19,7 +19,6 @@ from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.policy import Verdict
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
-from climate_ref_prefect.flows.taking_in import kind_of_refusal
 from climate_ref_prefect.flows.transport_failure import what_broke
 from climate_ref_prefect.flows.turns import Turns
 from climate_ref_prefect.flows.workspace import Workspace
@@ -27,10 +26,11 @@ from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.task_runner import TransportTaskRunner
 
 _AFTERMATH: Final = 8
-"""Attempts that may be between the end of their run and their last word before more are dispatched."""
+"""Attempts that may be between the end of their run and their finalisation before more are dispatched."""
 _TICK_SECONDS: Final = 1.0
 _ROOM: Final = "room on scratch"
 Watch = Callable[[], None]
+"""Called about once a second; may raise to have everything stopped."""
 
 
 class Lifecycle:
@@ -40,7 +40,7 @@ class Lifecycle:
     Parameters
     ----------
     workspace
-        Store and directories; this process coordinates on it.
+        Recorder and directories; this process coordinates on it.
     transport
         Where executions run; closed at the end.
     ledger
@@ -64,7 +64,15 @@ class Lifecycle:
         self._running = 0
         self._publishing = 0
         self._house = HouseFaults(workspace.settings.house_patience.total_seconds())
-        self._calls = PhaseCalls(ledger)
+        self._calls = PhaseCalls(ledger, transport, workspace.writer)
+        self._steps: Mapping[phases.Phase, Callable[[Attempt], None]] = {
+            phases.dispatch: self._dispatch,
+            phases.run: self._run,
+            phases.classify: self._classify,
+            phases.publish: self._publish,
+            phases.ingest: self._ingest,
+            phases.finalise: self._finalise,
+        }
         self.execution_ids: list[int] = []
         """Every execution that was allocated, retries included."""
         self.finished: dict[Decision, int] = dict.fromkeys(Decision, 0)
@@ -76,7 +84,7 @@ class Lifecycle:
         return self._to_allocate + len(self._waiting) + len(self._held) + len(self._active)
 
     def run(self, planned: Sequence[PlannedExecution]) -> None:
-        """Run planned executions and their retries; returns when the last has its last word."""
+        """Run planned executions, retries included; returns when every attempt has been finalised."""
         with frugal_task_runs(), self._gate:
             try:
                 with self._publishers, self._runner:
@@ -85,12 +93,12 @@ class Lifecycle:
                         self._house.take_due_steps()
                         self._dispatch_some()
                         self._house.end_if_patience_is_over(self._running + self._publishing)
-                        self._hear_news()
+                        self._handle_next_event()
             except BaseException as error:
                 with self._gate.shut():  # who signals twice may have broken in on it, even before it began
                     self._runner.close()
                 attempts = [*self._active.values(), *self._held.values(), *self._waiting]
-                abandon(attempts, error, self._workspace, self._transport)
+                abandon(attempts, error, self._calls, self._workspace, self._transport)
                 raise
 
     def _when_possible(self, step: Step, then: Step, *places: str) -> None:
@@ -114,7 +122,7 @@ class Lifecycle:
     def _allocate(self, planned: Sequence[PlannedExecution], label: str) -> None:
         if not planned:
             return
-        batch = phases.Batch(planned)
+        batch = phases.Batch(planned, self._workspace)
         self._to_allocate += len(planned)
 
         def go_on() -> None:
@@ -122,11 +130,7 @@ class Lifecycle:
             self._waiting.extend(batch.attempts)
             self.execution_ids += [attempt.execution_id for attempt in batch.attempts]
 
-        self._when_possible(
-            lambda: self._calls.call(phases.allocate, label=label, batch=batch, workspace=self._workspace),
-            go_on,
-            DATABASE,
-        )
+        self._when_possible(lambda: self._calls.allocate(label, batch), go_on, DATABASE)
 
     def _dispatch_some(self) -> None:
         everywhere = {DATABASE, _ROOM, self._workspace.scratch_place.key(), self._workspace.results_place.key()}
@@ -137,10 +141,16 @@ class Lifecycle:
             and not self._ledger.must_hold_back()
             and not everywhere & self._house.open_places()
         ):
-            self._dispatch(self._waiting.take(self._active.values()))
+            self._go_on(self._waiting.take(self._active.values()))
 
     def _may_dispatch(self) -> bool:
         return self._running < self._transport.slots
+
+    def _go_on(self, attempt: Attempt) -> None:
+        """Take the next phase of an attempt, or decide what follows it when it has been finalised."""
+        phase = phases.next_phase(attempt)
+        step = self._conclude if phase is None else self._steps[phase]
+        step(attempt)
 
     def _dispatch(self, attempt: Attempt) -> None:
         places = (*self._scratch_of(attempt), DATABASE)
@@ -149,46 +159,36 @@ class Lifecycle:
         if not self._house.admits((*places, *self._results_of(attempt)), lambda: self._dispatch_again(attempt)):
             return
         try:
-            self._calls.call(
-                phases.dispatch,
-                label=attempt.label,
-                attempt=attempt,
-                workspace=self._workspace,
-                transport=self._transport,
-            )
+            self._calls.call(phases.dispatch, attempt)
         except ResourcesRefusedError as error:
-            self._refuse(attempt, FailureKind.SUBMISSION_REFUSED, str(error))
+            attempt.fail(FailureKind.SUBMISSION_REFUSED, str(error))
         except OSError as error:
-            self._refuse(attempt, FailureKind.SYSTEM_ERROR, f"It could not be dispatched: {error}")
+            attempt.fail(FailureKind.SYSTEM_ERROR, f"It could not be dispatched: {error}")
         except ClimateRefPrefectError as error:
             if not is_house_fault(error):
                 raise
             self._house.met(error, lambda: self._dispatch_again(attempt))
+            return
         else:
             self._house.passed(places)
-            self._activate(attempt)
-            self._running += 1
-            self._calls.follow(self._runner, phases.run, attempt, {"execution": attempt}, self._after_run)
+        self._active[attempt.execution_id] = self._held.pop(attempt.execution_id)
+        self._go_on(attempt)
 
     def _dispatch_again(self, attempt: Attempt) -> None:
         if self._may_dispatch():
-            self._dispatch(attempt)
+            self._go_on(attempt)
         else:
             self._waiting.extend([self._held.pop(attempt.execution_id)])
 
-    def _activate(self, attempt: Attempt) -> None:
-        self._active[attempt.execution_id] = self._held.pop(attempt.execution_id)
-
-    def _refuse(self, attempt: Attempt, kind: FailureKind, message: str) -> None:
-        self._activate(attempt)
-        attempt.fail(kind, message)
-        self._classify(attempt)
-
     def _scratch_of(self, attempt: Attempt) -> tuple[str, str]:
-        return self._workspace.scratch_place.keys(attempt.allocated.definition.provider)
+        return self._workspace.scratch_place.keys(attempt.definition.provider)
 
     def _results_of(self, attempt: Attempt) -> tuple[str, str]:
-        return self._workspace.results_place.keys(attempt.allocated.definition.provider)
+        return self._workspace.results_place.keys(attempt.definition.provider)
+
+    def _run(self, attempt: Attempt) -> None:
+        self._running += 1
+        self._calls.follow(self._runner, phases.run, attempt, self._after_run)
 
     def _after_run(self, attempt: Attempt, error: BaseException | None) -> None:
         self._running -= 1
@@ -200,7 +200,7 @@ class Lifecycle:
             self._house.met(full, lambda: self._look_for_room(full), _ROOM)
         elif kind is None:
             self._house.confirm(_ROOM)
-        self._classify(attempt)
+        self._go_on(attempt)
 
     def _look_for_room(self, full: PlaceUnavailableError) -> None:
         if self._workspace.scratch_place.has_room():
@@ -209,64 +209,38 @@ class Lifecycle:
             self._house.met(full, lambda: self._look_for_room(full), _ROOM)
 
     def _classify(self, attempt: Attempt) -> None:
-        self._calls.call(
-            phases.classify,
-            label=attempt.label,
-            attempt=attempt,
-            policy=self._workspace.policy_of(attempt.allocated.definition),
-            transport=self._transport,
-        )
-        if attempt.verdict is not None and attempt.verdict.succeeded:
-            self._publish(attempt)
-        else:
-            self._finalise(attempt)
+        self._calls.call(phases.classify, attempt)
+        self._go_on(attempt)
 
     def _publish(self, attempt: Attempt) -> None:
         if self._house.admits(self._results_of(attempt), lambda: self._publish(attempt)):
             self._publishing += 1
-            parameters = {"attempt": attempt, "workspace": self._workspace}
-            self._calls.follow(self._publishers, phases.publish, attempt, parameters, self._after_publish)
+            self._calls.follow(self._publishers, phases.publish, attempt, self._after_publish)
 
     def _after_publish(self, attempt: Attempt, error: BaseException | None) -> None:
         self._publishing -= 1
         if error is None:
             self._house.passed(self._results_of(attempt))
-            self._ingest(attempt)
         elif is_house_fault(error):
             self._house.met(error, lambda: self._publish(attempt))
+            return
         else:
-            self._refuse_result(attempt, error)
-            self._classify(attempt)
+            phases.fail_if_refused(attempt, error)
+        self._go_on(attempt)
 
     def _ingest(self, attempt: Attempt) -> None:
         def ingest() -> None:
             try:
-                self._calls.call(phases.ingest, label=attempt.label, attempt=attempt, workspace=self._workspace)
+                self._calls.call(phases.ingest, attempt)
             except Exception as error:
                 if is_house_fault(error):
                     raise
-                self._refuse_result(attempt, error)
+                phases.fail_if_refused(attempt, error)
 
-        def go_on() -> None:
-            if attempt.failure_kind is None:
-                self._finalise(attempt)
-            else:
-                self._classify(attempt)
-
-        self._when_possible(ingest, go_on, DATABASE, *self._results_of(attempt))
-
-    def _refuse_result(self, attempt: Attempt, error: BaseException) -> None:
-        kind = kind_of_refusal(error)
-        if kind is None:
-            raise error
-        attempt.fail(kind, f"{type(error).__name__}: {error}")
+        self._when_possible(ingest, lambda: self._go_on(attempt), DATABASE, *self._results_of(attempt))
 
     def _finalise(self, attempt: Attempt) -> None:
-        self._when_possible(
-            lambda: self._calls.call(phases.finalise, label=attempt.label, attempt=attempt, workspace=self._workspace),
-            lambda: self._conclude(attempt),
-            DATABASE,
-        )
+        self._when_possible(lambda: self._calls.call(phases.finalise, attempt), lambda: self._go_on(attempt), DATABASE)
 
     def _conclude(self, attempt: Attempt) -> None:
         verdict = attempt.verdict
@@ -274,7 +248,7 @@ class Lifecycle:
         self.finished[verdict.decision] += 1
         if verdict.decision is Decision.RETRY:
             self._when_possible(
-                self._workspace.store.confirm_lease, lambda: self._try_again(attempt, verdict), DATABASE
+                self._workspace.writer.confirm_lease, lambda: self._try_again(attempt, verdict), DATABASE
             )
         else:
             del self._active[attempt.execution_id]
@@ -283,14 +257,14 @@ class Lifecycle:
         del self._active[attempt.execution_id]
         with suppress(OSError):  # scratch is full; no outcome is looked for here again
             attempt.files.close("another attempt follows")
-        self._allocate([attempt_after(attempt, verdict)], f"{attempt.allocated.definition.label}, another attempt")
+        self._allocate([attempt_after(attempt, verdict)], f"{attempt.group_label}, another attempt")
 
-    def _hear_news(self) -> None:
+    def _handle_next_event(self) -> None:
         self._watch()
-        self._workspace.store.raise_if_lease_lost()
+        self._workspace.writer.raise_if_lease_lost()
         if not self.unfinished:
             return
         with self._gate.open():
-            news = self._calls.wait(_TICK_SECONDS)
-        if news is not None:
-            news()
+            event = self._calls.next_event(_TICK_SECONDS)
+        if event is not None:
+            event()

@@ -22,21 +22,12 @@ RetryRulesFile = Annotated[
 
 @contextmanager
 def some_server() -> Iterator[None]:
-    """
-    Run the state directory's own Prefect server unless another one is configured.
+    """Run the state directory's own Prefect server unless another one is configured."""
+    from climate_ref_prefect.flows.server import (  # noqa: PLC0415 - importing Prefect takes seconds
+        configured_or_local_server,
+    )
 
-    The temporary one that Prefect would start loses history, and goes on running when this process is killed.
-    """
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
-
-    from climate_ref_prefect.flows.proxies import refuse_unusable_proxy  # noqa: PLC0415
-    from climate_ref_prefect.flows.server import local_server  # noqa: PLC0415
-
-    if api_url := PREFECT_API_URL.value():
-        refuse_unusable_proxy(api_url)
-        yield
-        return
-    with local_server(Settings().home_directory):
+    with configured_or_local_server(Settings().home_directory):
         yield
 
 

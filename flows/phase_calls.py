@@ -1,18 +1,27 @@
 """Call phases as Prefect tasks: directly, or in another thread with an event at the end. Each task run is counted."""
 
+import inspect
 import queue
 from collections.abc import Callable, Mapping
+from typing import Final
 
-from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.phases import Batch, Phase
 from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.store.port import Writer
+from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.task_runner import TransportTaskRunner
 
-News = Callable[[], None]
-Then = Callable[[Attempt, BaseException | None], None]
+Event = Callable[[], None]
+OnDone = Callable[[Attempt, BaseException | None], None]
+_PARAMETERS: Final[Mapping[Phase, tuple[str, ...]]] = {
+    phase: tuple(inspect.signature(phase.fn).parameters) for phase in phases.PHASES
+}
+"""What each phase takes: an attempt, and one of the two ports or both."""
 
 
 class PhaseCalls:
@@ -23,43 +32,57 @@ class PhaseCalls:
     ----------
     ledger
         Counts the task runs.
+    transport, writer
+        The two ports: each phase is given those that it takes.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, transport: Transport, writer: Writer) -> None:
         self._ledger = ledger
-        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._writer = writer
+        self._ports: dict[str, object] = {"transport": transport, "writer": writer}
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
-    def call(self, phase: Task[..., None], **parameters: object) -> None:
-        """Call a phase and wait for its end. Raises what the phase raises."""
+    def allocate(self, label: str, batch: Batch) -> None:
+        """Allocate a batch and wait for the end. Raises what the phase raises."""
         try:
-            phase(**parameters)
+            phases.allocate(label=label, batch=batch, writer=self._writer)
         finally:
             self._ledger.count()
 
+    def call(self, phase: Phase, attempt: Attempt) -> None:
+        """Call a phase as a task run and wait for its end. Raises what the phase raises."""
+        try:
+            phase(**self._arguments(phase, attempt))
+        finally:
+            self._ledger.count()
+
+    def call_without_task(self, phase: Phase, attempt: Attempt) -> None:
+        """Call the function of a phase alone: for what may be thousands of attempts that did not run to their end."""
+        phase.fn(**self._arguments(phase, attempt))
+
     def follow(
-        self,
-        runner: TransportTaskRunner | ThreadPoolTaskRunner[None],
-        phase: Task[..., None],
-        attempt: Attempt,
-        parameters: Mapping[str, object],
-        then: Then,
+        self, runner: TransportTaskRunner | ThreadPoolTaskRunner[None], phase: Phase, attempt: Attempt, on_done: OnDone
     ) -> None:
-        """Have a runner call a phase. Its end becomes an event, which calls `then` with the exception or None."""
+        """Have a runner call a phase. Its end becomes an event, which calls `on_done` with the exception or None."""
 
         def report(future: PrefectFuture[None]) -> None:
-            self._news.put(lambda: self._hear(future, then, attempt))
+            self._events.put(lambda: self._handle(future, on_done, attempt))
 
-        submitted = runner.submit(phase, {"label": attempt.label, **parameters})
+        submitted = runner.submit(phase, self._arguments(phase, attempt))
         submitted.add_done_callback(report)
 
-    def wait(self, timeout_seconds: float) -> News | None:
+    def next_event(self, timeout_seconds: float) -> Event | None:
         """Return the next event, which the caller must call; None if there is none in time."""
         try:
-            return self._news.get(timeout=timeout_seconds)
+            return self._events.get(timeout=timeout_seconds)
         except queue.Empty:
             return None
 
-    def _hear(self, future: PrefectFuture[None], then: Then, attempt: Attempt) -> None:
+    def _arguments(self, phase: Phase, attempt: Attempt) -> dict[str, object]:
+        known = {"label": attempt.label, "attempt": attempt, "execution": attempt, **self._ports}
+        return {name: known[name] for name in _PARAMETERS[phase]}
+
+    def _handle(self, future: PrefectFuture[None], on_done: OnDone, attempt: Attempt) -> None:
         self._ledger.count()
         result = future.result(raise_on_failure=False)
-        then(attempt, result if isinstance(result, BaseException) else None)
+        on_done(attempt, result if isinstance(result, BaseException) else None)

@@ -1,13 +1,15 @@
 """
-The seven phases, each a Prefect task that is named by phase and execution.
+The seven phases of an execution, in their order, and the one rule of what follows what.
 
-They change the attempt that they are given and return nothing: Prefect keeps what a task returns for as
-long as the flow runs.
+Each phase is a Prefect task that is named by phase and execution, and a function of an attempt and a port: the
+transport where it runs, or the writer of the recorder. Only `dispatch` needs both. The phases change the attempt that
+they are given and return nothing: Prefect keeps what a task returns for as long as the flow runs.
+
+Every attempt goes this way: one of this solve (`lifecycle.py`), one whose coordinator has died and whose outcome comes
+late (`taking_in.py`, `recovery.py`), and one that is given up because the solve is stopped (`abandoning.py`).
 """
 
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final, ParamSpec
 
 from prefect import Task, task
@@ -16,30 +18,28 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
-from climate_ref_prefect.diagnostics.errors import ResultValidationError
-from climate_ref_prefect.diagnostics.fault_points import write_point
-from climate_ref_prefect.diagnostics.outcome import Telemetry
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.places import PlaceUnavailableError
 from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.policy import RetryPolicy
+from climate_ref_prefect.flows.retention import tidy
 from climate_ref_prefect.flows.workspace import Workspace
-from climate_ref_prefect.store.errors import StoreUnavailableError
-from climate_ref_prefect.store.port import Allocation, Finalisation
-from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError
-from climate_ref_prefect.store.publish_results import publish as publish_files
-from climate_ref_prefect.store.read_results import check_vocabulary, read_results
+from climate_ref_prefect.store.errors import RecorderUnavailableError, ResultRefusedError
+from climate_ref_prefect.store.port import Allocation, Writer
 from climate_ref_prefect.transports.port import Transport
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import execute
 
 P = ParamSpec("P")
-_TRANSIENT: Final = (OSError, PlaceUnavailableError, OutputUnreadableError, StoreUnavailableError)
+Phase = Task[..., None]
+_TRANSIENT: Final = (OSError, PlaceUnavailableError, RecorderUnavailableError)
 _RETRY_DELAYS_SECONDS: Final = [0.5, 2.0]
 
 
 def _is_transient(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.result(raise_on_failure=False), _TRANSIENT)
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, ResultRefusedError):
+        return error.kind is FailureKind.PUBLISH_FAILED
+    return isinstance(error, _TRANSIENT)
 
 
 def _phase(function: Callable[P, None]) -> Task[P, None]:
@@ -57,15 +57,16 @@ def _phase(function: Callable[P, None]) -> Task[P, None]:
 class Batch:
     """Some planned executions, and, once they are allocated, their attempts."""
 
-    def __init__(self, planned: Sequence[PlannedExecution]) -> None:
+    def __init__(self, planned: Sequence[PlannedExecution], workspace: Workspace) -> None:
         self.planned = planned
+        self.workspace = workspace
         self.attempts: list[Attempt] = []
 
 
 @_phase
-def allocate(label: str, batch: Batch, workspace: Workspace) -> None:
+def allocate(label: str, batch: Batch, writer: Writer) -> None:
     """Record groups, executions and data sets of a batch, in one transaction."""
-    allocated = workspace.store.allocate(
+    allocated = writer.allocate(
         [
             Allocation(
                 definition=item.definition,
@@ -77,25 +78,25 @@ def allocate(label: str, batch: Batch, workspace: Workspace) -> None:
         ]
     )
     batch.attempts = [
-        Attempt(row, item.provider, item.counts, workspace.scratch, workspace.results)
-        for row, item in zip(allocated, batch.planned, strict=True)
+        Attempt(record, batch.workspace, item.counts, item.provider)
+        for record, item in zip(allocated, batch.planned, strict=True)
     ]
 
 
 @_phase
-def dispatch(label: str, attempt: Attempt, workspace: Workspace, transport: Transport) -> None:
-    """Leave the envelope where the worker will look for it, and record what is asked for."""
+def dispatch(label: str, attempt: Attempt, transport: Transport, writer: Writer) -> None:
+    """Leave the envelope where the worker will look for it, and record what is given."""
     envelope = ExecutionEnvelope(
         execution_id=attempt.execution_id,
-        fragment=attempt.allocated.fragment,
+        fragment=attempt.record.fragment,
         provider=attempt.provider,
-        definition=attempt.allocated.definition,
-        resources=transport.check(attempt.allocated.resources),
+        definition=attempt.definition,
+        resources=transport.check(attempt.resources),
         limits=transport.limits,
     )
-    with workspace.scratch_place.used(part=attempt.allocated.definition.provider):
+    with attempt.workspace.scratch_place.used(part=attempt.definition.provider):
         attempt.files.write_envelope(envelope)
-    workspace.store.mark_dispatched(attempt.execution_id, envelope.resources, transport.name)
+    writer.mark_dispatched(attempt.execution_id, envelope.resources, transport.name)
     attempt.envelope = envelope
 
 
@@ -106,74 +107,97 @@ def run(label: str, execution: Attempt) -> None:
 
 
 @_phase
-def classify(label: str, attempt: Attempt, policy: RetryPolicy, transport: Transport) -> None:
+def classify(label: str, attempt: Attempt, transport: Transport) -> None:
     """Decide what the outcome means."""
     assert attempt.outcome is not None  # noqa: S101 - the run phase has set it
-    attempt.verdict = policy.classify(attempt.outcome, attempt.resources, attempt.counts, transport.check)
+    attempt.verdict = attempt.policy.classify(attempt.outcome, attempt.resources, attempt.counts, transport.check)
 
 
 @_phase
-def publish(label: str, attempt: Attempt, workspace: Workspace) -> None:
-    """Bring the results to the results directory, unless another coordinator has taken over."""
-    assert attempt.outcome is not None  # noqa: S101 - the run phase has set it
+def publish(label: str, attempt: Attempt, writer: Writer) -> None:
+    """Have the recorder bring the results to where they stay."""
+    workspace = attempt.workspace
     try:
-        with workspace.results_place.used(part=attempt.allocated.definition.provider):
-            publish_files(attempt.files, attempt.outcome.manifest, attempt.target, workspace.store.confirm_lease)
-    except (ResultValidationError, PublishError, OutputUnreadableError):
+        with workspace.results_place.used(part=attempt.definition.provider):
+            attempt.results_path = writer.publish(attempt.finished)
+    except ResultRefusedError:
         workspace.scratch_place.check()  # where scratch is gone, nothing can be said of what lay there
         raise
-    attempt.published = True
+    attempt.is_published = True
 
 
 @_phase
-def ingest(label: str, attempt: Attempt, workspace: Workspace) -> None:
-    """Check the results against the vocabulary and record them."""
-    with workspace.results_place.used(part=attempt.allocated.definition.provider):
-        results = read_results(attempt.target)
-    settings = workspace.settings
-    for warning in check_vocabulary(results, workspace.vocabulary, strict=settings.vocabulary_is_strict):
+def ingest(label: str, attempt: Attempt, writer: Writer) -> None:
+    """Have the recorder check the results and record them."""
+    with attempt.workspace.results_place.used(part=attempt.definition.provider):
+        warnings = writer.ingest(attempt.finished, attempt.results_path)
+    for warning in warnings:
         get_run_logger().error("%s: %s", attempt.label, warning)
-    workspace.store.ingest(attempt.execution_id, results.outputs, results.metrics, results.series)
+    attempt.is_ingested = True
 
 
 @_phase
-def finalise(label: str, attempt: Attempt, workspace: Workspace) -> None:
-    """Record the last word on the attempt, apply the dirty rule and tidy its scratch directory."""
-    workspace.store.finalise(attempt.execution_id, last_word(attempt))
-    tidy(attempt, workspace)
+def finalise(label: str, attempt: Attempt, writer: Writer) -> None:
+    """Record how the attempt ended, apply the dirty rule and tidy its scratch directory."""
+    writer.finalise(attempt.execution_id, attempt.finalisation())
+    tidy(attempt)
+    attempt.is_finalised = True
 
 
-def last_word(attempt: Attempt) -> Finalisation:
-    """Return what is recorded of an attempt that has been classified."""
-    assert attempt.verdict is not None  # noqa: S101 - the classify phase has set it
-    verdict, outcome = attempt.verdict, attempt.outcome
-    failure = outcome.failure if outcome else None
-    if failure is not None and verdict.reason:
-        failure = failure.model_copy(update={"message": f"{failure.message} ({verdict.reason})"})
-    return Finalisation(
-        successful=verdict.succeeded,
-        retryable=verdict.retryable,
-        counted=verdict.counts,
-        failure=failure,
-        telemetry=outcome.telemetry if outcome else Telemetry(),
-        clears_dirty=verdict.clears_dirty,
-        results_path=str(attempt.target) if attempt.published else None,
-    )
+PHASES: Final[tuple[Phase, ...]] = (allocate, dispatch, run, classify, publish, ingest, finalise)
 
 
-def tidy(attempt: Attempt, workspace: Workspace) -> None:
-    """Remove from scratch what the retention setting does not keep; the small JSON files always stay."""
-    keep = workspace.settings.keep_scratch
-    failed = attempt.verdict is None or not attempt.verdict.succeeded
-    if keep == "all" or (keep == "failed" and failed):
-        return
-    remove_output(attempt.files, with_log=attempt.published)
+def next_phase(attempt: Attempt) -> Phase | None:
+    """
+    Return the phase that comes next for an attempt that has been allocated; none after the last.
+
+    A result that is refused while it is published or ingested makes the attempt a failure, which is classified anew.
+    """
+    if attempt.is_finalised:
+        return None
+    if attempt.outcome is None:
+        return dispatch if attempt.envelope is None else run
+    if attempt.verdict is None:
+        return classify
+    if attempt.verdict.succeeded and not attempt.is_published:
+        return publish
+    if attempt.verdict.succeeded and not attempt.is_ingested:
+        return ingest
+    return finalise
 
 
-def remove_output(files: ExecutionDirectory, *, with_log: bool) -> None:
-    """Remove an execution's output from scratch, and its log where that has been published."""
-    with write_point("removal from scratch"):
-        shutil.rmtree(files.output, ignore_errors=True)
-        if with_log:
-            with suppress(OSError):  # as above: what stays there takes room, no more
-                files.log.unlink(missing_ok=True)
+def fail_if_refused(attempt: Attempt, error: BaseException) -> None:
+    """
+    Make an attempt a failure whose results were refused by `publish` or `ingest`.
+
+    Raises
+    ------
+    BaseException
+        The error itself, where it says nothing about these results.
+    """
+    if isinstance(error, ResultRefusedError):
+        attempt.fail(error.kind, str(error))
+    elif isinstance(error, OSError | MemoryError):
+        attempt.fail(FailureKind.PUBLISH_FAILED, f"{type(error).__name__}: {error}")
+    else:
+        raise error
+
+
+def complete(attempt: Attempt, call: Callable[[Phase, Attempt], None]) -> None:
+    """
+    Take an attempt that has an outcome through the phases that remain, in this thread.
+
+    Parameters
+    ----------
+    attempt
+        Another one, if there is to be one, is for the plan that follows.
+    call
+        Calls a phase for an attempt.
+    """
+    while (phase := next_phase(attempt)) is not None:
+        try:
+            call(phase, attempt)
+        except Exception as error:
+            if phase not in (publish, ingest):
+                raise
+            fail_if_refused(attempt, error)

@@ -15,7 +15,7 @@ from climate_ref_prefect.flows.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.providers import BrokenProvider, LoadedProvider, code_failure, sum_up, unusable
 from climate_ref_prefect.flows.retry_rules import RetryPolicies
 from climate_ref_prefect.store.port import AttemptCounts, address_of
-from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.store.reading_port import HistoryReader
 from climate_ref_prefect.store.values import GroupHistory
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.worker.client import ProviderCodeError
@@ -28,7 +28,7 @@ def make_plan(
     loaded: Sequence[LoadedProvider],
     broken: Sequence[BrokenProvider],
     catalogue: Catalogue,
-    store: Store,
+    reader: HistoryReader,
     transport: Transport,
     *,
     policies: RetryPolicies,
@@ -45,7 +45,7 @@ def make_plan(
         The providers, and those that could not be imported: they are handed on.
     catalogue
         The data.
-    store
+    reader
         Knows what has been tried.
     transport
         Says what each execution would be given.
@@ -89,7 +89,7 @@ def make_plan(
         ]
     if not candidates and len(failed) == len(broken) < len(loaded) + len(broken):
         raise BadInputError(_nothing_to_run(catalogue, key))
-    return _select(candidates, failed, store, transport, policies=policies, rerun=rerun)
+    return _select(candidates, failed, reader, transport, policies=policies, rerun=rerun)
 
 
 def _definitions(
@@ -131,13 +131,13 @@ def _nothing_to_run(catalogue: Catalogue, key: str | None) -> str:
 def _select(
     candidates: Sequence[PlannedExecution],
     broken: Sequence[BrokenProvider],
-    store: Store,
+    reader: HistoryReader,
     transport: Transport,
     *,
     policies: RetryPolicies,
     rerun: Rerun,
 ) -> Plan:
-    histories = store.histories([item.definition for item in candidates])
+    histories = reader.histories([item.definition for item in candidates])
     chosen: list[PlannedExecution] = []
     refused: list[tuple[ExecutionDefinition, ExecutionFailure]] = []
     up_to_date = given_up = 0

@@ -1,4 +1,4 @@
-"""What a coordinator that died has left behind: found, confirmed dead, and given its last word."""
+"""What a coordinator that died has left behind: found, confirmed dead, and taken through the phases that remain."""
 
 import time
 from collections.abc import Sequence
@@ -7,17 +7,20 @@ from contextlib import nullcontext
 from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure
+from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
+from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.gate import SignalGate
 from climate_ref_prefect.flows.house_faults import patiently
 from climate_ref_prefect.flows.liveness import POLL_SECONDS, Liveness
+from climate_ref_prefect.flows.phase_calls import PhaseCalls
+from climate_ref_prefect.flows.phases import complete
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
 from climate_ref_prefect.flows.record.ledger import Ledger
-from climate_ref_prefect.flows.taking_in import attempt_with_outcome, take_in
+from climate_ref_prefect.flows.taking_in import attempt_with_outcome
 from climate_ref_prefect.flows.workspace import Workspace
-from climate_ref_prefect.store.port import Finalisation, UnfinishedExecution
+from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.registry import traits_of
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
@@ -57,7 +60,7 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     """
     settled, elsewhere = 0, []
     patience_seconds = workspace.settings.house_patience.total_seconds()
-    unfinished = patiently(workspace.store.unfinished, patience_seconds)
+    unfinished = patiently(workspace.recorder.unfinished, patience_seconds)
     with frugal_task_runs() if unfinished else nullcontext():
         undecided = [_Leftover(workspace, execution, transport, ledger) for execution in unfinished]
         while undecided:
@@ -98,7 +101,7 @@ class _Leftover:
         self._workspace = workspace
         self._execution = execution
         self._transport = transport
-        self._ledger = ledger
+        self._calls = PhaseCalls(ledger, transport, workspace.writer)
         self._directory = ExecutionDirectory(workspace.scratch / execution.fragment)
         self._liveness: Liveness | None = None
 
@@ -114,13 +117,13 @@ class _Leftover:
 
     def _settle(self) -> bool | None:
         """Give it its last word; false if it runs elsewhere, none while nobody knows. To be called again and again."""
-        self._workspace.store.raise_if_lease_lost()  # who has been replaced ends nobody's processes
+        self._workspace.writer.raise_if_lease_lost()  # who has been replaced ends nobody's processes
         if self._liveness is None and self._take_in_outcome():
             return True
         ended = self._has_ended()
         if ended and not self._take_in_outcome(self._delay_seconds()):
             self._close()
-            self._workspace.store.finalise(self._execution.execution_id, self._lost())
+            complete(self._lost_attempt(), self._calls.call_without_task)
         return ended
 
     def _has_ended(self) -> bool | None:
@@ -153,7 +156,7 @@ class _Leftover:
         return None
 
     def _close(self) -> None:
-        self._workspace.store.confirm_lease()
+        self._workspace.writer.confirm_lease()
         self._directory.close("its coordinator had ended")
 
     def _as_the_scheduler_says(self) -> bool | None:
@@ -169,7 +172,7 @@ class _Leftover:
         if attempt is None:
             return False
         with SignalGate():
-            take_in(attempt, self._workspace, self._transport, self._ledger)
+            complete(attempt, self._calls.call)
         return True
 
     def _delay_seconds(self) -> float:
@@ -177,22 +180,18 @@ class _Leftover:
         silence_seconds = self._directory.silence_seconds()  # without a sign of life nothing is to be waited for
         return max(0.0, self._transport.outcome_patience_seconds - silence_seconds)
 
-    def _lost(self) -> Finalisation:
+    def _lost_attempt(self) -> Attempt:
+        """Return an attempt that has ended and left no outcome."""
+        attempt = Attempt(self._execution, self._workspace, AttemptCounts())
         failure = ExecutionFailure(
             kind=FailureKind.COORDINATOR_LOST,
             message=f"The coordinator ended while it was {self._execution.status}; it will be run again."
             f"{self._unreadable()}",
         )
-        rule = FAILURE_RULES[failure.kind]
-        return Finalisation(
-            successful=False,
-            retryable=rule.decision.is_retry,
-            counted=rule.counts,
-            failure=failure,
-            telemetry=self._directory.last_telemetry(),
-            clears_dirty=not rule.decision.is_retry,
-            results_path=None,
+        attempt.outcome = ExecutionOutcome(
+            execution_id=attempt.execution_id, failure=failure, telemetry=self._directory.last_telemetry()
         )
+        return attempt
 
     def _unreadable(self) -> str:
         """Return in words which of its files could not be read."""

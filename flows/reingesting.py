@@ -15,8 +15,8 @@ from climate_ref_prefect.diagnostics.errors import (
 from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
-from climate_ref_prefect.flows.phases import remove_output
-from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.flows.retention import remove_output
+from climate_ref_prefect.flows.workspace import StoreWorkspace
 from climate_ref_prefect.store.errors import NotReopenedError, StoreRefusedError
 from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError, publish, verify
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
@@ -83,7 +83,7 @@ class _MissingError(ClimateRefPrefectError):
     """There are no results any more."""
 
 
-def reingest_one(workspace: Workspace, row: ExecutionRow) -> Reingested:
+def reingest_one(workspace: StoreWorkspace, row: ExecutionRow) -> Reingested:
     """
     Publish and ingest the results of an execution again, and say what came of it; changes no value that is recorded.
 
@@ -132,7 +132,7 @@ def _outcome_of(recorded: Reingestion, source: Source) -> tuple[ReingestOutcome,
     )
 
 
-def _check(workspace: Workspace, row: ExecutionRow) -> None:
+def _check(workspace: StoreWorkspace, row: ExecutionRow) -> None:
     workspace.store.check_reingestion(row.execution_id)
     files = ExecutionDirectory(workspace.scratch / row.fragment)
     if files.is_closed():
@@ -146,7 +146,7 @@ def _reason(files: ExecutionDirectory) -> str:
         return ""
 
 
-def _bring(workspace: Workspace, row: ExecutionRow) -> tuple[Source, Path]:
+def _bring(workspace: StoreWorkspace, row: ExecutionRow) -> tuple[Source, Path]:
     """Return where the results lie that can be recorded, and where they came from; publishes what is on scratch."""
     files, target = ExecutionDirectory(workspace.scratch / row.fragment), _target(workspace, row)
     outcome = _outcome_left(files)
@@ -164,7 +164,7 @@ def _bring(workspace: Workspace, row: ExecutionRow) -> tuple[Source, Path]:
     raise _MissingError(f"its results are neither on scratch ({files.output}) nor in the results directory ({target})")
 
 
-def _target(workspace: Workspace, row: ExecutionRow) -> Path:
+def _target(workspace: StoreWorkspace, row: ExecutionRow) -> Path:
     """Return where its results were published, while they are there; else where they go by the settings of today."""
     if row.results_path and Path(row.results_path).is_dir():
         return Path(row.results_path)
@@ -178,7 +178,7 @@ def _outcome_left(files: ExecutionDirectory) -> ExecutionOutcome | None:
         return None
 
 
-def _record(workspace: Workspace, row: ExecutionRow, directory: Path) -> Reingestion:
+def _record(workspace: StoreWorkspace, row: ExecutionRow, directory: Path) -> Reingestion:
     results = read_results(directory)
     strict = workspace.settings.vocabulary_is_strict
     for warning in check_vocabulary(results, workspace.vocabulary, strict=strict):

@@ -13,7 +13,7 @@ from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.record.ledger import Recorded
 from climate_ref_prefect.flows.recovery import Leftovers
 from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
-from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.store.reading_port import ExecutionReader
 from climate_ref_prefect.store.values import ExecutionRow
 
 
@@ -187,6 +187,6 @@ def _summary(name: str, rows: Sequence[ExecutionRow], retry_rule: str) -> Diagno
     )
 
 
-def read_rows(store: Store, execution_ids: Sequence[int]) -> tuple[ExecutionRow, ...]:
+def read_rows(reader: ExecutionReader, execution_ids: Sequence[int]) -> tuple[ExecutionRow, ...]:
     """Return the rows of some executions, oldest first."""
-    return store.executions(execution_ids=execution_ids, newest_first=False) if execution_ids else ()
+    return tuple(reader.executions(execution_ids=execution_ids, newest_first=False)) if execution_ids else ()

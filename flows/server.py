@@ -19,7 +19,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.flows.proxies import avoid_proxies
+from climate_ref_prefect.flows.proxies import avoid_proxies, refuse_unusable_proxy
 from climate_ref_prefect.transports.worker.environment import environment_of_prefect_server
 from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 
@@ -96,6 +96,38 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
         finally:
             _send_what_is_queued()
             _stop(process)
+
+
+@contextmanager
+def configured_or_local_server(home: Path) -> Iterator[str]:
+    """
+    Use the Prefect server that is configured, else run that of a state directory for as long as the context lasts.
+
+    The temporary server that Prefect would start by itself loses history, and goes on running when this process is
+    killed.
+
+    Parameters
+    ----------
+    home
+        State directory; see `local_server`.
+
+    Yields
+    ------
+    The URL of the server's API.
+
+    Raises
+    ------
+    BadInputError
+        If the server is only to be reached through a proxy that cannot be used.
+    ServerError
+        If a server of one's own does not start.
+    """
+    if api_url := PREFECT_API_URL.value():
+        refuse_unusable_proxy(api_url)
+        yield api_url
+        return
+    with local_server(home) as server:
+        yield server.api_url
 
 
 def serve(home: Path, port: int) -> NoReturn:

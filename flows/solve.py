@@ -22,21 +22,20 @@ from climate_ref_prefect.diagnostics.provider import installed_providers
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.file_systems import check_file_systems
 from climate_ref_prefect.flows.house_faults import patiently
-from climate_ref_prefect.flows.lifecycle import Lifecycle
 from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
 from climate_ref_prefect.flows.proxies import avoid_proxies
-from climate_ref_prefect.flows.record.artifacts import Progress, leave_artifacts, leave_plan
+from climate_ref_prefect.flows.record.artifacts import leave_artifacts, leave_plan
 from climate_ref_prefect.flows.record.ledger import Ledger
 from climate_ref_prefect.flows.record.unanswered import at_best, promptly
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.retry_rules import RetryRule, retry_policies
+from climate_ref_prefect.flows.run_planned import run_planned
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.watching import Watcher
-from climate_ref_prefect.flows.workspace import Workspace, make_writable, open_workspace
+from climate_ref_prefect.flows.workspace import StoreWorkspace, make_writable, open_workspace
 from climate_ref_prefect.store.publish_results import remove_leftovers
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
@@ -198,22 +197,18 @@ def _solve_to_the_end(
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
         planned = planned.without(leftovers.elsewhere)
         _hand_over(servers, planned, transport)
-        watcher = Watcher(Progress(len(planned.executions)), ledger)
-        lifecycle = Lifecycle(workspace, transport, ledger, watcher.look)
-        planned_at = time.monotonic()
-        with watcher.following(lifecycle):
-            lifecycle.run(planned.executions)
+        ran = run_planned(workspace, transport, planned.executions, ledger=ledger)
         ended = time.monotonic()
         report = SolveReport(
             plan=planned,
             executions=patiently(
-                lambda: read_rows(workspace.store, lifecycle.execution_ids),
+                lambda: read_rows(workspace.store, ran.execution_ids),
                 workspace.settings.house_patience.total_seconds(),
             ),
             leftovers=leftovers,
             recorded=ledger.wait_until_recorded(),
             seconds=ended - began,
-            running_seconds=ended - planned_at,
+            running_seconds=ran.seconds,
             results_directory=str(workspace.results),
         )
         get_run_logger().info(report.headline())
@@ -223,7 +218,7 @@ def _solve_to_the_end(
 
 
 def _plan(
-    workspace: Workspace,
+    workspace: StoreWorkspace,
     data: str,
     providers: Sequence[str],
     diagnostics: Sequence[str] | None,

@@ -40,5 +40,5 @@ class Turns:
 
 
 def _size(attempt: Attempt) -> object:
-    asked = attempt.allocated.resources
+    asked = attempt.record.resources
     return asked.queue, asked.cpu, asked.memory_mb

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
 from climate_ref_prefect.flows.file_systems import check_file_systems
@@ -19,27 +18,66 @@ from climate_ref_prefect.flows.results_owner import check_results_owner
 from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.lock_file import Holder, holder_of, locked_file
+from climate_ref_prefect.store.port import GroupAddress, Recorder, Writer
+from climate_ref_prefect.store.sql.recorder import SqlRecorder, SqlWriter
 from climate_ref_prefect.store.store import Store, open_store
 
 logger = logging.getLogger(__name__)
 
 
 class Workspace:
-    """The places and the store of one coordinator; made by `open_workspace`."""
+    """
+    What one coordinator works with: its directories, the right to write to a recorder, and the retry policies.
 
-    def __init__(self, settings: Settings, store: Store, vocabulary: Vocabulary, policies: RetryPolicies) -> None:
+    Parameters
+    ----------
+    settings
+        Where scratch and results are, what is kept there, and how long faults of either are waited for.
+    recorder
+        Where executions are recorded.
+    writer
+        As `recorder.coordinate` gives it.
+    policies
+        Decide on failures; none for what the settings say.
+    """
+
+    def __init__(
+        self, settings: Settings, recorder: Recorder, writer: Writer, policies: RetryPolicies | None = None
+    ) -> None:
         self.settings = settings
-        self.policies = policies
-        self.store = store
-        self.vocabulary = vocabulary
+        self.recorder = recorder
+        self.writer = writer
+        self.policies = policies or retry_policies(settings)
         self.scratch = settings.scratch_directory
         self.results = settings.results_directory
         self.scratch_place = Place("scratch directory", self.scratch)
-        self.results_place = Place("results directory", self.results)
+        if self.results == self.scratch:
+            self.results_place = self.scratch_place
+        else:
+            self.results_place = Place("results directory", self.results)
 
-    def policy_of(self, definition: ExecutionDefinition) -> RetryPolicy:
-        """Return what decides on the failures of an execution."""
-        return self.policies.of(definition.provider, definition.diagnostic)
+    def policy_of(self, group: GroupAddress) -> RetryPolicy:
+        """Return what decides on the failures of a group."""
+        provider, diagnostic, _ = group
+        return self.policies.of(provider, diagnostic)
+
+
+class StoreWorkspace(Workspace):
+    """
+    A workspace on our own database, which planning and people read as well; made by `open_workspace`.
+
+    Parameters
+    ----------
+    settings, writer, policies
+        As for `Workspace`.
+    recorder
+        On the open store.
+    """
+
+    def __init__(self, settings: Settings, recorder: SqlRecorder, writer: SqlWriter, policies: RetryPolicies) -> None:
+        super().__init__(settings, recorder, writer, policies)
+        self.store = recorder.store
+        self.vocabulary = recorder.vocabulary
 
 
 @contextmanager
@@ -50,7 +88,7 @@ def open_workspace(
     flow_run_id: str | None = None,
     retry_rules: Sequence[RetryRule] = (),
     notify: Callable[[str], object] = logger.warning,
-) -> Iterator[Workspace]:
+) -> Iterator[StoreWorkspace]:
     """
     Open the directories and the store, checking all of them before anything starts.
 
@@ -80,7 +118,8 @@ def open_workspace(
     make_writable(settings.home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
     if not coordinating:
         with open_store(settings.store_url) as store:
-            yield Workspace(settings, store, vocabulary, policies)
+            recorder = _recorder_on(store, settings, vocabulary)
+            yield StoreWorkspace(settings, recorder, SqlWriter(recorder), policies)  # every write is refused
         return
     make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
     make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
@@ -90,10 +129,60 @@ def open_workspace(
     with (
         locked_file(_lock_path(home), holder, str(home)),
         open_store(settings.store_url) as store,
-        store.coordinate(holder, notify),
+        (recorder := _recorder_on(store, settings, vocabulary)).coordinate(holder, notify) as writer,
     ):
         check_results_owner(settings.results_directory, store)
-        yield Workspace(settings, store, vocabulary, policies)
+        yield StoreWorkspace(settings, recorder, writer, policies)
+
+
+def _recorder_on(store: Store, settings: Settings, vocabulary: Vocabulary) -> SqlRecorder:
+    return SqlRecorder(
+        store, settings.results_directory, vocabulary, vocabulary_is_strict=settings.vocabulary_is_strict
+    )
+
+
+@contextmanager
+def open_recorder_workspace(
+    recorder: Recorder,
+    settings: Settings,
+    *,
+    flow_run_id: str | None = None,
+    retry_rules: Sequence[RetryRule] = (),
+    notify: Callable[[str], object] = logger.warning,
+) -> Iterator[Workspace]:
+    """
+    Coordinate on any recorder, with directories of one's own; `run_planned` runs executions there.
+
+    Parameters
+    ----------
+    recorder
+        Where executions are recorded; the database of the settings is not opened.
+    settings
+        `Settings(home=..., scratch=..., results=...)`: what is given there holds, whatever the environment says.
+        Without `results`, results stay on scratch: that is for a recorder that publishes nothing.
+    flow_run_id
+        Told to whoever finds the recorder taken.
+    retry_rules
+        Come before those of the site.
+    notify
+        Told in a sentence when the right to coordinate is in danger, and when it no longer is.
+
+    Raises
+    ------
+    BadInputError
+        If a directory cannot be made or written, its file system lacks something, or the retry rules are no good.
+    CoordinatorBusyError
+        If another coordinator has the recorder.
+    """
+    if settings.results is None:
+        settings = settings.model_copy(update={"results": settings.scratch_directory})
+    policies = retry_policies(settings, retry_rules)
+    make_writable(settings.home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
+    make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
+    make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
+    check_file_systems(settings)
+    with recorder.coordinate(_this_process(settings, flow_run_id), notify) as writer:
+        yield Workspace(settings, recorder, writer, policies)
 
 
 def make_writable(directory: Path, what: str, variable: str, mode: int = 0o700) -> None:

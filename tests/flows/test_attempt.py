@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.workspace import open_recorder_workspace
+from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
 from tests.executions import define
 
@@ -21,11 +23,10 @@ def attempt(tmp_path: Path) -> Attempt:
     allocated = AllocatedExecution(
         execution_id=1, fragment="p/d/k/1", definition=define("noop"), resources=ResourceHint(), attempt=1
     )
-    attempt = Attempt(
-        allocated, ProviderReference(target="m:a"), AttemptCounts(), tmp_path / "scratch", tmp_path / "results"
-    )
-    attempt.directory.mkdir(parents=True)
-    return attempt
+    with open_recorder_workspace(MemoryRecorder(), Settings(home=tmp_path)) as workspace:
+        attempt = Attempt(allocated, workspace, AttemptCounts())
+        attempt.directory.mkdir(parents=True)
+        return attempt
 
 
 def test_what_has_not_run_has_none(attempt: Attempt) -> None:

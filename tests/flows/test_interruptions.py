@@ -147,7 +147,7 @@ def test_twice_interrupted_by_an_impatient_user(site: Site, pause_seconds: float
 
 def test_twice_before_the_transport_began_to_close(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     before = started_here()
-    hear = Lifecycle._hear_news
+    hear = Lifecycle._handle_next_event
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -156,7 +156,7 @@ def test_twice_before_the_transport_began_to_close(site: Site, monkeypatch: pyte
         return interrupt() if (site.notes / "started-ModelA").exists() else hear(lifecycle)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Lifecycle, "_hear_news", interrupt_once_it_runs)
+        patched.setattr(Lifecycle, "_handle_next_event", interrupt_once_it_runs)
         patched.setattr(TransportTaskRunner, "__exit__", interrupt)
         with pytest.raises(KeyboardInterrupt):
             site.solve("waits-for-go")

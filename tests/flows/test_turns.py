@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.attempt import Attempt
+from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.turns import Turns
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
 from tests.executions import define
+from tests.store.builders import holder
 
 
 def attempt(number: int, memory_mb: int = 1000, queue: str | None = None) -> Attempt:
@@ -20,10 +23,12 @@ def attempt(number: int, memory_mb: int = 1000, queue: str | None = None) -> Att
     allocated = AllocatedExecution(
         execution_id=number, fragment=f"p/d/{number}", definition=define("noop"), resources=resources, attempt=1
     )
-    return Attempt(allocated, PROVIDER, AttemptCounts(), Path("scratch"), Path("results"))
+    return Attempt(allocated, WORKSPACE, AttemptCounts())
 
 
-PROVIDER = ProviderReference(target="module:attribute")
+RECORDER = MemoryRecorder()
+with RECORDER.coordinate(holder()) as writer:
+    WORKSPACE = Workspace(Settings(home=Path("unused")), RECORDER, writer)
 
 
 def turns_of(*attempts: Attempt) -> Turns:

@@ -1,0 +1,96 @@
+"""Run planned executions on any workspace: the part of a solve between planning and its report."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from uuid import UUID
+
+from prefect.runtime import flow_run
+
+from climate_ref_prefect.diagnostics.failure_kinds import Decision
+from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.flows.lifecycle import Lifecycle, Watch
+from climate_ref_prefect.flows.plan import PlannedExecution
+from climate_ref_prefect.flows.record.artifacts import Progress
+from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.unanswered import promptly
+from climate_ref_prefect.flows.watching import Watcher
+from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.transports.port import Transport
+
+
+class PlannedRun(FrozenModel):
+    """What came of planned executions."""
+
+    execution_ids: tuple[int, ...]
+    """Every execution that was allocated, retries included, in that order."""
+
+    decisions: Mapping[Decision, int]
+    """How many attempts ended with each decision."""
+
+    seconds: float
+
+    @property
+    def succeeded(self) -> int:
+        """How many executions succeeded."""
+        return self.decisions[Decision.SUCCESS]
+
+    @property
+    def failed(self) -> int:
+        """How many executions failed and are not tried again by this run."""
+        return self.decisions[Decision.GIVE_UP] + self.decisions[Decision.RETRY_LATER]
+
+
+def run_planned(
+    workspace: Workspace,
+    transport: Transport,
+    planned: Sequence[PlannedExecution],
+    *,
+    ledger: Ledger | None = None,
+    watch: Watch | None = None,
+) -> PlannedRun:
+    """
+    Take planned executions, retries included, through the seven phases; returns when every one has been finalised.
+
+    To be called in a Prefect flow: each phase is a task run of it. Cancelling the flow run stops what runs.
+
+    Parameters
+    ----------
+    workspace
+        As `open_workspace` or `open_recorder_workspace` gives it.
+    transport
+        Where executions run; closed at the end.
+    planned
+        What to run. What each is given is asked of the transport before it is dispatched.
+    ledger
+        Counts the task runs; none for one of this call's own, which then waits until Prefect's server shows them all.
+    watch
+        Called about once a second; it may raise to have everything stopped, for example at a deadline.
+
+    Raises
+    ------
+    HouseFaultError
+        If the directories or the database have been away for longer than `house_patience`; nothing is given up then.
+    LeaseLostError
+        If another coordinator has taken over.
+    prefect.exceptions.CancelledRun
+        If the flow run was cancelled.
+    """
+    own = ledger is None
+    counter = ledger or Ledger(UUID(flow_run.id) if flow_run.id else None)
+    watcher = Watcher(Progress(len(planned)), counter)
+
+    def look() -> None:
+        watcher.look()
+        if watch is not None:
+            watch()
+
+    began = time.monotonic()
+    lifecycle = Lifecycle(workspace, transport, counter, look)
+    with promptly() if own else nullcontext():
+        with watcher.following(lifecycle):
+            lifecycle.run(planned)
+        seconds = time.monotonic() - began
+        if own:
+            counter.wait_until_recorded()
+    return PlannedRun(execution_ids=tuple(lifecycle.execution_ids), decisions=dict(lifecycle.finished), seconds=seconds)

@@ -1,16 +1,17 @@
 """The definition of an execution: a diagnostic and the data sets that it is run on."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from climate_ref_prefect.diagnostics.model import Document, FrozenModel
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 
-Slug = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+Slug = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
 Isolation = Literal["warm", "fresh"]
 
 
@@ -34,7 +35,7 @@ class Dataset(FrozenModel):
 
 
 class ExecutionDefinition(FrozenModel):
-    """A diagnostic of a provider, and the group of data sets that one execution reads."""
+    """A diagnostic of a provider, and what one execution of it reads: data sets, a payload, or both."""
 
     provider: str = Slug
     provider_version: str
@@ -46,7 +47,23 @@ class ExecutionDefinition(FrozenModel):
     selectors: Mapping[str, str]
     """The facets that all data sets of the group share by its group-by."""
 
-    datasets: tuple[Dataset, ...] = Field(min_length=1)
+    datasets: tuple[Dataset, ...] = ()
+    """None only where there is a payload."""
+
+    payload: JsonValue = None
+    """What else the provider needs to know, as plain JSON that only it understands; none without."""
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> Self:
+        if not self.datasets and self.payload is None:
+            raise ValueError("there is neither a data set nor a payload")
+        return self
+
+    @field_validator("payload")
+    @classmethod
+    def _payload_is_json(cls, payload: JsonValue) -> JsonValue:
+        _canonical(payload)
+        return payload
 
     @property
     def label(self) -> str:
@@ -55,10 +72,18 @@ class ExecutionDefinition(FrozenModel):
 
     @property
     def input_hash(self) -> str:
-        """A hash that is the same for the same inputs and the same versions of provider and diagnostic."""
+        """A hash that is the same for the same data sets, payload, and versions of provider and diagnostic."""
         parts = [self.provider_version, self.diagnostic_version]
         parts += sorted(f"{dataset.instance_id} {dataset.fingerprint}" for dataset in self.datasets)
+        if self.payload is not None:  # without one the hash is what it has always been: stores keep it
+            # A line of a data set has a space in it, and this has none: neither can be taken for the other.
+            parts.append(f"payload:{hashlib.sha256(_canonical(self.payload).encode()).hexdigest()}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _canonical(payload: JsonValue) -> str:
+    """Return a payload as JSON that is the same in whatever order its keys came."""
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 class ProviderReference(FrozenModel):
@@ -110,6 +135,12 @@ class ExecutionEnvelope(Document):
     definition: ExecutionDefinition
     resources: ResourceHint
     limits: WorkerLimits = WorkerLimits()
+    output_directory: Path | None = None
+    """
+    Where the diagnostic writes, absolute; none for `output` in the execution's directory.
+
+    Another directory is made where it is missing. It is neither emptied before the execution nor removed after it.
+    """
 
     @property
     def label(self) -> str:
@@ -122,3 +153,10 @@ class ExecutionEnvelope(Document):
         if ".." in fragment.split("/"):
             raise ValueError(f"fragment {fragment!r} leaves its root")
         return fragment
+
+    @field_validator("output_directory")
+    @classmethod
+    def _is_absolute(cls, directory: Path | None) -> Path | None:
+        if directory is not None and not directory.is_absolute():
+            raise ValueError(f"output_directory {str(directory)!r} is not absolute")
+        return directory

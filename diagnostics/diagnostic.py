@@ -28,7 +28,7 @@ class Diagnostic(ABC):
     """
 
     slug: ClassVar[str]
-    """Short name in lower case, digits and dashes, unique within the provider."""
+    """Short name in lower case, digits, dots, dashes and underscores, unique within the provider."""
 
     name: ClassVar[str]
     """Name for people."""

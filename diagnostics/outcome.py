@@ -73,6 +73,9 @@ class ExecutionOutcome(Document):
     manifest: tuple[FileRecord, ...] = ()
     """The bundles and every file that the output bundle names; empty unless it succeeded."""
 
+    has_bundles: bool = True
+    """Whether the files are the bundles of this package; not where the provider has results of its own."""
+
     telemetry: Telemetry = Telemetry()
 
     @property

@@ -3,15 +3,17 @@
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from climate_ref_prefect.diagnostics.definition import Isolation, ProviderReference, Slug
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, Isolation, ProviderReference, Slug
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import BadInputError, ProviderReferenceError, UnknownNameError
 from climate_ref_prefect.diagnostics.model import FrozenModel, Text
 from climate_ref_prefect.diagnostics.requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.result import ExecutionResult, ResultFiles
 from climate_ref_prefect.diagnostics.wording import declaration_error, in_words
 
 _BY_MODULE = " A provider that is not installed is named by where it is, as in my_module:provider."
@@ -62,7 +64,7 @@ class DiagnosticProvider:
     Parameters
     ----------
     slug
-        Short name in lower case, digits and dashes.
+        Short name in lower case, digits, dots, dashes and underscores.
     name
         Name for people.
     version
@@ -101,6 +103,30 @@ class DiagnosticProvider:
         if slug not in self._diagnostics:
             raise UnknownNameError("diagnostic", f"{self.slug}/{slug}", self._diagnostics)
         return self._diagnostics[slug]
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ExecutionResult | ResultFiles:
+        """
+        Run one execution in its own process; by default the diagnostic that the definition names.
+
+        Override it for a provider with another way of running, or with results of its own.
+
+        Parameters
+        ----------
+        definition
+            The data sets to read, and the payload.
+        output_directory
+            Exists and belongs to this execution. It is empty, unless the envelope names another than `output`.
+
+        Returns
+        -------
+        An `ExecutionResult`, or `ResultFiles` for a recorder that understands the provider's own format.
+
+        Raises
+        ------
+        Exception
+            As `Diagnostic.run`.
+        """
+        return self.diagnostic(definition.diagnostic).run(definition, output_directory)
 
     def warm_up(self) -> None:
         """Do once, in the server that forks the children, what is slow the first time. Does nothing by default."""

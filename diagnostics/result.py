@@ -45,6 +45,18 @@ class SeriesCollection(Document):
     series: tuple[Series, ...] = ()
 
 
+class ResultFiles(Document):
+    """
+    A result in a format of the provider's own, of which only the files are known here.
+
+    It is described, checked and published like any other, by a recorder that understands the format; the store of this
+    package does not.
+    """
+
+    files: tuple[str, ...]
+    """Each file that belongs to it, relative to the output directory, with `/`."""
+
+
 class ExecutionResult(FrozenModel):
     """Metrics, outputs and series of one execution."""
 

@@ -45,7 +45,8 @@ def _told(item: ErrorDetails) -> str:
     given = repr(item["input"])
     given = given if len(given) <= _LONGEST_INPUT else f"{given[:_LONGEST_INPUT]}..."
     if item["type"] == "string_pattern_mismatch" and field == "slug":
-        return f"its `slug` is {given}, and must be lower-case letters, digits and dashes{_meant(item['input'])}"
+        allowed = "lower-case letters, digits, dots, dashes and underscores"
+        return f"its `slug` is {given}, and must be {allowed}{_meant(item['input'])}"
     if item["type"] == "missing":
         return f"`{field}` is missing"
     if item["type"] == "extra_forbidden":
@@ -58,5 +59,5 @@ def _told(item: ErrorDetails) -> str:
 
 
 def _meant(slug: object) -> str:
-    likely = re.sub("[^a-z0-9]+", "-", str(slug).lower()).strip("-")
+    likely = re.sub("[^a-z0-9._]+", "-", str(slug).lower()).strip("._-")
     return f": is it {likely!r}?" if likely else ""

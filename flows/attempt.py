@@ -85,6 +85,11 @@ class Attempt:
         return self.envelope.definition
 
     @property
+    def output_directory(self) -> Path | None:
+        """Where the recorder wants the diagnostic to write; none for the usual place."""
+        return self.record.output_directory if isinstance(self.record, AllocatedExecution) else None
+
+    @property
     def provider(self) -> ProviderReference:
         """How a worker finds the provider."""
         if self.envelope is not None:

@@ -93,6 +93,7 @@ def dispatch(label: str, attempt: Attempt, transport: Transport, writer: Writer)
         definition=attempt.definition,
         resources=transport.check(attempt.resources),
         limits=transport.limits,
+        output_directory=attempt.output_directory,
     )
     with attempt.workspace.scratch_place.used(part=attempt.definition.provider):
         attempt.files.write_envelope(envelope)

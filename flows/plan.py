@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
+from pydantic import Field
 from rich.console import Console, ConsoleOptions, RenderResult
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
@@ -24,8 +25,8 @@ class PlannedExecution(FrozenModel):
     resources: ResourceHint
     """What it asks for."""
 
-    granted: ResourceHint
-    """What the transport gives it."""
+    granted: ResourceHint = Field(default_factory=lambda known: known["resources"])
+    """What the transport gives it; what it asks for if left out, until the transport is asked at its dispatch."""
 
     counts: AttemptCounts = AttemptCounts()
     replaces: int | None = None

@@ -17,7 +17,7 @@ from climate_ref_prefect.store.port import (
     address_of,
 )
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
-from climate_ref_prefect.store.result_refusals import refusals_explained
+from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
 from climate_ref_prefect.store.values import ExecutionRow
 from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
@@ -108,6 +108,7 @@ class MemoryWriter:
         with self._tables.lock, refusals_explained():
             self.raise_if_lease_lost()
             self._tables.execution(number)
+            require_bundles(finished)
             results = read_results(published or finished.output)
             warnings = check_vocabulary(results, self._vocabulary, strict=self._vocabulary_is_strict)
             self._tables.results.setdefault(number, recorded_results(number, results))

@@ -95,6 +95,8 @@ class AllocatedExecution(FrozenModel):
     definition: ExecutionDefinition
     resources: ResourceHint
     attempt: int
+    output_directory: Path | None = None
+    """Where the diagnostic is to write, absolute, if that is not `output` in the attempt's directory."""
 
     @property
     def address(self) -> GroupAddress:

@@ -38,6 +38,7 @@ def publish(
     manifest: Iterable[FileRecord],
     target: Path,
     confirm: Callable[[], object] = lambda: None,
+    output: Path | None = None,
 ) -> None:
     """
     Copy the log, the bundles and the files that they name to `target`.
@@ -55,6 +56,8 @@ def publish(
         `<results>/<fragment>`; is there afterwards, whole.
     confirm
         Called immediately before the results get their name, and raises where they must not.
+    output
+        Where the files of the manifest lie; none for `output` in the execution's directory.
 
     Raises
     ------
@@ -67,8 +70,9 @@ def publish(
     OSError
         If the file system does not take it; nothing is then visible at `target`.
     """
-    _check_is_there(execution)
-    wanted = _wanted(execution.output, manifest)
+    output = output or execution.output
+    _check_is_there(execution, output)
+    wanted = _wanted(output, manifest)
     _remove_earlier_copies(target)
     if os.path.lexists(target):
         _verify(target, wanted)
@@ -77,7 +81,7 @@ def publish(
     temporary = target.parent / f".incoming-{target.name}-{uuid.uuid4().hex[:8]}"
     try:
         with write_point("copy of results"):
-            _copy(execution, wanted, temporary)
+            _copy(execution, output, wanted, temporary)
         confirm()
         with write_point("name of results"):
             temporary.rename(target)
@@ -114,11 +118,11 @@ def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:
         _verify(target, _wanted(target, manifest))
 
 
-def _check_is_there(execution: ExecutionDirectory) -> None:
+def _check_is_there(execution: ExecutionDirectory, output: Path) -> None:
     if execution.path.is_symlink():
         raise PublishError(f"{execution.path} is not the directory that the coordinator made, but a link.")
-    if not os.path.lexists(execution.output):
-        raise OutputUnreadableError(f"{execution.output} is gone.")
+    if not os.path.lexists(output):
+        raise OutputUnreadableError(f"{output} is gone.")
 
 
 def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
@@ -134,10 +138,10 @@ def _wanted(output: Path, manifest: Iterable[FileRecord]) -> list[FileRecord]:
     return [records[name] for name in sorted(names)]
 
 
-def _copy(execution: ExecutionDirectory, wanted: Iterable[FileRecord], target: Path) -> None:
+def _copy(execution: ExecutionDirectory, output: Path, wanted: Iterable[FileRecord], target: Path) -> None:
     target.mkdir(mode=_DIRECTORY_MODE)
     with _held(target):
-        _fill(execution, wanted, target)
+        _fill(execution, output, wanted, target)
 
 
 @contextmanager
@@ -152,12 +156,12 @@ def _held(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _fill(execution: ExecutionDirectory, wanted: Iterable[FileRecord], target: Path) -> None:
+def _fill(execution: ExecutionDirectory, output: Path, wanted: Iterable[FileRecord], target: Path) -> None:
     _write(target / LOG, _log_chunks(execution))
     for record in wanted:
         destination = target / record.path
         destination.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
-        _write(destination, _checked_chunks(execution.output, record))
+        _write(destination, _checked_chunks(output, record))
     sync_directory(target)
 
 

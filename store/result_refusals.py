@@ -13,6 +13,7 @@ from climate_ref_prefect.diagnostics.errors import (
 from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
 from climate_ref_prefect.store.errors import ResultRefusedError, StoreRefusedError
 from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError
+from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 _NEVER: Final = (
     ResultValidationError,
@@ -46,6 +47,16 @@ def refusals_explained() -> Iterator[None]:
         raise _refused(FailureKind.PUBLISH_FAILED, error) from error
     except _NEVER as error:
         raise _refused(FailureKind.INVALID_RESULT, error) from error
+
+
+def require_bundles(finished: FinishedExecution) -> None:
+    """Raise `ResultRefusedError` for results in a format of the provider's own: only another recorder knows it."""
+    if not finished.outcome.has_bundles:
+        raise ResultRefusedError(
+            FailureKind.INVALID_RESULT,
+            f"{finished.label} has results in a format of its provider's own. This recorder takes only the bundles of "
+            "an ExecutionResult.",
+        )
 
 
 def _refused(kind: FailureKind, error: Exception) -> ResultRefusedError:

@@ -19,7 +19,7 @@ from climate_ref_prefect.store.port import (
 )
 from climate_ref_prefect.store.publish_results import publish
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
-from climate_ref_prefect.store.result_refusals import refusals_explained
+from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.finished import FinishedExecution
@@ -105,8 +105,9 @@ class SqlWriter:
         """Copy the results to `<results>/<fragment>`: checked, and visible all at once or not at all."""
         target = self._recorder.results / finished.envelope.fragment
         execution = ExecutionDirectory(finished.directory)
+        require_bundles(finished)
         with refusals_explained():
-            publish(execution, finished.outcome.manifest, target, self._store.confirm_lease)
+            publish(execution, finished.outcome.manifest, target, self._store.confirm_lease, finished.output)
         return target
 
     def ingest(self, finished: FinishedExecution, published: Path | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope, ProviderReference
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import SchemaMismatchError
 from climate_ref_prefect.diagnostics.model import SCHEMA_VERSION, Document, FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
@@ -130,6 +131,63 @@ def test_input_hash_follows_versions_and_fingerprints(one: Any, other: Any) -> N
     assert len({one.input_hash, newer.input_hash, changed.input_hash}) == 3
     same_inputs = _inputs(one) == _inputs(other)
     assert (one.input_hash == other.input_hash) == same_inputs
+
+
+PLAIN = {
+    "provider": "p.1_a",
+    "provider_version": "1",
+    "diagnostic": "emp-gleamgpcp2.3",
+    "diagnostic_version": "2",
+    "key": "k",
+    "selectors": {},
+}
+DATA = [{"instance_id": "CMIP6.a", "facets": {}, "files": ["/a.nc"], "fingerprint": "f"}]
+
+
+def test_the_hash_of_inputs_without_a_payload_is_the_one_that_older_stores_have() -> None:
+    definition = ExecutionDefinition.model_validate({**PLAIN, "datasets": DATA})
+    assert definition.input_hash == "98ee29d3ca2cc25053ddb42cd4e44e43627c3d3c9c34bda6ba72e10614381429"
+
+
+def test_a_payload_is_an_input_of_its_own() -> None:
+    payloads: list[Any] = [None, {}, [], 0, "", {"a": 1, "b": 2}, {"a": 1}, "payload"]
+    definitions = [ExecutionDefinition.model_validate({**PLAIN, "datasets": DATA, "payload": one}) for one in payloads]
+    assert len({definition.input_hash for definition in definitions}) == len(payloads)
+    without_data = [ExecutionDefinition.model_validate({**PLAIN, "payload": one}) for one in payloads[1:]]
+    assert not {one.input_hash for one in without_data} & {one.input_hash for one in definitions}
+    turned = ExecutionDefinition.model_validate({**PLAIN, "payload": {"b": 2, "a": 1}})
+    assert turned.input_hash == without_data[4].input_hash
+    assert ExecutionDefinition.model_validate_json(turned.model_dump_json()).input_hash == turned.input_hash
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "neither a data set nor a payload"),
+        ({"payload": {"a": float("nan")}}, "payload"),
+        ({"payload": {"a": object()}}, "payload"),
+        ({"payload": 1, "diagnostic": "_hidden"}, "diagnostic"),
+        ({"payload": 1, "diagnostic": ".."}, "diagnostic"),
+        ({"payload": 1, "provider": "a/b"}, "provider"),
+    ],
+)
+def test_a_definition_that_is_none_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        ExecutionDefinition.model_validate({**PLAIN, **fields})
+
+
+def test_another_output_directory_is_absolute() -> None:
+    fields = {
+        "execution_id": 1,
+        "fragment": "p/d/1",
+        "provider": {"target": "m:a"},
+        "definition": {**PLAIN, "payload": 1},
+        "resources": {},
+    }
+    assert ExecutionEnvelope.model_validate(fields).output_directory is None
+    assert ExecutionEnvelope.model_validate({**fields, "output_directory": "/o"}).output_directory == Path("/o")
+    with pytest.raises(ValidationError, match="not absolute"):
+        ExecutionEnvelope.model_validate({**fields, "output_directory": "o"})
 
 
 def _inputs(definition: Any) -> Any:

@@ -130,7 +130,7 @@ declaring = DiagnosticProvider(
     "1",
     [
         FINE,
-        Free("annual_cycle"),
+        Free("annual cycle"),
         Free("Capital"),
         Free("number-for-version", version=2),
         Free("none-for-version", version=None),

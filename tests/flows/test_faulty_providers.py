@@ -69,7 +69,7 @@ def test_a_diagnostic_that_declares_nonsense_is_told_apart(root: Path) -> None:
     assert labels(planned) == ["declaring/fine/ModelA", "declaring/fine/ModelB"]
     messages = told(planned)
     for slug, words in {
-        "annual_cycle": "its `slug` is 'annual_cycle', and must be lower-case letters, digits and dashes: is it 'ann",
+        "annual cycle": "its `slug` is 'annual cycle', and must be lower-case letters, digits, dots, dashes and",
         "Capital": "its `slug` is 'Capital'",
         "number-for-version": "its `version` is 2, and must be a text",
         "none-for-version": "its `version` is None, and must be a text",
@@ -119,7 +119,7 @@ def test_providers_that_are_wrong_themselves(root: Path, monkeypatch: pytest.Mon
     assert labels(planned) == ["printing/fine/ModelA", "printing/fine/ModelB"]
     messages = told(planned)
     for name, words in {
-        "bad_slug": "its `slug` is 'Bad_Slug', and must be lower-case letters, digits and dashes: is it 'bad-slug'",
+        "bad_slug": "its `slug` is 'Bad_Slug', and must be lower-case letters, digits, dots, dashes and",
         "no_version": "its `version` is None, and must be a text",
         "half_a_letter": r"its `version` is '1\udcff'",
         "vanishing": "crashed: exit code 9.",
@@ -195,12 +195,12 @@ class TestEntryPoints:
 def test_the_others_are_run_and_the_exit_codes_say_so(site: Site) -> None:
     site.add_models("ModelA")
     options = ["--data", str(site.data), "--provider", f"{MODULE}:declaring", "--provider", PROVIDER]
-    options += ["--diagnostic", "fine", "--diagnostic", "annual_cycle", "--diagnostic", "good", "--cpu", "2"]
+    options += ["--diagnostic", "fine", "--diagnostic", "annual cycle", "--diagnostic", "good", "--cpu", "2"]
     planned = run_command("plan", *options)
     assert planned.code == 1, planned.errors
-    assert "declaring/annual_cycle cannot be run: " in planned.output
+    assert "declaring/annual cycle cannot be run: " in planned.output
     solved = run_command("solve", *options)
     assert solved.code == 1, solved.errors
     assert "2 succeeded, 0 failed, 0 up to date, 1 could not be planned" in solved.output
-    assert "declaring/annual_cycle could not be run: What it declares is wrong: its `slug`" in solved.output
+    assert "declaring/annual cycle could not be run: What it declares is wrong: its `slug`" in solved.output
     assert "Traceback" not in solved.errors

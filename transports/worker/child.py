@@ -48,7 +48,7 @@ class ForkedStart:
 
     def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> tuple[int, int]:
         """Start the child; return its pid and the descriptor that its report is read from."""
-        return _fork(directory, lambda report: self._live(directory, envelope, report))
+        return _fork(directory, envelope, lambda report: self._live(directory, envelope, report))
 
     def _live(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope, report: int) -> NoReturn:
         self.inheritance.take_over()
@@ -65,7 +65,7 @@ class FreshStart:
 
     def start(self, directory: ExecutionDirectory, envelope: ExecutionEnvelope) -> tuple[int, int]:
         """Start the child; return its pid and the descriptor that its report is read from."""
-        return _fork(directory, lambda report: self._exec(directory, report))
+        return _fork(directory, envelope, lambda report: self._exec(directory, report))
 
     def _exec(self, directory: ExecutionDirectory, report: int) -> NoReturn:
         close_all(keep={report})
@@ -78,14 +78,16 @@ Start = ForkedStart | FreshStart
 """How the child of an execution is started."""
 
 
-def _fork(directory: ExecutionDirectory, live: Callable[[int], NoReturn]) -> tuple[int, int]:
+def _fork(
+    directory: ExecutionDirectory, envelope: ExecutionEnvelope, live: Callable[[int], NoReturn]
+) -> tuple[int, int]:
     reading, writing = (move_away(end) for end in os.pipe())
     supervisor = os.getpid()
     pid = os.fork()
     if pid == 0:
         try:
             close_all_of_ours(keep=writing)
-            _settle_in(directory, supervisor)
+            _settle_in(directory, directory.output_of(envelope), supervisor)
             live(writing)
         except BaseException as error:  # noqa: BLE001 - two of the supervisor would go on from here
             report_verdict(writing, judge_exception(error))
@@ -95,7 +97,7 @@ def _fork(directory: ExecutionDirectory, live: Callable[[int], NoReturn]) -> tup
     return pid, reading
 
 
-def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
+def _settle_in(directory: ExecutionDirectory, output: Path, supervisor: int) -> None:
     """Give up the parent's session, streams and signals, and change to the directory that the diagnostic writes to."""
     os.setsid()
     end_with_parent()
@@ -111,8 +113,8 @@ def _settle_in(directory: ExecutionDirectory, supervisor: int) -> None:
         os.dup2(source, target)
     close_ours(log)
     close_ours(nothing)
-    directory.output.mkdir(mode=0o750, exist_ok=True)
-    os.chdir(directory.output)
+    output.mkdir(mode=0o750, parents=True, exist_ok=True)
+    os.chdir(output)
 
 
 def _run_and_exit(
@@ -122,7 +124,9 @@ def _run_and_exit(
     logger.info("Running %s on %d data sets", envelope.label, len(envelope.definition.datasets))
     failure = None
     try:
-        run_diagnostic(envelope, provider, directory.output)
+        files = run_diagnostic(envelope, provider, directory.output_of(envelope))
+        if files is not None:
+            directory.write_result_files(files)
         write_out()  # `os._exit` closes and flushes nothing.
         logger.info("Finished %s", envelope.label)
     except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
@@ -168,9 +172,8 @@ def main(directory_path: str, report_descriptor: str) -> NoReturn:
     except (OSError, UnreadableDocumentError) as error:
         report_verdict(report, judge_exception(error))
     provider = _import_or_report(envelope.provider, report)
-    os.chdir(
-        directory.output
-    )  # The import may have changed the directory. A forked child also changes directory after the import.
+    # The import may have changed the directory. A forked child also changes directory after the import.
+    os.chdir(directory.output_of(envelope))
     os.write(report, IMPORTED)
     _run_and_exit(directory, envelope, provider, report)
 

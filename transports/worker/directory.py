@@ -18,6 +18,7 @@ from climate_ref_prefect.diagnostics.errors import SchemaMismatchError, Unreadab
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.model import Document
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
+from climate_ref_prefect.diagnostics.result import ResultFiles
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
 from climate_ref_prefect.transports.worker.regular_files import NotARegularFileError, open_regular
 
@@ -49,6 +50,11 @@ class ExecutionDirectory:
         self._telemetry = path / "telemetry.json"
         self._outcome = path / "outcome.json"
         self._closed = path / "closed.json"
+        self._result_files = path / "result-files.json"
+
+    def output_of(self, envelope: ExecutionEnvelope) -> Path:
+        """Return where the diagnostic writes: `output`, unless the envelope names another directory."""
+        return envelope.output_directory or self.output
 
     def write_envelope(self, envelope: ExecutionEnvelope) -> None:
         """Make the directory, accessible to the user only, and write the envelope into it."""
@@ -130,6 +136,14 @@ class ExecutionDirectory:
             return math.inf
         with tempfile.TemporaryFile(dir=self.path) as now:
             return (os.fstat(now.fileno()).st_mtime_ns - sign[0]) / 1e9
+
+    def write_result_files(self, files: ResultFiles) -> None:
+        """Leave the names of the files of a result in a format of the provider's own."""
+        _replace(self._result_files, files.to_json())
+
+    def read_result_files(self) -> ResultFiles | None:
+        """Return the names of the files of a result in a format of the provider's own; none for bundles."""
+        return _read(self._result_files, ResultFiles)
 
     def write_outcome(self, outcome: ExecutionOutcome) -> None:
         """Write the outcome. Its content is on disk before its name appears."""

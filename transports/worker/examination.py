@@ -61,10 +61,13 @@ class Examination:
         self._directory = directory
         self._space = space
         self._envelope = envelope
+        self._output = directory.output_of(envelope)
         self.failure = failure
         """How the execution failed, all checks included; None for a success."""
         self.files: tuple[FileRecord, ...] = ()
         """The files to publish; empty if it failed."""
+        self.has_bundles = True
+        """Whether these are the bundles of this package."""
         self._at = "nothing yet"
         self._abandoned = threading.Event()
         self._reading, self._writing = os.pipe()
@@ -87,7 +90,7 @@ class Examination:
             kind=FailureKind.SYSTEM_ERROR,
             message=f"Its output was not described within {limit_seconds:g} s (the limit describe_deadline_seconds), "
             f"last seen at: {self._at}. Either the files that its bundle names are too large for that, or the file "
-            f"system of {self._directory.output} is slow.",
+            f"system of {self._output} is slow.",
         )
 
     def _run(self) -> None:
@@ -103,7 +106,9 @@ class Examination:
     def _examine(self) -> None:
         self.failure = judge_inputs(self.failure, self._envelope)
         if self.failure is None:
-            self.files = manifest(self._directory.output, self._note_progress)
+            own = self._directory.read_result_files()
+            self.has_bundles = own is None
+            self.files = manifest(self._output, self._note_progress, own.files if own else None)
         else:
             self.failure = self._space.judge(self.failure)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
 
 class FinishedExecution(FrozenModel):
@@ -28,4 +29,4 @@ class FinishedExecution(FrozenModel):
     @property
     def output(self) -> Path:
         """The directory that the diagnostic wrote to; `outcome.manifest` lists what is to be published of it."""
-        return self.directory / "output"
+        return ExecutionDirectory(self.directory).output_of(self.envelope)

@@ -51,8 +51,11 @@ def _run(
     files: tuple[FileRecord, ...] = ()
     failure = None
     try:
-        run_diagnostic(envelope, provider, directory.output)
-        files = manifest(directory.output)
+        output = directory.output_of(envelope)
+        own = run_diagnostic(envelope, provider, output)
+        if own is not None:
+            directory.write_result_files(own)
+        files = manifest(output, names=own.files if own else None)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
         failure = judge_exception(error)
     failure = judge_inputs(failure, envelope)

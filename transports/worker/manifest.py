@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,11 +20,13 @@ Progress = Callable[[str, int], None]
 """Called with the file and the number of bytes that have been read. It may raise to stop the reading."""
 
 
-def manifest(output: Path, progress: Progress = lambda name, read_bytes: None) -> tuple[FileRecord, ...]:
+def manifest(
+    output: Path, progress: Progress = lambda name, read_bytes: None, names: Iterable[str] | None = None
+) -> tuple[FileRecord, ...]:
     """
-    Describe the bundles of an output directory and the files that its output bundle names, sorted by path.
+    Describe the files of a result, sorted by path: those that are named, or the bundles and what they name.
 
-    A file that no bundle names is not read and stays on scratch.
+    Any other file is not read and stays on scratch.
 
     Parameters
     ----------
@@ -32,6 +34,8 @@ def manifest(output: Path, progress: Progress = lambda name, read_bytes: None) -
         The output directory.
     progress
         Called after each MiB.
+    names
+        The files; None for the bundles and the files that the output bundle names.
 
     Raises
     ------
@@ -40,7 +44,8 @@ def manifest(output: Path, progress: Progress = lambda name, read_bytes: None) -
     OSError
         If the file system fails.
     """
-    return tuple(_describe(output, name, progress) for name in sorted(published_names(read_outputs(output))))
+    wanted = published_names(read_outputs(output)) if names is None else set(names)
+    return tuple(_describe(output, name, progress) for name in sorted(wanted))
 
 
 def read_outputs(output: Path) -> OutputBundle:
@@ -84,6 +89,22 @@ def check_files(outputs: OutputBundle, output: Path) -> None:
             raise ResultValidationError(
                 f"{output_type} {short_name!r} names {file.filename!r}, which {error}."
             ) from error
+
+
+def check_names(names: Iterable[str], output: Path) -> None:
+    """
+    Refuse a result that names what is not a regular file inside its own directory.
+
+    Raises
+    ------
+    ResultValidationError
+        Naming the first file that is missing, no regular file, sparse, a link, or reached through one.
+    """
+    for name in names:
+        try:
+            os.close(open_output_file(output, name))
+        except UnusableFileError as error:
+            raise ResultValidationError(f"The result names {name!r}, which {error}.") from error
 
 
 def _describe(output: Path, name: str, progress: Progress) -> FileRecord:

@@ -12,16 +12,21 @@ from climate_ref_prefect.diagnostics.result import (
     OUTPUT_BUNDLE,
     SERIES,
     ExecutionResult,
+    ResultFiles,
     SeriesCollection,
 )
 from climate_ref_prefect.transports.worker.inputs import require_planned_inputs
-from climate_ref_prefect.transports.worker.manifest import check_files
+from climate_ref_prefect.transports.worker.manifest import check_files, check_names
 from climate_ref_prefect.transports.worker.randomness import seeded_random
 
 
-def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, output: Path) -> None:
+def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, output: Path) -> ResultFiles | None:
     """
-    Run the diagnostic that an envelope names and write its bundles to `output`.
+    Have the provider run the execution of an envelope, and write the bundles of its result to `output`.
+
+    Returns
+    -------
+    The files of a result in a format of the provider's own; None for bundles.
 
     Raises
     ------
@@ -30,11 +35,13 @@ def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, ou
     ResultValidationError
         If it did not return a valid result, or the result names files that do not exist.
     """
-    output.mkdir(mode=0o750, exist_ok=True)
-    diagnostic = provider.diagnostic(envelope.definition.diagnostic)
+    output.mkdir(mode=0o750, parents=True, exist_ok=True)
     require_planned_inputs(envelope, "Before it ran")
     with seeded_random(envelope.definition):
-        result: object = diagnostic.run(envelope.definition, output)
+        result: object = provider.run(envelope.definition, output)
+    if isinstance(result, ResultFiles):
+        check_names(result.files, output)
+        return result
     if not isinstance(result, ExecutionResult):
         raise ResultValidationError(
             f"{envelope.definition.label} returned {type(result).__name__}, it must return an ExecutionResult."
@@ -43,6 +50,7 @@ def run_diagnostic(envelope: ExecutionEnvelope, provider: DiagnosticProvider, ou
     _write(output / METRIC_BUNDLE, result.metrics.model_dump(mode="json"))
     _write(output / OUTPUT_BUNDLE, result.outputs.model_dump(mode="json"))
     _write(output / SERIES, SeriesCollection(series=result.series).model_dump(mode="json"))
+    return None
 
 
 def _write(path: Path, document: Any) -> None:

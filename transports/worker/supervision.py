@@ -67,6 +67,7 @@ class Supervision:
         self._report = b""
         self._failure: ExecutionFailure | None = None
         self._files: tuple[FileRecord, ...] = ()
+        self._has_bundles = True
         self._exit_code: int | None = None
 
     def run(self, start: Start) -> ExecutionOutcome:
@@ -238,6 +239,7 @@ class Supervision:
         examination.close()
         if stopped is None:
             self._failure, self._files = examination.failure, examination.files
+            self._has_bundles = examination.has_bundles
         else:
             self._failure = self._failure or stopped
 
@@ -280,6 +282,7 @@ class Supervision:
             execution_id=self._envelope.execution_id,
             failure=failure,
             manifest=() if failure else self._files,
+            has_bundles=self._has_bundles,
             telemetry=telemetry,
         )
 

@@ -1,0 +1,25 @@
+"""A provider with a way of running and results of its own: a payload says what to write; it declares no diagnostic."""
+
+from pathlib import Path
+
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
+from climate_ref_prefect.diagnostics.result import ResultFiles
+
+UNLISTED = "unlisted.txt"
+
+
+class FileProvider(DiagnosticProvider):
+    """Writes each file of the payload that has a text, and calls all of them its result."""
+
+    def run(self, definition: ExecutionDefinition, output_directory: Path) -> ResultFiles:
+        assert isinstance(definition.payload, dict)
+        (output_directory / "below").mkdir(exist_ok=True)
+        for name, text in definition.payload.items():
+            if text is not None:
+                (output_directory / name).write_text(str(text), encoding="utf-8")
+        (output_directory / UNLISTED).write_text(str(Path.cwd()), encoding="utf-8")
+        return ResultFiles(files=tuple(definition.payload))
+
+
+provider = FileProvider("files", "Writes files", "1", [])

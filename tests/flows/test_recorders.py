@@ -1,0 +1,147 @@
+"""Planned executions run on any recorder: the one in memory, and one of somebody else."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+from pydantic import JsonValue
+
+from climate_ref_prefect.diagnostics.catalogue import scan
+from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.flows.phases import PHASES
+from climate_ref_prefect.flows.plan import PlannedExecution
+from climate_ref_prefect.flows.planning import make_plan
+from climate_ref_prefect.flows.providers import load_providers
+from climate_ref_prefect.flows.report import read_rows
+from climate_ref_prefect.flows.retry_rules import RetryPolicies
+from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.workspace import open_recorder_workspace
+from climate_ref_prefect.store.memory_recorder import MemoryRecorder
+from climate_ref_prefect.store.port import Recorder
+from climate_ref_prefect.transports.inline import InlineTransport
+from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.port import Transport
+from tests.executions import QUICK
+from tests.flows.file_provider import UNLISTED
+from tests.flows.file_recorder import FileRecorder
+from tests.flows.sites import PROVIDER, Site
+from tests.prefect_server import task_runs
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+SMALL = ResourceHint(memory_mb=200, cpu=1, wall_clock=timedelta(minutes=1))
+PAYLOAD: dict[str, JsonValue] = {"output.json": "not a bundle of this package", "below/series.json": "nor is this"}
+TRANSPORTS: list[Transport] = [InlineTransport(limits=QUICK), LocalTransport(cpu=2, limits=QUICK)]
+
+
+def run(
+    recorder: Recorder, root: Path, planned: Sequence[PlannedExecution], transport: Transport | None = None
+) -> PlannedRun:
+    """Run planned executions in a flow run of their own, with directories that no setting of the environment names."""
+
+    @flow(name="somebody-elses")
+    def somebody_elses() -> PlannedRun:
+        settings = Settings(home=root / "home", scratch=root / "elsewhere")
+        with open_recorder_workspace(recorder, settings) as workspace:
+            return run_planned(workspace, transport or LocalTransport(cpu=2, limits=QUICK), planned)
+
+    return somebody_elses()
+
+
+def planned_with(payload: JsonValue, key: str = "one") -> PlannedExecution:
+    """Return an execution on a payload alone."""
+    definition = ExecutionDefinition(
+        provider="files",
+        provider_version="1",
+        diagnostic="any_thing.2",
+        diagnostic_version="1",
+        key=key,
+        selectors={},
+        payload=payload,
+    )
+    reference = ProviderReference(target="tests.flows.file_provider:provider")
+    return PlannedExecution(definition=definition, provider=reference, resources=SMALL)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport.name)
+def test_somebody_elses_recorder_takes_results_of_a_format_of_their_own(
+    site: Site, tmp_path: Path, transport: Transport
+) -> None:
+    recorder = FileRecorder(tmp_path / "kept-elsewhere")
+    ran = run(recorder, tmp_path, [planned_with(PAYLOAD)], transport)
+    assert (ran.succeeded, ran.failed, ran.execution_ids) == (1, 0, (1,))
+    finished = recorder.finished[1]
+    assert not finished.outcome.has_bundles
+    assert [record.path for record in finished.outcome.manifest] == sorted(PAYLOAD)
+    assert finished.output == recorder.root / "output" / finished.envelope.fragment
+    assert finished.directory == tmp_path / "elsewhere" / finished.envelope.fragment
+    assert finished.envelope.fragment.startswith("files/any_thing.2/one/")
+    assert not (finished.directory / "output").exists()
+    for name, text in PAYLOAD.items():
+        assert (recorder.root / "kept" / "1" / name).read_text() == str(text)
+    assert not (recorder.root / "kept" / "1" / UNLISTED).exists()
+    assert (finished.output / UNLISTED).exists()
+    assert not recorder.unfinished()
+
+
+def test_results_of_a_format_of_their_own_are_refused_where_bundles_are_recorded(site: Site, tmp_path: Path) -> None:
+    recorder = MemoryRecorder()
+    ran = run(recorder, tmp_path, [planned_with(PAYLOAD)])
+    assert (ran.succeeded, ran.failed) == (0, 1)
+    (row,) = recorder.executions()
+    assert (row.failure_kind, row.retryable) == (FailureKind.INVALID_RESULT, False)
+    assert "a format of its provider's own" in str(row.failure_message)
+
+
+@pytest.mark.parametrize(("name", "text"), [("missing.txt", None), ("../outside.txt", "is there")])
+def test_a_file_that_is_not_in_the_output_is_refused(site: Site, tmp_path: Path, name: str, text: str | None) -> None:
+    recorder = FileRecorder(tmp_path / "kept-elsewhere")
+    ran = run(recorder, tmp_path, [planned_with({"a.txt": "", name: text})], InlineTransport(limits=QUICK))
+    assert (ran.succeeded, ran.failed) == (0, 1)
+    (row,) = recorder.memory.executions()
+    assert row.failure_kind is FailureKind.INVALID_RESULT
+
+
+def test_the_recorder_in_memory_takes_a_plan_and_tells_what_came_of_it(site: Site, tmp_path: Path) -> None:
+    site.add_models("ModelA")
+    recorder, transport = MemoryRecorder(), LocalTransport(cpu=2, limits=QUICK)
+
+    def planned() -> Sequence[PlannedExecution]:
+        with load_providers([PROVIDER], 60) as (loaded, broken):
+            diagnostics = ["good", "flaky", "own-error", "unlisted"]
+            plan = make_plan(
+                loaded, broken, scan(site.data), recorder, transport, policies=RetryPolicies(), diagnostics=diagnostics
+            )
+        return plan.executions
+
+    ran = run(recorder, tmp_path, planned(), transport)
+    assert (ran.succeeded, ran.failed, len(ran.execution_ids)) == (2, 2, 5)
+    rows = {row.diagnostic: row for row in read_rows(recorder, ran.execution_ids)}
+    assert rows["good"].successful
+    assert (rows["flaky"].successful, rows["flaky"].attempt) == (True, 2)
+    assert rows["own-error"].failure_kind is FailureKind.DIAGNOSTIC_ERROR
+    assert rows["unlisted"].failure_kind is FailureKind.VOCABULARY_MISMATCH
+    assert len(recorder.scalars([rows["good"].execution_id])) == 2
+    assert (tmp_path / "elsewhere" / rows["good"].fragment / "output" / "values.txt").exists()  # there is no other copy
+    assert not planned()
+
+
+def test_each_phase_is_a_task_run_of_the_callers_flow(site: Site, tmp_path: Path) -> None:
+    seen: list[UUID] = []
+
+    @flow(name="somebody-elses")
+    def somebody_elses() -> PlannedRun:
+        seen.append(UUID(flow_run.id))
+        with open_recorder_workspace(FileRecorder(tmp_path / "kept"), Settings(home=tmp_path / "home")) as workspace:
+            return run_planned(workspace, InlineTransport(limits=QUICK), [planned_with(PAYLOAD)])
+
+    somebody_elses()
+    names = [shown.name.partition(" ")[0] for shown in task_runs(*seen)]
+    assert sorted(names) == sorted(phase.name for phase in PHASES)

@@ -26,6 +26,7 @@ def test_relative_links_lead_somewhere(page: str) -> None:
     "page",
     [
         pytest.param("tutorial/own-diagnostic.md", marks=pytest.mark.slow),
+        pytest.param("how-to/write-a-recorder.md", marks=pytest.mark.slow),
         "reference/python-api.md",
         "explanation/batch.md",
     ],

@@ -162,18 +162,19 @@ class HouseFaults:
         if place in self._faults and not self._faults[place].is_open:
             del self._faults[place]
 
-    def end_if_patience_is_over(self, under_way: int) -> None:
+    def end_if_patience_is_over(self, count_under_way: Callable[[], int]) -> None:
         """
         Raise `HouseFaultError` where a fault has lasted too long.
 
         Parameters
         ----------
-        under_way
-            How many executions run or are being published: those are waited for.
+        count_under_way
+            Returns how many executions run or are being published: those are waited for.
         """
         for fault in self._faults.values():
             if not fault.is_open or time.monotonic() - fault.since <= self._patience_seconds:
                 continue
+            under_way = count_under_way()
             if not under_way:
                 raise HouseFaultError(fault.error, self._patience_seconds) from fault.error
             fault.say_last(under_way)

@@ -12,7 +12,5 @@ _VARIABLES: Final = {
 
 def batch_job() -> dict[str, str]:
     """Return its id and node, as far as the scheduler tells; empty outside of any job."""
-    found = {
-        key: next((os.environ[name] for name in names if name in os.environ), "") for key, names in _VARIABLES.items()
-    }
+    found = {key: next(filter(None, map(os.environ.get, names)), "") for key, names in _VARIABLES.items()}
     return {key: value for key, value in found.items() if value}

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from prefect import Task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+from pydantic import BaseModel
 
 from climate_ref_prefect.flows.attempt import Attempt
 from climate_ref_prefect.flows.record.ledger import Ledger
@@ -32,7 +34,7 @@ class PhaseCalls:
     def call(self, phase: Task[..., None], **parameters: object) -> None:
         """Call a phase and wait for its end; raises what it raises."""
         try:
-            phase(**parameters)
+            phase(**{name: _unsearched(value) for name, value in parameters.items()})
         finally:
             self._ledger.count()
 
@@ -63,3 +65,8 @@ class PhaseCalls:
         self._ledger.count()
         result = future.result(raise_on_failure=False)
         then(attempt, result if isinstance(result, BaseException) else None)
+
+
+def _unsearched(value: object) -> object:
+    """Keep Prefect from looking for futures in every field of a model: it does so at each call, several times."""
+    return quote(value) if isinstance(value, BaseModel) else value

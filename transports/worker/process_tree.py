@@ -56,7 +56,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def read_kernel_file(path: str) -> bytes:
+def read_kernel_file(path: str | Path) -> bytes:
     """Return what a file of the kernel's says now; several are read for each execution, so this costs little."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -61,7 +61,7 @@ class ExecutionResult(FrozenModel):
     """Metrics, outputs and series of one execution."""
 
     metrics: MetricBundle
-    outputs: OutputBundle = OutputBundle()
+    outputs: OutputBundle = Field(default_factory=OutputBundle)
     series: tuple[Series, ...] = ()
 
     @model_validator(mode="after")

@@ -128,6 +128,13 @@ class Attempt:
                 outcome = self.files.read_outcome()
         return outcome is not None and outcome.succeeded
 
+    def may_run(self) -> bool:
+        """Whether a worker has begun with it and its end is not known; also where its scratch cannot be read."""
+        try:
+            return self.outcome is None and self.files.last_sign_of_life() is not None
+        except OSError:
+            return True
+
     def fail(self, kind: FailureKind, message: str) -> None:
         """Replace the outcome by a failure of the coordinator's making, keeping the telemetry; to be classified."""
         before = self.outcome or ExecutionOutcome(execution_id=self.execution_id)

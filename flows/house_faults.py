@@ -162,18 +162,19 @@ class HouseFaults:
         if place in self._faults and not self._faults[place].is_open:
             del self._faults[place]
 
-    def end_if_patience_is_over(self, under_way: int) -> None:
+    def end_if_patience_is_over(self, count_under_way: Callable[[], int]) -> None:
         """
         Raise `HouseFaultError` if a fault has lasted too long.
 
         Parameters
         ----------
-        under_way
-            Number of executions that run or are being published. They are awaited first.
+        count_under_way
+            Returns the number of executions that run or are being published. They are awaited first.
         """
         for fault in self._faults.values():
             if not fault.is_open or time.monotonic() - fault.since <= self._patience_seconds:
                 continue
+            under_way = count_under_way()
             if not under_way:
                 raise HouseFaultError(fault.error, self._patience_seconds) from fault.error
             fault.say_last(under_way)

@@ -92,7 +92,7 @@ class Lifecycle:
                     while self.unfinished:
                         self._house.take_due_steps()
                         self._dispatch_some()
-                        self._house.end_if_patience_is_over(self._running + self._publishing)
+                        self._house.end_if_patience_is_over(self._count_under_way)
                         self._handle_next_event()
             except BaseException as error:
                 with self._gate.shut():  # who signals twice may have broken in on it, even before it began
@@ -100,6 +100,10 @@ class Lifecycle:
                 attempts = [*self._active.values(), *self._held.values(), *self._waiting]
                 abandon(attempts, error, self._calls, self._workspace, self._transport)
                 raise
+
+    def _count_under_way(self) -> int:
+        # A job that only waits in a queue is not waited for: it may wait for days, and nothing is lost with it.
+        return self._publishing + sum(attempt.may_run() for attempt in self._active.values())
 
     def _when_possible(self, step: Step, then: Step, *places: str) -> None:
         """Take a step that writes to places, and the next, or have it wait until they work: nobody is to blame."""

@@ -7,6 +7,8 @@ from typing import Final
 
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+from pydantic import BaseModel
 
 from climate_ref_prefect.flows import phases
 from climate_ref_prefect.flows.attempt import Attempt
@@ -52,7 +54,7 @@ class PhaseCalls:
     def call(self, phase: Phase, attempt: Attempt) -> None:
         """Call a phase as a task run and wait for its end. Raises what the phase raises."""
         try:
-            phase(**self._arguments(phase, attempt))
+            phase(**{name: _unsearched(value) for name, value in self._arguments(phase, attempt).items()})
         finally:
             self._ledger.count()
 
@@ -86,3 +88,8 @@ class PhaseCalls:
         self._ledger.count()
         result = future.result(raise_on_failure=False)
         on_done(attempt, result if isinstance(result, BaseException) else None)
+
+
+def _unsearched(value: object) -> object:
+    """Keep Prefect from looking for futures in every field of a model: it does so at each call, several times."""
+    return quote(value) if isinstance(value, BaseModel) else value

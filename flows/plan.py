@@ -1,20 +1,18 @@
 """What a solve would do, as a value that shows itself to people."""
 
 from collections.abc import Collection, Iterator
+from typing import ClassVar
 
 from pydantic import Field
-from rich.console import Console, ConsoleOptions, RenderResult
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
+from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line
 from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.providers import BrokenProvider
-from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
+from climate_ref_prefect.flows.tables import TabularReport
 from climate_ref_prefect.store.port import AttemptCounts
-
-_COLUMNS = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue", "retry rule")
 
 
 class PlannedExecution(FrozenModel):
@@ -36,8 +34,10 @@ class PlannedExecution(FrozenModel):
     """The retry rule that decides about it after a failure; `default` for what the settings say."""
 
 
-class Plan(FrozenModel):
+class Plan(TabularReport):
     """What a solve would do."""
+
+    columns: ClassVar = ("diagnostic", "executions", "cpu", "memory MiB", "wall clock", "queue", "retry rule")
 
     executions: tuple[PlannedExecution, ...] = ()
     up_to_date: int = 0
@@ -74,21 +74,7 @@ class Plan(FrozenModel):
             f"{self.up_to_date} groups are up to date, {self.given_up} given up."
         )
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.executions:
-            table = console_table(*_COLUMNS)
-            for cells in self._cells():
-                add_row(table, cells)
-            yield table
-        yield from map(rich_text, (self.headline(), *self._remarks()))
-
-    def __str__(self) -> str:
-        return as_text(self)
-
-    def _repr_html_(self) -> str:
-        return html_table(_COLUMNS, self._cells()) + paragraphs(self.headline(), *self._remarks())
-
-    def _cells(self) -> Iterator[tuple[str, ...]]:
+    def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield a row per diagnostic and size."""
         by_size: dict[tuple[str, ResourceHint], list[PlannedExecution]] = {}
         for item in self.executions:
@@ -98,6 +84,7 @@ class Plan(FrozenModel):
             size = (str(granted.cpu), str(granted.memory_mb), str(granted.wall_clock), granted.queue or "")
             yield (name, str(len(items)), *size, items[0].retry_rule)
 
-    def _remarks(self) -> Iterator[str]:
+    def remarks(self) -> Iterator[str]:
+        """Yield who cannot be run, and why."""
         for provider in self.broken:
             yield f"{provider.name} cannot be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"

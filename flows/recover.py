@@ -3,27 +3,25 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.states import Completed
-from rich.console import Console, ConsoleOptions, RenderResult
 
-from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.choice import TransportChoice, transport_of
-from climate_ref_prefect.flows.plain_text import one_line, rich_text
+from climate_ref_prefect.flows.coordinating import coordinating
+from climate_ref_prefect.flows.plain_logs import plain_logs
+from climate_ref_prefect.flows.plain_text import one_line
 from climate_ref_prefect.flows.record.artifacts import leave_table
 from climate_ref_prefect.flows.record.ledger import Ledger
-from climate_ref_prefect.flows.record.unanswered import at_best, promptly
+from climate_ref_prefect.flows.record.unanswered import at_best
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import read_rows
 from climate_ref_prefect.flows.retry_rules import RetryRule
-from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
-from climate_ref_prefect.flows.workspace import open_workspace
+from climate_ref_prefect.flows.tables import TabularReport
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.publish_results import remove_leftovers
 from climate_ref_prefect.store.values import ExecutionRow
@@ -31,12 +29,13 @@ from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.registry import traits_of
 
-_COLUMNS: Final = ("execution", "transport", "outcome", "message")
 _CLOSE_SECONDS: Final = 10.0
 
 
-class RecoveryReport(FrozenModel):
+class RecoveryReport(TabularReport):
     """What was done about the executions of a coordinator that had ended; shows itself as a table."""
+
+    columns: ClassVar = ("execution", "transport", "outcome", "message")
 
     transport: str
     """Name of the transport that was asked about what it had started."""
@@ -70,20 +69,6 @@ class RecoveryReport(FrozenModel):
             parts.append(f"{len(self.elsewhere)} of other transports")
         return f"{', '.join(parts)}; {self.seconds:.1f} s."
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.settled or self.running or self.elsewhere:
-            table = console_table(*_COLUMNS)
-            for cells in self.cells():
-                add_row(table, cells)
-            yield table
-        yield from map(rich_text, (self.headline(), *self._remarks()))
-
-    def __str__(self) -> str:
-        return as_text(self)
-
-    def _repr_html_(self) -> str:
-        return html_table(_COLUMNS, self.cells()) + paragraphs(self.headline(), *self._remarks())
-
     def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield a row per execution."""
         for row in self.settled:
@@ -91,7 +76,8 @@ class RecoveryReport(FrozenModel):
         for row in (*self.running, *self.elsewhere):
             yield _name(row), row.transport or "", "may still run", "left alone"
 
-    def _remarks(self) -> Iterator[str]:
+    def remarks(self) -> Iterator[str]:
+        """Yield what to do about those that were left alone."""
         if self.running:
             yield "What may still run is settled by the next `recover` or `solve` once it has ended."
         for name in sorted({row.transport or "" for row in self.elsewhere}):
@@ -133,24 +119,16 @@ def replay_abandoned(
         report = _recover(place, retry_rules)
     except CoordinatorBusyError as busy:
         report = RecoveryReport(transport=place.name, busy=str(busy))
-    get_run_logger().info(report.headline())
+    with plain_logs():
+        get_run_logger().info(report.headline())
     with at_best("the table there"):
-        leave_table("recovery", _COLUMNS, report.cells(), report.headline())
+        leave_table("recovery", report.columns, report.cells(), report.headline())
     return Completed(message=report.headline(), data=report)  # type: ignore[return-value]  # callers get the data
 
 
 def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> RecoveryReport:
     began = time.monotonic()
-    with (
-        promptly(),
-        open_workspace(
-            Settings(),
-            coordinating=True,
-            flow_run_id=flow_run.id,
-            retry_rules=retry_rules,
-            notify=get_run_logger().warning,
-        ) as workspace,
-    ):
+    with coordinating(retry_rules) as workspace:
         remove_leftovers(workspace.results)
         left = [execution.execution_id for execution in workspace.store.unfinished()]
         ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)

@@ -2,34 +2,30 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import ClassVar
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed
-from rich.console import Console, ConsoleOptions, RenderResult
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
-from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.flows.coordinating import coordinating
 from climate_ref_prefect.flows.gate import SignalGate
-from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
+from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line
 from climate_ref_prefect.flows.record.artifacts import leave_table
-from climate_ref_prefect.flows.record.unanswered import at_best, promptly
+from climate_ref_prefect.flows.record.unanswered import at_best
 from climate_ref_prefect.flows.reingesting import FINE, Reingested, counted, reingest_one
-from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
-from climate_ref_prefect.flows.workspace import open_workspace
+from climate_ref_prefect.flows.tables import TabularReport
 from climate_ref_prefect.store.reopening import MENDABLE
 from climate_ref_prefect.store.store import Store
 from climate_ref_prefect.store.values import ExecutionRow
 
-_COLUMNS: Final = ("execution", "was", "outcome", "from", "message")
 
-
-class ReingestReport(FrozenModel):
+class ReingestReport(TabularReport):
     """What came of each execution; shows itself as a table in notebooks and on consoles."""
+
+    columns: ClassVar = ("execution", "was", "outcome", "from", "message")
 
     executions: tuple[Reingested, ...] = ()
     seconds: float
@@ -45,20 +41,6 @@ class ReingestReport(FrozenModel):
             return "No execution to ingest again."
         found = ", ".join(f"{number} {outcome}" for outcome, number in counted(self.executions).items())
         return f"{found}; {self.seconds:.1f} s."
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self.executions:
-            table = console_table(*_COLUMNS)
-            for cells in self.cells():
-                add_row(table, cells)
-            yield table
-        yield rich_text(self.headline())
-
-    def __str__(self) -> str:
-        return as_text(self)
-
-    def _repr_html_(self) -> str:
-        return html_table(_COLUMNS, self.cells()) + paragraphs(self.headline())
 
     def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield a row per execution."""
@@ -96,11 +78,7 @@ def reingest(
     began = time.monotonic()
     check_request(execution_ids, providers, diagnostics, kinds)
     executions = []
-    notify = get_run_logger().warning
-    with (
-        promptly(),
-        open_workspace(Settings(), coordinating=True, flow_run_id=flow_run.id, notify=notify) as workspace,
-    ):
+    with coordinating() as workspace:
         if execution_ids:
             rows = _by_number(workspace.store, execution_ids)
         else:
@@ -111,7 +89,7 @@ def reingest(
             _log(executions[-1])
     report = ReingestReport(executions=tuple(executions), seconds=time.monotonic() - began)
     with at_best("the table there"):
-        leave_table("reingest", _COLUMNS, report.cells(), report.headline())
+        leave_table("reingest", report.columns, report.cells(), report.headline())
     return Completed(message=report.headline(), data=report)  # type: ignore[return-value]  # callers get the data
 
 

@@ -1,20 +1,22 @@
 """The report of a solve: tables for a shell, a notebook and Prefect's UI."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
-from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 
 from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line, rich_text
+from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.policy import DEFAULT_RULE
 from climate_ref_prefect.flows.record.ledger import Recorded
 from climate_ref_prefect.flows.recovery import Leftovers
-from climate_ref_prefect.flows.tables import add_row, as_text, console_table, html_table, paragraphs
+from climate_ref_prefect.flows.tables import TabularReport, add_row, console_table
 from climate_ref_prefect.store.reading_port import ExecutionReader
 from climate_ref_prefect.store.values import ExecutionRow
+
+SUMMARY_COLUMNS = ("diagnostic", "succeeded", "failed", "retried", "median s", "asked MiB", "used MiB", "retry rule")
 
 
 class DiagnosticSummary(FrozenModel):
@@ -34,8 +36,10 @@ class DiagnosticSummary(FrozenModel):
     """The retry rule that applied to them."""
 
 
-class SolveReport(FrozenModel):
+class SolveReport(TabularReport):
     """Report of a solve, which is shown as tables in notebooks and on consoles."""
+
+    columns: ClassVar = SUMMARY_COLUMNS
 
     plan: Plan
     executions: tuple[ExecutionRow, ...]
@@ -93,28 +97,18 @@ class SolveReport(FrozenModel):
             parts.append(f"{len(self.plan.broken)} could not be planned")
         return ", ".join(parts) + f"; {self.seconds:.1f} s."
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from self._tables()
-        yield from map(rich_text, (self.headline(), *self._remarks()))
-
-    def __str__(self) -> str:
-        return as_text(self)
-
-    def _repr_html_(self) -> str:
-        table = html_table(SUMMARY_COLUMNS, summary_cells(self.summary()))
-        return table + paragraphs(self.headline(), *self._remarks())
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield a row per diagnostic."""
+        yield from summary_cells(self.summary())
 
     @property
     def _unsettled(self) -> bool:
         """Whether there are groups that have not succeeded and were not run."""
         return bool(self.plan.broken or self.plan.given_up or self.leftovers.elsewhere)
 
-    def _tables(self) -> Iterator[Table]:
-        if self.executions:
-            table = console_table(*SUMMARY_COLUMNS)
-            for cells in summary_cells(self.summary()):
-                add_row(table, cells)
-            yield table
+    def tables(self) -> Iterator[Table]:
+        """Yield a table of the diagnostics, and one of the failures."""
+        yield from super().tables()
         if self.failed:
             failures = console_table("execution", "kind", "message", title="Failed")
             for row in self.failed:
@@ -123,7 +117,8 @@ class SolveReport(FrozenModel):
                 )
             yield failures
 
-    def _remarks(self) -> Iterator[str]:
+    def remarks(self) -> Iterator[str]:
+        """Yield what to do next, and what was left out."""
         if self.failed:
             yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
         for kind in dict.fromkeys(row.failure_kind for row in self.failed if row.failure_kind):
@@ -140,9 +135,6 @@ class SolveReport(FrozenModel):
                 f"Prefect's server shows {self.recorded.recorded} of {self.recorded.finished} task runs in a final "
                 "state; the store has all results. docs/how-to/prefect-server.md says how to tune the server."
             )
-
-
-SUMMARY_COLUMNS = ("diagnostic", "succeeded", "failed", "retried", "median s", "asked MiB", "used MiB", "retry rule")
 
 
 def summary_cells(lines: Sequence[DiagnosticSummary]) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from climate_ref_prefect.diagnostics.catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import installed_providers
 from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
+from climate_ref_prefect.flows.coordinating import coordinating
 from climate_ref_prefect.flows.file_systems import check_file_systems
 from climate_ref_prefect.flows.house_faults import patiently
 from climate_ref_prefect.flows.plain_logs import plain_logs
@@ -29,7 +30,7 @@ from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, 
 from climate_ref_prefect.flows.proxies import avoid_proxies
 from climate_ref_prefect.flows.record.artifacts import leave_artifacts, leave_plan
 from climate_ref_prefect.flows.record.ledger import Ledger
-from climate_ref_prefect.flows.record.unanswered import at_best, promptly
+from climate_ref_prefect.flows.record.unanswered import at_best
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.retry_rules import RetryRule, retry_policies
@@ -179,18 +180,7 @@ def _solve_to_the_end(
     key: str | None,
 ) -> SolveReport:
     began = time.monotonic()
-    with (
-        promptly(),
-        plain_logs(),
-        open_workspace(
-            Settings(),
-            coordinating=True,
-            flow_run_id=flow_run.id,
-            retry_rules=retry_rules,
-            notify=get_run_logger().warning,
-        ) as workspace,
-        closing(ServerPool()) as servers,
-    ):
+    with coordinating(retry_rules) as workspace, closing(ServerPool()) as servers:
         remove_leftovers(workspace.results)
         ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
         leftovers = settle_leftovers(workspace, transport, ledger)

@@ -1,16 +1,56 @@
-"""Tables for consoles and notebooks."""
+"""Tables for consoles and notebooks, and reports that show themselves as tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 
+from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.plain_text import html_text, rich_text
 
 _WIDTH: Final = 160
+
+
+class TabularReport(FrozenModel):
+    """Shows itself as a table, a headline and remarks, on consoles, in logs and in notebooks."""
+
+    columns: ClassVar[tuple[str, ...]]
+
+    def headline(self) -> str:
+        """Return the outcome in one sentence."""
+        raise NotImplementedError
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield the rows of the table, each with a text per column."""
+        raise NotImplementedError
+
+    def remarks(self) -> Iterator[str]:
+        """Yield the sentences that follow the headline."""
+        yield from ()
+
+    def tables(self) -> Iterator[Table]:
+        """Yield what consoles show before the headline: the table, unless it has no row."""
+        rows = list(self.cells())
+        if rows:
+            table = console_table(*self.columns)
+            for cells in rows:
+                add_row(table, cells)
+            yield table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from self.tables()
+        yield from map(rich_text, (self.headline(), *self.remarks()))
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        rows = list(self.cells())
+        table = html_table(self.columns, rows) if rows else ""
+        return table + paragraphs(self.headline(), *self.remarks())
 
 
 def console_table(name: str, *columns: str, title: str | None = None) -> Table:

@@ -12,7 +12,7 @@ import pytest
 from prefect.client.schemas.objects import StateType
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.store.errors import StoreUnavailableError
+from climate_ref_prefect.flows.house_faults import HouseFaultError
 from tests.flows.cluster_provider import started
 from tests.flows.clusters import (
     PROVIDER,
@@ -113,17 +113,18 @@ def test_it_is_interrupted_while_it_submits(
     assert len(set(slurm.jobs()) - before) <= 2
 
 
-def test_an_exception_ends_it(site: Site, shared: Path, slurm: SlurmCluster, disk: Disk, tmp_path: Path) -> None:
-    site.configure(home=disk.path, scratch=tmp_path / "scratch", results=tmp_path / "results")
+def test_a_full_disk_ends_it(site: Site, shared: Path, slurm: SlurmCluster, disk: Disk, tmp_path: Path) -> None:
+    places = {"home": disk.path, "scratch": tmp_path / "scratch", "results": tmp_path / "results"}
+    site.configure(**places, house_patience="PT2S")
 
     def fill_disk() -> None:
         wait_until(lambda: all(started(site.notes, "waits-for-go", model).exists() for model in MODELS), 60)
         disk.fill()
-        (site.notes / "go-ModelA").touch()
+        (site.notes / "go").touch()
 
     filling = threading.Thread(target=fill_disk)
     filling.start()
-    with pytest.raises(StoreUnavailableError, match="full"):
+    with pytest.raises(HouseFaultError, match="full"):  # which does not wait for jobs that only wait in a queue
         site.solve(*DIAGNOSTICS, providers=[PROVIDER], transport=transport_to(shared, tagged="down"))
     filling.join()
     assert_nothing_is_left(slurm, shared)

@@ -6,6 +6,8 @@ Files: kernel documentation, cgroup-v2 "memory.events", "memory.peak"; cgroup-v1
 
 from pathlib import Path
 
+from climate_ref_prefect.transports.worker.process_tree import read_kernel_file
+
 _MOUNT = Path("/sys/fs/cgroup")
 
 
@@ -13,7 +15,7 @@ def oom_kills(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT
     """Return how many processes the kernel has killed in this cgroup for lack of memory; 0 if it does not say."""
     for events in _event_files(membership, mount):
         try:
-            lines = events.read_text(encoding="utf-8").splitlines()
+            lines = read_kernel_file(events).decode().splitlines()
         except OSError:
             continue
         for line in lines:
@@ -48,7 +50,7 @@ def _folders(membership: Path, mount: Path) -> tuple[Path | None, Path | None]:
     """Return the folders of this process in the unified and in the old memory hierarchy."""
     unified = memory = None
     try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
+        lines = read_kernel_file(membership).decode(errors="surrogateescape").splitlines()
     except OSError:
         return None, None
     for line in lines:

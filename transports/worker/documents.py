@@ -9,8 +9,9 @@ from typing import Self
 
 from climate_ref_prefect.diagnostics.model import Document
 from climate_ref_prefect.transports.worker.batch_job import batch_job
+from climate_ref_prefect.transports.worker.process_tree import read_kernel_file
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Claim(Document):
@@ -74,13 +75,16 @@ class Closed(Document):
 
 def boot_id() -> str:
     """Return the id of the current boot of this host; empty if the system does not say."""
-    return _BOOT_ID.read_text(encoding="utf-8").strip() if _BOOT_ID.exists() else ""
+    try:
+        return read_kernel_file(_BOOT_ID).decode().strip()
+    except OSError:
+        return ""
 
 
 def pid_namespace() -> str:
     """Return the id of the PID namespace of this process; empty if the system does not say."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - looked at by each execution
     except OSError:
         return ""
 
@@ -88,10 +92,10 @@ def pid_namespace() -> str:
 def process_start(pid: int) -> str | None:
     """Return the start time of a process as an opaque text; None if there is no such process or it is a zombie."""
     try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        status = read_kernel_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     except OSError:
         return _start_without_procfs(pid)
-    return None if status[0] in "ZX" else status[19]
+    return None if status[0] in (b"Z", b"X") else status[19].decode()
 
 
 def _start_without_procfs(pid: int) -> str | None:

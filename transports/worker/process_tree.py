@@ -14,6 +14,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _KIB_PER_MIB = 1024
 _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 _PAUSE_SECONDS = 0.01
+_PAGE_BYTES = 1 << 12
 _UNKILLABLE_SECONDS = 30.0
 """How long to wait for killed processes. One in uninterruptible I/O outlives SIGKILL."""
 
@@ -48,11 +49,23 @@ def children(pid: int) -> list[int]:
         return _children_by_psutil(pid)
     found: list[int] = []
     try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found.extend(int(child) for child in (thread / "children").read_text(encoding="utf-8").split())
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - read often
+            found.extend(map(int, read_kernel_file(f"/proc/{pid}/task/{thread}/children").split()))
     except OSError:  # It ended while it was read.
         return found
     return found
+
+
+def read_kernel_file(path: str | Path) -> bytes:
+    """Return what a file of the kernel's says now; several are read for each execution, so this costs little."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = os.read(descriptor, _PAGE_BYTES)
+        while chunk := os.read(descriptor, _PAGE_BYTES):
+            content += chunk
+    finally:
+        os.close(descriptor)
+    return content
 
 
 def _children_by_psutil(pid: int) -> list[int]:
@@ -99,7 +112,7 @@ def resident_mb(pid: int) -> float:
     """Return the resident memory of one process in MiB; 0 once it has ended."""
     if _LINUX:
         try:
-            pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1])
+            pages = int(read_kernel_file(f"/proc/{pid}/statm").split()[1])
         except OSError:
             return 0.0
         return pages * os.sysconf("SC_PAGE_SIZE") / _KIB_PER_MIB**2
@@ -116,7 +129,7 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     ticks = 0
     for pid in pids:
         try:
-            fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            fields = read_kernel_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()
         except OSError:
             continue
         ticks += sum(int(field) for field in fields[11:15])
@@ -129,6 +142,8 @@ def terminate(grace_seconds: float) -> list[int]:
 
     Returns the processes that SIGKILL did not end, normally none.
     """
+    if not reap():  # a subreaper without children has no descendants
+        return []
     own = os.getpid()
     kill_at = time.monotonic() + grace_seconds
     give_up_at = kill_at + _UNKILLABLE_SECONDS
@@ -192,7 +207,7 @@ def _state(pid: int) -> str:
 
         return "R" if psutil.pid_exists(pid) else ""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+        return read_kernel_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0].decode()
     except OSError:
         return ""
 

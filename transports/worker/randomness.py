@@ -29,7 +29,7 @@ def seeded_random(definition: ExecutionDefinition) -> Iterator[None]:
     """
     seed = hashlib.sha256(f"{definition.label}\n{definition.input_hash}".encode()).hexdigest()
     before = random.getstate()
-    random.seed(seed)
+    random.seed(int(seed, 16))  # a text would import a module in each child
     finder = _SeedingFinder(seed)
     if (numpy_random := sys.modules.get(_NUMPY)) is not None:
         _seed_numpy(numpy_random, seed)

@@ -22,7 +22,7 @@ from climate_ref_prefect.transports.worker.examination import Examination
 from climate_ref_prefect.transports.worker.left_behind import LeftBehind
 from climate_ref_prefect.transports.worker.log_limit import LogLimit
 from climate_ref_prefect.transports.worker.meter import Meter
-from climate_ref_prefect.transports.worker.process_tree import descendants, living, signal_descendants, terminate
+from climate_ref_prefect.transports.worker.process_tree import descendants, living, reap, signal_descendants, terminate
 from climate_ref_prefect.transports.worker.scratch_space import ScratchSpace
 from climate_ref_prefect.transports.worker.suspension import Suspension
 from climate_ref_prefect.transports.worker.verdict import describe_exit, judge_exit, judge_memory, no_process_left
@@ -75,12 +75,13 @@ class Supervision:
         signal.signal(signal.SIGTERM, _raise_terminated)
         self._suspension.listen()
         self._importing = start.imports_provider
-        self._next_heartbeat = time.monotonic()
+        self._next_heartbeat = time.monotonic() + self._limits.heartbeat_seconds  # the claim is a sign of life, too
         self._meter = Meter()
         try:
             self._failure = self._start(start) or self._watch()
-            self._left_behind.note_processes(living(descendants(os.getpid())))
-            terminate(_LEFT_GRACE_SECONDS)
+            if reap():
+                self._left_behind.note_processes(living(descendants(os.getpid())))
+                terminate(_LEFT_GRACE_SECONDS)
             self._examine()
         except Terminated:
             self._failure = self._failure or self._stop(

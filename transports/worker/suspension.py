@@ -6,8 +6,9 @@ import struct
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
+
+from climate_ref_prefect.transports.worker.process_tree import read_kernel_file
 
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 _WAIT_SLACK_SECONDS: Final = 2.0
@@ -100,6 +101,6 @@ def _peer_of(connection: socket.socket) -> int | None:
 
 def _is_stopped(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+        return read_kernel_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] == b"T"
     except OSError:
         return False

@@ -1,0 +1,44 @@
+"""The workspace of a flow that coordinates, with plain logs and short attempts to reach Prefect's server."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from climate_ref_prefect.flows.plain_logs import plain_logs
+from climate_ref_prefect.flows.record.unanswered import promptly
+from climate_ref_prefect.flows.retry_rules import RetryRule
+from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.flows.workspace import StoreWorkspace, open_workspace
+
+
+@contextmanager
+def coordinating(retry_rules: Sequence[RetryRule] = ()) -> Iterator[StoreWorkspace]:
+    """
+    Open the workspace that the settings name, for the current flow run to coordinate in.
+
+    Parameters
+    ----------
+    retry_rules
+        Come before those of the site.
+
+    Raises
+    ------
+    BadInputError
+        If a directory, the database, the vocabulary or a retry rule is no good.
+    CoordinatorBusyError
+        If another coordinator has the workspace.
+    """
+    with (
+        promptly(),
+        plain_logs(),
+        open_workspace(
+            Settings(),
+            coordinating=True,
+            flow_run_id=flow_run.id,
+            retry_rules=retry_rules,
+            notify=get_run_logger().warning,
+        ) as workspace,
+    ):
+        yield workspace

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import Decision, FailureKind
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import PlannedExecution
@@ -150,6 +150,7 @@ class Attempt:
             telemetry=outcome.telemetry if outcome else Telemetry(),
             clears_dirty=verdict.clears_dirty,
             results_path=str(self.results_path) if self.results_path else None,
+            another_follows=verdict.decision is Decision.RETRY,
         )
 
 

@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
-from uuid import UUID
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -16,7 +15,7 @@ from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.choice import TransportChoice, transport_of
 from climate_ref_prefect.flows.plain_text import one_line, rich_text
 from climate_ref_prefect.flows.record.artifacts import leave_table
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import ledger_of_flow_run
 from climate_ref_prefect.flows.record.unanswered import at_best, promptly
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import read_rows
@@ -152,8 +151,8 @@ def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> Recovery
         ) as workspace,
     ):
         remove_leftovers(workspace.results)
-        left = [execution.execution_id for execution in workspace.store.unfinished()]
-        ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        left = [execution.execution_id for execution in workspace.recorder.unfinished()]
+        ledger = ledger_of_flow_run()
         try:
             settle_leftovers(workspace, transport, ledger)
         finally:

@@ -17,7 +17,7 @@ from climate_ref_prefect.flows.liveness import POLL_SECONDS, Liveness
 from climate_ref_prefect.flows.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.phases import complete
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import Ledger, ledger_of_flow_run
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution
@@ -36,13 +36,13 @@ class Leftovers(FrozenModel):
     """Labels of those that still run in a batch job, or that another host has claimed: they are left alone."""
 
 
-def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger) -> Leftovers:
+def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger | None = None) -> Leftovers:
     """
-    Give every execution its last word that has none: by its outcome if it left one, else once it is dead.
+    Finalise every execution that another coordinator has left: by its outcome if it left one, else once it is dead.
 
-    Must be called by the one coordinator of the workspace, before it starts anything. Waits for those of which nobody
-    can tell yet whether they have ended, all at once: some heartbeats. Waits for the directories and the database, too,
-    where they are full or away, for as long as `house_patience` says.
+    Must be called in a Prefect flow, by the one coordinator of the workspace, before it starts anything. Waits some
+    heartbeats for executions of which it is not known yet whether they have ended, for all of them at once. Waits for
+    the directories and the recorder, too, where they are full or away, for as long as `house_patience` says.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     transport
         Is asked about those that it started; what other transports have started is judged by its files.
     ledger
-        Counts the task runs.
+        Counts the task runs; None for one of this call's own.
 
     Raises
     ------
@@ -62,7 +62,8 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     patience_seconds = workspace.settings.house_patience.total_seconds()
     unfinished = patiently(workspace.recorder.unfinished, patience_seconds)
     with frugal_task_runs() if unfinished else nullcontext():
-        undecided = [_Leftover(workspace, execution, transport, ledger) for execution in unfinished]
+        calls = PhaseCalls(ledger or ledger_of_flow_run(), transport, workspace.writer)
+        undecided = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
         while undecided:
             decisions = [(leftover, patiently(leftover.settle, patience_seconds)) for leftover in undecided]
             settled += sum(decision is True for _, decision in decisions)
@@ -93,7 +94,7 @@ class _Leftover:
     """One execution without a last word, until it has one or is known to run."""
 
     def __init__(
-        self, workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger
+        self, workspace: Workspace, execution: UnfinishedExecution, transport: Transport, calls: PhaseCalls
     ) -> None:
         self.label = execution.label
         self.told = False
@@ -101,7 +102,7 @@ class _Leftover:
         self._workspace = workspace
         self._execution = execution
         self._transport = transport
-        self._calls = PhaseCalls(ledger, transport, workspace.writer)
+        self._calls = calls
         self._directory = ExecutionDirectory(workspace.scratch / execution.fragment)
         self._liveness: Liveness | None = None
 

@@ -7,7 +7,6 @@ Their docstrings have `Args`, unlike all others: Prefect shows the descriptions 
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from uuid import UUID
 
 from prefect import flow
 from prefect.exceptions import CancelledRun
@@ -28,7 +27,7 @@ from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
 from climate_ref_prefect.flows.proxies import avoid_proxies
 from climate_ref_prefect.flows.record.artifacts import leave_artifacts, leave_plan
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import ledger_of_flow_run
 from climate_ref_prefect.flows.record.unanswered import at_best, promptly
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
@@ -192,7 +191,7 @@ def _solve_to_the_end(
         closing(ServerPool()) as servers,
     ):
         remove_leftovers(workspace.results)
-        ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        ledger = ledger_of_flow_run()
         leftovers = settle_leftovers(workspace, transport, ledger)
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
         planned = planned.without(leftovers.elsewhere)

@@ -122,6 +122,9 @@ class Finalisation(FrozenModel):
     results_path: str | None
     """Where its results were published; none without."""
 
+    another_follows: bool = False
+    """Whether another attempt is allocated next; a recorder with one row for all attempts need not write then."""
+
 
 class UnfinishedExecution(FrozenModel):
     """An attempt that has not been finalised."""

@@ -1,4 +1,4 @@
-"""One attempt on its way through the phases."""
+"""The state of one attempt on its way through the phases."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +18,9 @@ from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 class Attempt:
     """
-    What the phases know of one attempt, and hand on from one to the next.
+    The state of one attempt, which each phase reads and changes.
 
-    Deliberately no pydantic model or dataclass: Prefect looks into those for futures, at each task call anew.
+    Deliberately not a pydantic model or dataclass, because Prefect searches those for futures at each task call.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Attempt:
 
     @property
     def directory(self) -> Path:
-        """Where it runs."""
+        """Directory in which it runs."""
         return self.files.path
 
     @property
@@ -104,7 +104,7 @@ class Attempt:
 
     @property
     def resources(self) -> ResourceHint:
-        """What it was given once it has been dispatched, before that what it asks for."""
+        """The granted resources once it has been dispatched; before that, the requested ones."""
         return self.envelope.resources if self.envelope else self.record.resources
 
     @property
@@ -116,7 +116,7 @@ class Attempt:
 
     @property
     def failure_kind(self) -> FailureKind | None:
-        """Why it has failed; none where it has not, or has no outcome yet."""
+        """Why it has failed; None for a success or without an outcome."""
         failure = self.outcome.failure if self.outcome else None
         return failure.kind if failure else None
 
@@ -124,7 +124,8 @@ class Attempt:
         """Whether it has run and left a result, read or not."""
         outcome = self.outcome
         if outcome is None:
-            with suppress(OSError, UnreadableDocumentError):  # what cannot be read is run again
+            # An unreadable outcome counts as missing. The execution is run again.
+            with suppress(OSError, UnreadableDocumentError):
                 outcome = self.files.read_outcome()
         return outcome is not None and outcome.succeeded
 
@@ -155,7 +156,7 @@ class Attempt:
 
 
 def attempt_after(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
-    """Return the attempt that follows one that has failed, with what it has taught."""
+    """Return the attempt that follows a failed one, with the grown resources."""
     return PlannedExecution(
         definition=attempt.definition,
         provider=attempt.provider,

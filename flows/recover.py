@@ -1,4 +1,4 @@
-"""The flow `replay-abandoned`: take in what a coordinator that died has left, and start nothing."""
+"""The flow `replay-abandoned`: settle the executions of a dead coordinator, and start nothing."""
 
 import time
 from collections import Counter
@@ -35,22 +35,22 @@ _CLOSE_SECONDS: Final = 10.0
 
 
 class RecoveryReport(FrozenModel):
-    """What was done about the executions of a coordinator that had ended; shows itself as a table."""
+    """Report on the executions of a dead coordinator, shown as a table."""
 
     transport: str
-    """Name of the transport that was asked about what it had started."""
+    """Name of the transport that was asked about its executions."""
 
     settled: tuple[ExecutionRow, ...] = ()
-    """Those that have ended, and are recorded now; what may still succeed is run by the next solve."""
+    """Executions that have ended and are recorded now. The next solve runs those that may still succeed."""
 
     running: tuple[ExecutionRow, ...] = ()
-    """Those of this transport of which it is not known that they have ended: they are left alone."""
+    """Executions of this transport that may still run. They are left alone."""
 
     elsewhere: tuple[ExecutionRow, ...] = ()
-    """The same, but of other transports, which can tell."""
+    """Executions of other transports that may still run. Only those transports can tell."""
 
     busy: str = ""
-    """Who works, where another coordinator does: then nothing was done."""
+    """The other coordinator that holds the workspace, in which case nothing was done; else empty."""
 
     seconds: float = 0.0
 
@@ -156,7 +156,7 @@ def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> Recovery
         try:
             settle_leftovers(workspace, transport, ledger)
         finally:
-            transport.close(_CLOSE_SECONDS)  # it may have keys of the dead coordinator to remove
+            transport.close(_CLOSE_SECONDS)  # It may have to remove keys of the dead coordinator.
         rows = read_rows(workspace.store, left)
         ledger.wait_until_recorded()
     unsettled = [row for row in rows if row.finished_at is None]

@@ -1,4 +1,4 @@
-"""The flow `reingest`: publish and ingest again what is mended now, or was not recorded whole."""
+"""The flow `reingest`: publish and ingest again results that can be recorded now or were recorded incompletely."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ _COLUMNS: Final = ("execution", "was", "outcome", "from", "message")
 
 
 class ReingestReport(FrozenModel):
-    """What came of each execution; shows itself as a table in notebooks and on consoles."""
+    """Report on each execution, shown as a table in notebooks and on consoles."""
 
     executions: tuple[Reingested, ...] = ()
     seconds: float
@@ -125,7 +125,7 @@ def check_request(
     diagnostics: Sequence[str] | None,
     kinds: Sequence[FailureKind] | None,
 ) -> None:
-    """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
+    """Raise `BadInputError` for errors that are visible before a flow run, or a server for it, is started."""
     if execution_ids and (providers or diagnostics or kinds):
         raise BadInputError("Give numbers of executions, or what to choose them by, but not both.")
     for kind in kinds or ():

@@ -140,7 +140,7 @@ def plan_only(
 
 
 def check_request(data: str, providers: Sequence[str]) -> None:
-    """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
+    """Raise `BadInputError` for errors that are visible before a flow run, or a server for it, is started."""
     make_writable(Settings().home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
     check_file_systems(Settings())
     retry_policies(Settings())
@@ -163,7 +163,7 @@ def _solve(
     try:
         return _solve_to_the_end(data, providers, diagnostics, place, rerun=rerun, retry_rules=retry_rules, key=key)
     except CancelledRun as cancelled:
-        # A flow that raises this is Cancelling for ever. The state that it returns is final, and raises it for callers.
+        # A flow that raises this stays Cancelling for ever. The returned state is final, and raises it for callers.
         return Cancelled(message=str(cancelled))  # type: ignore[return-value]
 
 

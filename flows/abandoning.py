@@ -24,21 +24,21 @@ def abandon(
     """
     Classify and finalise what has not been finalised: its group stays dirty, and the next solve takes it up.
 
-    What has a result, and what is not confirmed dead, is left to the next solve. So is everything where nobody can
-    tell whether this still coordinates, and where the house has ended the solve: nothing could be written there.
+    An attempt that has a result, or is not confirmed dead, is left to the next solve. So are all attempts if it is
+    unknown whether this still coordinates, or if a fault of the house has ended the solve: nothing could be written.
 
     Parameters
     ----------
     attempts
-        Those that wait or are under way; the transport has been closed.
+        The attempts that wait or run. The transport has been closed.
     error
         Why the lifecycle is stopped.
     calls
         Call the phases that remain.
     workspace
-        Where they are recorded.
+        The workspace in which they are recorded.
     transport
-        Where they ran.
+        The transport on which they ran.
     """
     if isinstance(error, HouseFaultError) or not _may_give_up(workspace):
         return
@@ -57,7 +57,7 @@ def abandon(
 
 
 def _may_give_up(workspace: Workspace) -> bool:
-    """Whether this still coordinates: otherwise, or if nobody can tell, the attempts are not its own."""
+    """Whether this process is still the coordinator. If not, or if that is unknown, the attempts belong to another."""
     try:
         workspace.writer.confirm_lease()
     except ClimateRefPrefectError:
@@ -71,13 +71,13 @@ class _Over:
     def __init__(self, transport: Transport, reason: str) -> None:
         self._transport = transport
         self._reason = reason
-        self._nobody_tells = False
+        self._is_unanswered = False
 
     def of(self, attempts: Sequence[Attempt]) -> list[Attempt]:
-        """Return the attempts that are known to be over, closed; name the others in the log."""
+        """Close and return the attempts that are known to be over, and name the others in the log."""
         by_scheduler = [(attempt, self._as_the_scheduler_says(attempt)) for attempt in attempts]
         for attempt, over in by_scheduler:
-            if over is not False and attempt.envelope is not None:  # else no worker has been told of it
+            if over is not False and attempt.envelope is not None:  # Without an envelope no worker knows of it.
                 with suppress(OSError):
                     attempt.files.close(self._reason)
         in_doubt = {
@@ -93,13 +93,14 @@ class _Over:
         return [attempt for attempt in attempts if attempt not in running]
 
     def _as_the_scheduler_says(self, attempt: Attempt) -> bool | None:
-        """Return whether an attempt is over; none where only its own files can tell."""
-        if self._nobody_tells:
+        """Return whether an attempt is over; None if only its files can show it."""
+        if self._is_unanswered:
             return self._has_not_begun(attempt)
         try:
             return self._transport.is_over(attempt.directory)
         except (OSError, ValueError, ClimateRefPrefectError):
-            self._nobody_tells = True  # and is not asked about each: one answer may take a minute
+            # The scheduler is not asked about each attempt, because one answer may take a minute.
+            self._is_unanswered = True
             return self._has_not_begun(attempt)
 
     def _has_not_begun(self, attempt: Attempt) -> bool | None:

@@ -1,11 +1,11 @@
-"""One attempt on its way through the phases."""
+"""The state of one attempt on its way through the phases."""
 
 from contextlib import suppress
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ExecutionEnvelope, ProviderReference
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.diagnostics.failure_kinds import Decision, FailureKind
 from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.flows.plan import PlannedExecution
@@ -18,9 +18,9 @@ from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 class Attempt:
     """
-    What the phases know of one attempt, and hand on from one to the next.
+    The state of one attempt, which each phase reads and changes.
 
-    Deliberately no pydantic model or dataclass: Prefect looks into those for futures, at each task call anew.
+    Deliberately not a pydantic model or dataclass, because Prefect searches those for futures at each task call.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Attempt:
 
     @property
     def directory(self) -> Path:
-        """Where it runs."""
+        """Directory in which it runs."""
         return self.files.path
 
     @property
@@ -104,7 +104,7 @@ class Attempt:
 
     @property
     def resources(self) -> ResourceHint:
-        """What it was given once it has been dispatched, before that what it asks for."""
+        """The granted resources once it has been dispatched; before that, the requested ones."""
         return self.envelope.resources if self.envelope else self.record.resources
 
     @property
@@ -116,7 +116,7 @@ class Attempt:
 
     @property
     def failure_kind(self) -> FailureKind | None:
-        """Why it has failed; none where it has not, or has no outcome yet."""
+        """Why it has failed; None for a success or without an outcome."""
         failure = self.outcome.failure if self.outcome else None
         return failure.kind if failure else None
 
@@ -124,7 +124,8 @@ class Attempt:
         """Whether it has run and left a result, read or not."""
         outcome = self.outcome
         if outcome is None:
-            with suppress(OSError, UnreadableDocumentError):  # what cannot be read is run again
+            # An unreadable outcome counts as missing. The execution is run again.
+            with suppress(OSError, UnreadableDocumentError):
                 outcome = self.files.read_outcome()
         return outcome is not None and outcome.succeeded
 
@@ -157,11 +158,12 @@ class Attempt:
             telemetry=outcome.telemetry if outcome else Telemetry(),
             clears_dirty=verdict.clears_dirty,
             results_path=str(self.results_path) if self.results_path else None,
+            another_follows=verdict.decision is Decision.RETRY,
         )
 
 
 def attempt_after(attempt: Attempt, verdict: Verdict) -> PlannedExecution:
-    """Return the attempt that follows one that has failed, with what it has taught."""
+    """Return the attempt that follows a failed one, with the grown resources."""
     return PlannedExecution(
         definition=attempt.definition,
         provider=attempt.provider,

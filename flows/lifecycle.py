@@ -35,7 +35,7 @@ Watch = Callable[[], None]
 
 class Lifecycle:
     """
-    Runs executions to their end within the current flow run.
+    Runs executions within the current flow run until all are finalised.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ class Lifecycle:
             phases.finalise: self._finalise,
         }
         self.execution_ids: list[int] = []
-        """Every execution that was allocated, retries included."""
+        """The number of every allocated execution, retries included."""
         self.finished: dict[Decision, int] = dict.fromkeys(Decision, 0)
         """How many attempts ended with each decision."""
 
     @property
     def unfinished(self) -> int:
-        """How many attempts are waiting or under way."""
+        """Number of attempts that wait or run."""
         return self._to_allocate + len(self._waiting) + len(self._held) + len(self._active)
 
     def run(self, planned: Sequence[PlannedExecution]) -> None:
@@ -95,7 +95,7 @@ class Lifecycle:
                         self._house.end_if_patience_is_over(self._count_under_way)
                         self._handle_next_event()
             except BaseException as error:
-                with self._gate.shut():  # who signals twice may have broken in on it, even before it began
+                with self._gate.shut():  # A second signal may interrupt this block, even before it starts.
                     self._runner.close()
                 attempts = [*self._active.values(), *self._held.values(), *self._waiting]
                 abandon(attempts, error, self._calls, self._workspace, self._transport)
@@ -106,7 +106,7 @@ class Lifecycle:
         return self._publishing + sum(attempt.may_run() for attempt in self._active.values())
 
     def _when_possible(self, step: Step, then: Step, *places: str) -> None:
-        """Take a step that writes to places, and the next, or have it wait until they work: nobody is to blame."""
+        """Run a step that writes to directories or the database, and then the next; queue it while they fail."""
 
         def take() -> None:
             if not self._house.admits(places, take):
@@ -159,7 +159,7 @@ class Lifecycle:
     def _dispatch(self, attempt: Attempt) -> None:
         places = (*self._scratch_of(attempt), DATABASE)
         self._held[attempt.execution_id] = attempt
-        # What can never be brought to its place is not begun: its results would only wait there.
+        # An execution whose results cannot be published now is not started.
         if not self._house.admits((*places, *self._results_of(attempt)), lambda: self._dispatch_again(attempt)):
             return
         try:
@@ -259,7 +259,7 @@ class Lifecycle:
 
     def _try_again(self, attempt: Attempt, verdict: Verdict) -> None:
         del self._active[attempt.execution_id]
-        with suppress(OSError):  # scratch is full; no outcome is looked for here again
+        with suppress(OSError):  # Scratch is full. This process does not read the outcome again.
             attempt.files.close("another attempt follows")
         self._allocate([attempt_after(attempt, verdict)], f"{attempt.group_label}, another attempt")
 

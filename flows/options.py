@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they do with them."""
+"""Options that several commands share, and helpers that evaluate them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +32,7 @@ def some_server() -> Iterator[None]:
 
 
 def rules_in(file: Path | None) -> "list[RetryRule]":
-    """Return the retry rules of a file; none without one."""
+    """Return the retry rules of a file; empty without a file."""
     from climate_ref_prefect.flows.retry_rules import read_retry_rules  # noqa: PLC0415 - only for what plans
 
     return list(read_retry_rules(file)) if file else []

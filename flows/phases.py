@@ -103,7 +103,7 @@ def dispatch(label: str, attempt: Attempt, transport: Transport, writer: Writer)
 
 @task(name="run", task_run_name="run {label}", cache_policy=NO_CACHE, persist_result=False)
 def run(label: str, execution: Attempt) -> None:
-    """Run the diagnostic: the one phase that leaves the coordinator. Never retried as a task, but by classification."""
+    """Run the diagnostic. Only this phase leaves the coordinator. It is retried by classification, never as a task."""
     execution.outcome = execute(execution.directory)
 
 
@@ -122,7 +122,7 @@ def publish(label: str, attempt: Attempt, writer: Writer) -> None:
         with workspace.results_place.used(part=attempt.definition.provider):
             attempt.results_path = writer.publish(attempt.finished)
     except ResultRefusedError:
-        workspace.scratch_place.check()  # where scratch is gone, nothing can be said of what lay there
+        workspace.scratch_place.check()  # If scratch is not available, nothing is known about the output.
         raise
     attempt.is_published = True
 

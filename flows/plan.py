@@ -1,4 +1,4 @@
-"""What a solve would do, as a value that shows itself to people."""
+"""The plan of a solve: what it would run, as a value with tables for people."""
 
 from collections.abc import Collection, Iterator
 from typing import ClassVar
@@ -16,22 +16,22 @@ from climate_ref_prefect.store.port import AttemptCounts
 
 
 class PlannedExecution(FrozenModel):
-    """One attempt to come."""
+    """One attempt that the solve would run."""
 
     definition: ExecutionDefinition
     provider: ProviderReference
     resources: ResourceHint
-    """What it asks for."""
+    """The resources that it asks for."""
 
     granted: ResourceHint = Field(default_factory=lambda known: known["resources"])
     """What the transport gives it; what it asks for if left out, until the transport is asked at its dispatch."""
 
     counts: AttemptCounts = AttemptCounts()
     replaces: int | None = None
-    """The execution that this attempt follows."""
+    """The earlier execution that this attempt replaces."""
 
     retry_rule: str = DEFAULT_RULE
-    """The retry rule that decides about it after a failure; `default` for what the settings say."""
+    """The retry rule that applies after a failure; `default` for the settings."""
 
 
 class Plan(TabularReport):
@@ -44,10 +44,10 @@ class Plan(TabularReport):
     """Groups that have succeeded on the same inputs and versions."""
 
     given_up: int = 0
-    """Groups that have failed for good on the same inputs; `rerun="failed"` runs them."""
+    """Groups that were given up on the same inputs. `rerun="failed"` runs them."""
 
     broken: tuple[BrokenProvider, ...] = ()
-    """Providers, diagnostics and groups that nothing can be planned for."""
+    """Providers, diagnostics and groups for which nothing can be planned."""
 
     transport: str
 
@@ -58,7 +58,7 @@ class Plan(TabularReport):
 
     @property
     def cpu_hours(self) -> float:
-        """The most CPU time that the executions may take: processors times wall clock limit."""
+        """Upper limit of the CPU time of all executions: processors times wall clock limit."""
         return sum(item.granted.cpu * item.granted.wall_clock_seconds for item in self.executions) / 3600
 
     @property

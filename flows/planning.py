@@ -1,4 +1,4 @@
-"""What there is to run: the groups of each diagnostic, held against what has been tried before."""
+"""Make a plan: compare the groups of each diagnostic with the attempts of earlier solves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 from climate_ref_prefect.transports.worker.client import ProviderCodeError
 
 Rerun = Literal["none", "failed", "all"]
-"""What runs although it has been settled on the same inputs: nothing, what was given up, or everything."""
+"""What to run again on the same inputs: nothing, the groups that were given up, or everything."""
 
 
 def make_plan(
@@ -42,26 +42,26 @@ def make_plan(
     Parameters
     ----------
     loaded, broken
-        The providers, and those that could not be imported: they are handed on.
+        The providers, and those that could not be imported, which are passed on to the plan.
     catalogue
         The data.
     reader
-        Knows what has been tried.
+        The record of earlier attempts.
     transport
-        Says what each execution would be given.
+        The transport, which says what it would grant to each execution.
     policies
-        Say what grows after a failure.
+        The policies, which say what grows after a failure.
     diagnostics
-        Slugs; none for all.
+        Slugs of the diagnostics; None for all.
     key
-        The one group to run; none for all.
+        The only group to run; None for all.
     rerun
-        What to run although it is settled.
+        What to run again on the same inputs.
 
     Raises
     ------
     BadInputError
-        If no data set of the catalogue is of use to the diagnostics, or no group has that key.
+        If no data set of the catalogue meets a requirement of the diagnostics, or no group has that key.
     """
     candidates: list[PlannedExecution] = []
     failed = list(broken)
@@ -95,7 +95,7 @@ def make_plan(
 def _definitions(
     provider: LoadedProvider, diagnostics: Sequence[DiagnosticDescription], catalogue: Catalogue, key: str | None
 ) -> tuple[list[ExecutionDefinition], list[BrokenProvider]]:
-    """Return what there is to run, and the diagnostics whose requirement on data cannot be met by any."""
+    """Return the definitions to run, and the diagnostics whose data requirement is invalid."""
     definitions, failed = [], []
     for diagnostic in diagnostics:
         try:
@@ -169,7 +169,7 @@ def _was_given_up(history: GroupHistory) -> bool:
 def _continued(
     item: PlannedExecution, history: GroupHistory, policies: RetryPolicies, transport: Transport
 ) -> PlannedExecution:
-    """Take up where an earlier solve left off, with what has grown; what is run again on request begins anew."""
+    """Continue where an earlier solve stopped, with the grown resources. A requested rerun starts anew."""
     if history.last_execution_id is None:
         return item
     if history.last_retryable is False:
@@ -196,13 +196,13 @@ def _granted(item: PlannedExecution, transport: Transport) -> PlannedExecution:
 
 
 def _size(item: PlannedExecution) -> tuple[float, int, int]:
-    """Return what executions are planned by, the largest first: begun last, a long one would run on alone."""
+    """Return the sort key of executions, largest first, because a long one that starts last would run alone."""
     granted = item.granted
     return granted.wall_clock_seconds, granted.memory_mb, granted.cpu
 
 
 def data_directory(data: Path | str) -> Path:
-    """Return where the data lies: a directory, or `sample` for the data of the package `esmvaltool-sample-data`."""
+    """Return the data directory: a path, or `sample` for the data of the package `esmvaltool-sample-data`."""
     if str(data) != "sample":
         return Path(data).expanduser()
     from climate_ref_prefect.diagnostics.demo.data import sample_data_root  # noqa: PLC0415 - needs the extra `demo`

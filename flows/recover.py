@@ -1,14 +1,12 @@
-"""The flow `replay-abandoned`: take in what a coordinator that died has left, and start nothing."""
+"""The flow `replay-abandoned`: settle the executions of a dead coordinator, and start nothing."""
 
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
-from uuid import UUID
 
 from prefect import flow
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from climate_ref_prefect.flows.choice import TransportChoice, transport_of
@@ -16,7 +14,7 @@ from climate_ref_prefect.flows.coordinating import coordinating
 from climate_ref_prefect.flows.plain_logs import plain_logs
 from climate_ref_prefect.flows.plain_text import one_line
 from climate_ref_prefect.flows.record.artifacts import leave_table
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import ledger_of_flow_run
 from climate_ref_prefect.flows.record.unanswered import at_best
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import read_rows
@@ -33,24 +31,24 @@ _CLOSE_SECONDS: Final = 10.0
 
 
 class RecoveryReport(TabularReport):
-    """What was done about the executions of a coordinator that had ended; shows itself as a table."""
+    """Report on the executions of a dead coordinator, shown as a table."""
 
     columns: ClassVar = ("execution", "transport", "outcome", "message")
 
     transport: str
-    """Name of the transport that was asked about what it had started."""
+    """Name of the transport that was asked about its executions."""
 
     settled: tuple[ExecutionRow, ...] = ()
-    """Those that have ended, and are recorded now; what may still succeed is run by the next solve."""
+    """Executions that have ended and are recorded now. The next solve runs those that may still succeed."""
 
     running: tuple[ExecutionRow, ...] = ()
-    """Those of this transport of which it is not known that they have ended: they are left alone."""
+    """Executions of this transport that may still run. They are left alone."""
 
     elsewhere: tuple[ExecutionRow, ...] = ()
-    """The same, but of other transports, which can tell."""
+    """Executions of other transports that may still run. Only those transports can tell."""
 
     busy: str = ""
-    """Who works, where another coordinator does: then nothing was done."""
+    """The other coordinator that holds the workspace, in which case nothing was done; else empty."""
 
     seconds: float = 0.0
 
@@ -130,12 +128,12 @@ def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> Recovery
     began = time.monotonic()
     with coordinating(retry_rules) as workspace:
         remove_leftovers(workspace.results)
-        left = [execution.execution_id for execution in workspace.store.unfinished()]
-        ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        left = [execution.execution_id for execution in workspace.recorder.unfinished()]
+        ledger = ledger_of_flow_run()
         try:
             settle_leftovers(workspace, transport, ledger)
         finally:
-            transport.close(_CLOSE_SECONDS)  # it may have keys of the dead coordinator to remove
+            transport.close(_CLOSE_SECONDS)  # It may have to remove keys of the dead coordinator.
         rows = read_rows(workspace.store, left)
         ledger.wait_until_recorded()
     unsettled = [row for row in rows if row.finished_at is None]

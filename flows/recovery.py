@@ -17,7 +17,7 @@ from climate_ref_prefect.flows.liveness import POLL_SECONDS, Liveness
 from climate_ref_prefect.flows.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.phases import complete
 from climate_ref_prefect.flows.record.frugality import frugal_task_runs
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import Ledger, ledger_of_flow_run
 from climate_ref_prefect.flows.taking_in import attempt_with_outcome
 from climate_ref_prefect.flows.workspace import Workspace
 from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution
@@ -30,28 +30,28 @@ class Leftovers(FrozenModel):
     """What was done about the executions of a dead coordinator."""
 
     settled: int = 0
-    """Those that have their last word now; what has not succeeded will be run again."""
+    """Executions that are finalised now. Those that have not succeeded will be run again."""
 
     elsewhere: tuple[str, ...] = ()
-    """Labels of those that still run in a batch job, or that another host has claimed: they are left alone."""
+    """Labels of executions that still run in a batch job or on another host. They are left alone."""
 
 
-def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger) -> Leftovers:
+def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger | None = None) -> Leftovers:
     """
-    Give every execution its last word that has none: by its outcome if it left one, else once it is dead.
+    Finalise every execution that another coordinator has left: by its outcome if it left one, else once it is dead.
 
-    Must be called by the one coordinator of the workspace, before it starts anything. Waits for those of which nobody
-    can tell yet whether they have ended, all at once: some heartbeats. Waits for the directories and the database, too,
-    where they are full or away, for as long as `house_patience` says.
+    Must be called in a Prefect flow, by the one coordinator of the workspace, before it starts anything. Waits some
+    heartbeats for executions of which it is not known yet whether they have ended, for all of them at once. Waits for
+    the directories and the recorder, too, where they are full or away, for as long as `house_patience` says.
 
     Parameters
     ----------
     workspace
-        Whose executions.
+        The workspace of the executions.
     transport
         Is asked about those that it started; what other transports have started is judged by its files.
     ledger
-        Counts the task runs.
+        Counts the task runs; None for one of this call's own.
 
     Raises
     ------
@@ -62,21 +62,22 @@ def settle_leftovers(workspace: Workspace, transport: Transport, ledger: Ledger)
     patience_seconds = workspace.settings.house_patience.total_seconds()
     unfinished = patiently(workspace.recorder.unfinished, patience_seconds)
     with frugal_task_runs() if unfinished else nullcontext():
-        undecided = [_Leftover(workspace, execution, transport, ledger) for execution in unfinished]
+        calls = PhaseCalls(ledger or ledger_of_flow_run(), transport, workspace.writer)
+        undecided = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
         while undecided:
             decisions = [(leftover, patiently(leftover.settle, patience_seconds)) for leftover in undecided]
             settled += sum(decision is True for _, decision in decisions)
             elsewhere += [leftover.label for leftover, decision in decisions if decision is False]
-            _say_once(undecided, still := [leftover for leftover, decision in decisions if decision is None])
+            _report_once(undecided, still := [leftover for leftover, decision in decisions if decision is None])
             undecided = still
     return Leftovers(settled=settled, elsewhere=tuple(elsewhere))
 
 
-def _say_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -> None:
-    """Say what is waited for when that becomes known, and pause."""
+def _report_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -> None:
+    """Log once which executions are awaited, and pause."""
     if not undecided:
         return
-    if not any(leftover.told for leftover in undecided):
+    if not any(leftover.is_reported for leftover in undecided):
         longest_seconds = max(leftover.longest_wait_seconds for leftover in undecided)
         get_run_logger().info(
             "%d executions of an earlier coordinator may still run: waiting until it is known whether they have ended "
@@ -85,23 +86,23 @@ def _say_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -
             longest_seconds,
         )
         for leftover in before:
-            leftover.told = True
+            leftover.is_reported = True
     time.sleep(POLL_SECONDS)
 
 
 class _Leftover:
-    """One execution without a last word, until it has one or is known to run."""
+    """One unfinished execution, until it is finalised or known to run."""
 
     def __init__(
-        self, workspace: Workspace, execution: UnfinishedExecution, transport: Transport, ledger: Ledger
+        self, workspace: Workspace, execution: UnfinishedExecution, transport: Transport, calls: PhaseCalls
     ) -> None:
         self.label = execution.label
-        self.told = False
-        """Whether people have been told that it is waited for."""
+        self.is_reported = False
+        """Whether the log has named it as awaited."""
         self._workspace = workspace
         self._execution = execution
         self._transport = transport
-        self._calls = PhaseCalls(ledger, transport, workspace.writer)
+        self._calls = calls
         self._directory = ExecutionDirectory(workspace.scratch / execution.fragment)
         self._liveness: Liveness | None = None
 
@@ -116,8 +117,8 @@ class _Leftover:
             return self._settle()
 
     def _settle(self) -> bool | None:
-        """Give it its last word; false if it runs elsewhere, none while nobody knows. To be called again and again."""
-        self._workspace.writer.raise_if_lease_lost()  # who has been replaced ends nobody's processes
+        """Finalise it. Returns False if it runs elsewhere, None while that is unknown; call it repeatedly."""
+        self._workspace.writer.raise_if_lease_lost()  # A coordinator that has lost the lease must not end processes.
         if self._liveness is None and self._take_in_outcome():
             return True
         ended = self._has_ended()
@@ -127,7 +128,7 @@ class _Leftover:
         return ended
 
     def _has_ended(self) -> bool | None:
-        """Return whether an execution has ended that may be a batch job's, or a process of this host's."""
+        """Return whether an execution has ended, in a batch job or as a process of this host."""
         if self._liveness is None:
             ended = self._has_job_ended()
             if ended is not None:
@@ -136,9 +137,10 @@ class _Leftover:
         return self._liveness.has_ended()
 
     def _has_job_ended(self) -> bool | None:
-        """Return whether the job of an execution has ended; none if nobody can tell, or it has none: then it is closed.
+        """
+        Return whether the job of an execution has ended; None if that is unknown.
 
-        What a job may still run is not closed, for that would stop it, though nobody can read who claimed it.
+        An execution that has no job is closed. One that a job may still run is not, because that would stop it.
         """
         over = self._as_the_scheduler_says()
         if over is not None:
@@ -164,7 +166,7 @@ class _Leftover:
             return None
         try:
             return self._transport.is_over(self._directory.path)
-        except (OSError, ValueError, ClimateRefPrefectError):  # it does not answer, or a file is torn: nobody can tell
+        except (OSError, ValueError, ClimateRefPrefectError):  # The scheduler does not answer, or a file is torn.
             return None
 
     def _take_in_outcome(self, patience_seconds: float = 0.0) -> bool:
@@ -176,8 +178,8 @@ class _Leftover:
         return True
 
     def _delay_seconds(self) -> float:
-        """Return for how long the outcome may still take to show, as it has just ended."""
-        silence_seconds = self._directory.silence_seconds()  # without a sign of life nothing is to be waited for
+        """Return how long the outcome of an execution that has just ended may take to become visible."""
+        silence_seconds = self._directory.silence_seconds()  # Without a heartbeat no outcome is to be expected.
         return max(0.0, self._transport.outcome_patience_seconds - silence_seconds)
 
     def _lost_attempt(self) -> Attempt:
@@ -194,7 +196,7 @@ class _Leftover:
         return attempt
 
     def _unreadable(self) -> str:
-        """Return in words which of its files could not be read."""
+        """Return a sentence that names the files that could not be read."""
         words = ""
         for read in (self._directory.read_envelope, self._directory.read_claim, self._directory.read_outcome):
             try:

@@ -1,4 +1,4 @@
-"""The flow `reingest`: publish and ingest again what is mended now, or was not recorded whole."""
+"""The flow `reingest`: publish and ingest again results that can be recorded now or were recorded incompletely."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from climate_ref_prefect.store.values import ExecutionRow
 
 
 class ReingestReport(TabularReport):
-    """What came of each execution; shows itself as a table in notebooks and on consoles."""
+    """Report on each execution, shown as a table in notebooks and on consoles."""
 
     columns: ClassVar = ("execution", "was", "outcome", "from", "message")
 
@@ -103,7 +103,7 @@ def check_request(
     diagnostics: Sequence[str] | None,
     kinds: Sequence[FailureKind] | None,
 ) -> None:
-    """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
+    """Raise `BadInputError` for errors that are visible before a flow run, or a server for it, is started."""
     if execution_ids and (providers or diagnostics or kinds):
         raise BadInputError("Give numbers of executions, or what to choose them by, but not both.")
     for kind in kinds or ():

@@ -28,22 +28,22 @@ Source = Literal["scratch", "results"]
 
 
 class ReingestOutcome(StrEnum):
-    """What came of an execution whose results were to be ingested again."""
+    """The result of ingesting the results of one execution again."""
 
     MENDED = "mended"
     """It had failed, and is a success now."""
     COMPLETED = "completed"
-    """It was a success of which something was not recorded; it is now."""
+    """It was a success that was recorded incompletely. It is complete now."""
     UNCHANGED = "unchanged"
-    """It was a success, and all of it had been recorded."""
+    """It was a success, and recorded completely."""
     REFUSED = "refused"
-    """It may not be: closed, superseded by a later attempt, not ended, or without results."""
+    """It must not be ingested again: closed, superseded by a later attempt, not ended, or without results."""
     MISSING = "missing"
     """Its results are neither on scratch nor in the results directory."""
     FAILED = "failed"
-    """What was wrong with its results, or with where they go, is not mended."""
+    """The error of its results, or of the results directory, still exists."""
     DIFFERENT = "different"
-    """Its results are not what is recorded; nothing was changed."""
+    """Its results differ from the recorded ones. Nothing was changed."""
 
 
 FINE: Final = (ReingestOutcome.MENDED, ReingestOutcome.COMPLETED, ReingestOutcome.UNCHANGED)
@@ -58,29 +58,29 @@ _NOT_MENDED: Final = (
     UnreadableDocumentError,
     StoreRefusedError,
 )
-"""What is one execution's own trouble; a database that is away, or a lease that is lost, is everybody's."""
+"""Errors that concern one execution. An unavailable database or a lost lease concerns all of them."""
 
 
 class Reingested(FrozenModel):
-    """What came of one execution."""
+    """The result for one execution."""
 
     execution_id: int
     label: str
     """Name for people: provider, diagnostic and key."""
 
     was: FailureKind | None
-    """How it had failed; none for a success."""
+    """Its earlier failure kind; None for a success."""
 
     outcome: ReingestOutcome
     source: Source | None = None
-    """Where its results were found."""
+    """The directory in which its results were found."""
 
     message: str = ""
-    """Why, where that is not plain."""
+    """The reason, if it is not obvious."""
 
 
 class _MissingError(ClimateRefPrefectError):
-    """There are no results any more."""
+    """The results do not exist any more."""
 
 
 def reingest_one(workspace: StoreWorkspace, row: ExecutionRow) -> Reingested:
@@ -142,7 +142,7 @@ def _check(workspace: StoreWorkspace, row: ExecutionRow) -> None:
 def _reason(files: ExecutionDirectory) -> str:
     try:
         return f": {Closed.from_json((files.path / 'closed.json').read_bytes()).reason}"
-    except (OSError, ValueError, ClimateRefPrefectError):  # it is closed, whatever it says
+    except (OSError, ValueError, ClimateRefPrefectError):  # A document that cannot be read closes the attempt, too.
         return ""
 
 
@@ -165,7 +165,7 @@ def _bring(workspace: StoreWorkspace, row: ExecutionRow) -> tuple[Source, Path]:
 
 
 def _target(workspace: StoreWorkspace, row: ExecutionRow) -> Path:
-    """Return where its results were published, while they are there; else where they go by the settings of today."""
+    """Return the directory of its published results if it exists; otherwise the one by the present settings."""
     if row.results_path and Path(row.results_path).is_dir():
         return Path(row.results_path)
     return workspace.results / row.fragment
@@ -174,7 +174,7 @@ def _target(workspace: StoreWorkspace, row: ExecutionRow) -> Path:
 def _outcome_left(files: ExecutionDirectory) -> ExecutionOutcome | None:
     try:
         return files.read_outcome()
-    except UnreadableDocumentError:  # torn, or of another version: what is published may still be whole
+    except UnreadableDocumentError:  # Torn, or of another version. The published results may still be complete.
         return None
 
 
@@ -192,6 +192,6 @@ def _record(workspace: StoreWorkspace, row: ExecutionRow, directory: Path) -> Re
 
 
 def counted(executions: "tuple[Reingested, ...]") -> Mapping[ReingestOutcome, int]:
-    """Return how many executions came to each outcome, in the order of the outcomes."""
+    """Return the number of executions by outcome, in the order of the outcomes."""
     found = {outcome: sum(item.outcome is outcome for item in executions) for outcome in ReingestOutcome}
     return {outcome: number for outcome, number in found.items() if number}

@@ -3,16 +3,13 @@
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from uuid import UUID
-
-from prefect.runtime import flow_run
 
 from climate_ref_prefect.diagnostics.failure_kinds import Decision
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.lifecycle import Lifecycle, Watch
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.record.artifacts import Progress
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import Ledger, ledger_of_flow_run
 from climate_ref_prefect.flows.record.unanswered import promptly
 from climate_ref_prefect.flows.watching import Watcher
 from climate_ref_prefect.flows.workspace import Workspace
@@ -77,7 +74,7 @@ def run_planned(
         If the flow run was cancelled.
     """
     own = ledger is None
-    counter = ledger or Ledger(UUID(flow_run.id) if flow_run.id else None)
+    counter = ledger or ledger_of_flow_run()
     watcher = Watcher(Progress(len(planned)), counter)
 
     def look() -> None:

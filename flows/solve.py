@@ -7,12 +7,10 @@ Their docstrings have `Args`, unlike all others: Prefect shows the descriptions 
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from uuid import UUID
 
 from prefect import flow
 from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
@@ -29,7 +27,7 @@ from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
 from climate_ref_prefect.flows.proxies import avoid_proxies
 from climate_ref_prefect.flows.record.artifacts import leave_artifacts, leave_plan
-from climate_ref_prefect.flows.record.ledger import Ledger
+from climate_ref_prefect.flows.record.ledger import ledger_of_flow_run
 from climate_ref_prefect.flows.record.unanswered import at_best
 from climate_ref_prefect.flows.recovery import settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
@@ -142,7 +140,7 @@ def plan_only(
 
 
 def check_request(data: str, providers: Sequence[str]) -> None:
-    """Raise `BadInputError` for what can be seen to be wrong before a flow run, or a server for it, is started."""
+    """Raise `BadInputError` for errors that are visible before a flow run, or a server for it, is started."""
     make_writable(Settings().home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
     check_file_systems(Settings())
     retry_policies(Settings())
@@ -165,7 +163,7 @@ def _solve(
     try:
         return _solve_to_the_end(data, providers, diagnostics, place, rerun=rerun, retry_rules=retry_rules, key=key)
     except CancelledRun as cancelled:
-        # A flow that raises this is Cancelling for ever. The state that it returns is final, and raises it for callers.
+        # A flow that raises this stays Cancelling for ever. The returned state is final, and raises it for callers.
         return Cancelled(message=str(cancelled))  # type: ignore[return-value]
 
 
@@ -182,7 +180,7 @@ def _solve_to_the_end(
     began = time.monotonic()
     with coordinating(retry_rules) as workspace, closing(ServerPool()) as servers:
         remove_leftovers(workspace.results)
-        ledger = Ledger(UUID(flow_run.id) if flow_run.id else None)
+        ledger = ledger_of_flow_run()
         leftovers = settle_leftovers(workspace, transport, ledger)
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
         planned = planned.without(leftovers.elsewhere)

@@ -11,7 +11,7 @@ def attempt_with_outcome(
     workspace: Workspace, execution: UnfinishedExecution, patience_seconds: float = 0.0
 ) -> Attempt | None:
     """
-    Return an attempt whose outcome nobody has read yet; none if it has left none, or was given up.
+    Return the attempt of an execution that has left an outcome; None without one, or if it was given up.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A coordinator's workspace: its directories, its store and the right to coordinate."""
+"""The workspace of a coordinator: its directories, its store and the lock on both."""
 
 import logging
 import os
@@ -95,11 +95,11 @@ def open_workspace(
     Parameters
     ----------
     settings
-        Where everything is.
+        The settings, which name the directories and the database.
     coordinating
-        Whether executions will be run: then nobody else may at the same time.
+        Whether executions will be run, which only one coordinator may do at a time.
     flow_run_id
-        Told to whoever finds the workspace taken.
+        The flow run, named to other processes that find the workspace locked.
     retry_rules
         Come before those of the site.
     notify
@@ -199,7 +199,7 @@ def make_writable(directory: Path, what: str, variable: str, mode: int = 0o700) 
 
 
 def lock_holder(settings: Settings) -> Holder | None:
-    """Return who coordinates on the state directory now; none if nobody does."""
+    """Return the present coordinator of the state directory; None if there is none."""
     return holder_of(_lock_path(settings.home_directory))
 
 

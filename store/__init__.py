@@ -1,1 +1,1 @@
-"""What is recorded of every execution: models, migrations and one Store."""
+"""Where executions are recorded: the recorder port, its values, the SQL store and a recorder in memory."""

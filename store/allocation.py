@@ -1,4 +1,4 @@
-"""Recording a batch of attempts before any of them starts."""
+"""Record a batch of attempts before any of them starts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,9 +22,9 @@ def allocate(
     Parameters
     ----------
     connection
-        In a transaction that may write.
+        Connection in a transaction that may write.
     allocations
-        In the order of the result.
+        The attempts to record; the result has the same order.
     now
         Time of the allocation, in UTC.
     """
@@ -112,7 +112,7 @@ def _datasets(connection: Connection, definitions: Sequence[ExecutionDefinition]
 
 
 def _numbers(connection: Connection, fragments: Sequence[str]) -> list[int]:
-    """Return the id of each execution; asked for by fragment, as older SQLite has no RETURNING."""
+    """Return the id of each execution. It is queried by fragment, because older SQLite has no RETURNING."""
     numbers: dict[str, int] = {}
     for chunk in in_chunks(fragments):
         query = select(Execution.fragment, Execution.id).where(Execution.fragment.in_(chunk))

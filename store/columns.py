@@ -1,4 +1,4 @@
-"""Types of columns that behave alike on SQLite and PostgreSQL."""
+"""Column types that behave alike on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ JsonList = list[Any]
 
 
 def clean_text(text: str) -> str:
-    """Return the text as the database keeps it: PostgreSQL holds no NUL, which a program may have printed."""
+    """Return a text without NUL, which PostgreSQL cannot store and a program may have printed."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -22,24 +22,24 @@ class CleanText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Clean what goes in, and what is searched for."""
+        """Clean values before they are stored or compared."""
         return None if value is None else clean_text(value)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time with its zone, always UTC; SQLite keeps no zone, so it is taken off and put back here."""
+    """A time in UTC. SQLite stores no time zone, so it is removed and added again here."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a time without a zone: nobody could tell later what it meant."""
+        """Refuse a time without a zone, because its meaning would be lost."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone")
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Put the zone back, or turn the session's zone into UTC."""
+        """Add the zone, or convert from the zone of the session to UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

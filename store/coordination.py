@@ -1,4 +1,4 @@
-"""The right to coordinate on a database: one coordinator at a time, and each notices when it is no longer the one."""
+"""The coordinator lock of a database: one coordinator at a time, and each notices when it has lost the lock."""
 
 import logging
 import os
@@ -19,12 +19,12 @@ from climate_ref_prefect.store.location import SQLITE
 from climate_ref_prefect.store.lock_file import Holder, LockFile
 
 CHECK_SECONDS: Final = 2.0
-"""How often a coordinator looks whether it still is the one."""
+"""How often a coordinator checks that it still holds the lock."""
 _LONGEST_PAUSE_SECONDS: Final = 10.0
 _LOCK_KEY: Final = 1_129_466_183
-"""Any number that is ours alone; locks are counted per database."""
+"""An arbitrary number that other programs do not use. Locks are per database."""
 _LONGEST_NAME: Final = 63
-"""Bytes that PostgreSQL keeps of an application's name."""
+"""How many bytes of an application name PostgreSQL stores."""
 
 _HOLDER: Final = text(
     "SELECT coalesce(nullif(application_name, ''), 'unknown') || ', connected since ' || "
@@ -36,25 +36,25 @@ _HOLDER: Final = text(
 _NEVER_IDLE: Final = text(
     "SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('idle_session_timeout', 'statement_timeout')"
 )
-"""The connection is idle by design. Older servers do not know all of these."""
+"""Settings for a connection that is idle by design. Older servers do not know all of them."""
 
 logger = logging.getLogger(__name__)
 Notify = Callable[[str], object]
 
 
 class CoordinatorLock(Protocol):
-    """Keeps a second coordinator out for as long as the first one lives."""
+    """A lock that keeps a second coordinator out while the first one lives."""
 
     def take(self) -> None:
-        """Take it, or take it again; raises `CoordinatorBusyError` if another has it."""
+        """Acquire the lock. Raises `CoordinatorBusyError` if another coordinator holds it."""
         ...
 
     def is_held(self) -> bool:
-        """Ask whether it is still held."""
+        """Return whether the lock is still held."""
         ...
 
     def release(self) -> None:
-        """Free it; safe to repeat."""
+        """Release the lock. Safe to repeat."""
         ...
 
 
@@ -69,18 +69,18 @@ def coordinator_lock(url: URL, database: str, holder: Holder) -> CoordinatorLock
     database
         Its name for people.
     holder
-        Who asks for it.
+        The process that asks for the lock.
     """
     if url.drivername != SQLITE:
         return AdvisoryLock(url, database)
-    # Beside the file itself: paths and state directories may differ, and lead to the same one by links.
+    # The lock file lies beside the database file, because different paths may lead to the same file by links.
     path = Path(str(url.database)).resolve()
     return LockFile(path.with_name(f"{path.name}.lock"), holder, database)
 
 
 class AdvisoryLock:
     """
-    A lock that PostgreSQL keeps for as long as a connection of its own lives.
+    A PostgreSQL advisory lock, held by a connection of its own.
 
     The server frees it when the connection ends, so a coordinator that dies never leaves it behind.
     It does not work through a pooler that shares connections between transactions.
@@ -88,7 +88,7 @@ class AdvisoryLock:
     Parameters
     ----------
     url
-        Where the database is.
+        URL of the database.
     database
         Its name for people.
     """
@@ -101,7 +101,7 @@ class AdvisoryLock:
         self._connection: Connection | None = None
 
     def take(self) -> None:
-        """Connect and take the lock; raises `CoordinatorBusyError`, or `StoreUnavailableError` without an answer."""
+        """Connect and acquire the lock. Raises `CoordinatorBusyError`, or `StoreUnavailableError` without an answer."""
         self.release()
         with explained(self._database), ExitStack() as closed_on_error:
             connection = closed_on_error.enter_context(self._engine.connect())
@@ -113,7 +113,7 @@ class AdvisoryLock:
             self._connection = connection
 
     def is_held(self) -> bool:
-        """Whether the connection still answers; without it the lock is gone."""
+        """Whether the connection still answers. The server releases the lock when the connection ends."""
         if self._connection is None:
             return False
         try:
@@ -127,25 +127,25 @@ class AdvisoryLock:
         """Close the connection, which frees the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(DBAPIError):  # one that has broken holds no lock
+            with suppress(DBAPIError):  # A broken connection holds no lock.
                 connection.close()
 
 
 @contextmanager
 def kept(lock: CoordinatorLock, confirm: Callable[[], object], database: str, notify: Notify) -> Iterator[None]:
     """
-    Look after a lock that is held while the context lasts: take it again where it was lost.
+    Monitor a lock until the context ends, and acquire it again if it was lost.
 
     Parameters
     ----------
     lock
-        Taken; released at the end.
+        A lock that is held; released at the end.
     confirm
-        Raises `LeaseLostError` when another coordinator has taken over; nothing is looked after from then on.
+        Raises `LeaseLostError` when another coordinator has taken over. The monitoring ends then.
     database
         Name for people.
     notify
-        Told in a sentence when the lock is lost or held again.
+        Called with a sentence when the lock is lost or held again.
     """
     keeper = _Keeper(lock, confirm, database, notify)
     thread = threading.Thread(target=keeper.keep, name="keep-coordinator-lock", daemon=True)
@@ -173,7 +173,7 @@ class _Keeper:
             try:
                 self._look()
             except LeaseLostError as lost:
-                self._lock.release()  # whoever has taken over must not be kept from it by the lock of one that has lost
+                self._lock.release()  # The lock must not keep out the coordinator that has taken over.
                 logger.info("%s", lost)
                 return
             except (StoreError, BadInputError, OSError) as error:

@@ -22,45 +22,45 @@ logger = logging.getLogger(__name__)
 
 class Database:
     """
-    An open database, which one coordinator at a time may write.
+    An open database, to which one coordinator at a time may write.
 
     Parameters
     ----------
     engine
-        From `build_engine`; disposed of by `close`.
+        An engine of `build_engine`; `close` disposes of it.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = writer(engine)
-        # One question needs no transaction, and on PostgreSQL each costs two more round trips.
+        # A single query needs no transaction, which would cost two more round trips on PostgreSQL.
         is_sqlite = engine.dialect.name == SQLITE
         self._asker = engine if is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         self.name = location_name(engine.url)
         """The database's name for people, without password."""
         self._lease: Lease | None = None
-        # SQLite has one writer at a time: threads queue up here, which is fair and costs less than its busy wait.
+        # SQLite allows one writer at a time. Queueing threads here is fair and costs less than its busy wait.
         self._turn: AbstractContextManager[object] = Lock() if engine.dialect.name == SQLITE else nullcontext()
 
     @contextmanager
     def coordinate(self, holder: Holder, notify: Callable[[str], object] = logger.warning) -> Iterator[None]:
         """
-        Hold the right to coordinate on this database while the context lasts: only who has it may write.
+        Hold the right to write to this database until the context ends.
 
-        A lock keeps others out, and the lease, an epoch in the database, is checked by each write: where the lock is
+        A lock keeps other coordinators out. Each write also checks the lease, an epoch in the database: if the lock is
         lost and another coordinator takes over, every write here raises `LeaseLostError` and changes nothing.
 
         Parameters
         ----------
         holder
-            Who coordinates; told to others.
+            The coordinator, as other processes see it.
         notify
-            Told in a sentence when the lock was lost, and when it is held again.
+            Called with a sentence when the lock was lost, and when it is held again.
 
         Raises
         ------
         CoordinatorBusyError
-            If another coordinator holds it; it says who.
+            If another coordinator holds it. The message names it.
         """
         lock = coordinator_lock(self._engine.url, self.name, holder)
         lock.take()
@@ -74,13 +74,13 @@ class Database:
                 self._lease = None
 
     def raise_if_lease_lost(self) -> None:
-        """Raise `LeaseLostError` if the lease is known to be lost; asks nobody, so that it may be called often."""
+        """Raise `LeaseLostError` if the lease is known to be lost. It does not ask the database, so call it often."""
         if self._lease is not None:
             self._lease.raise_if_lost()
 
     def confirm_lease(self) -> None:
         """
-        Ask the database whether this still is the one that coordinates; to be called before files are changed.
+        Ask the database whether this coordinator still holds the lease. Call it before files are changed.
 
         Raises
         ------
@@ -93,12 +93,12 @@ class Database:
                 lease.check(connection)
 
     def identity(self) -> str:
-        """Return what tells this store from all others; it was made with the database."""
+        """Return the unique id of this store, which was made with the database."""
         with self._reading() as connection:
             return store_id(connection)
 
     def close(self) -> None:
-        """Close all connections; safe to repeat."""
+        """Close all connections. Safe to repeat."""
         self._engine.dispose()
 
     def __enter__(self) -> Self:

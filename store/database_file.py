@@ -1,4 +1,4 @@
-"""The file of an SQLite database: held to be the same one for as long as it is open."""
+"""Check that the file of an open SQLite database is still the one that its path names."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from climate_ref_prefect.store.errors import StoreUnavailableError
 
 class DatabaseFile:
     """
-    Finds out whether a file that is open is still the one that its path names.
+    Finds out whether an open file is still the one that its path names.
 
-    SQLite does not: what is written to a file that was removed or replaced is lost without an error.
+    SQLite does not check this: what it writes to a removed or replaced file is lost without an error.
 
     Parameters
     ----------
     path
-        Where it is, or will be made.
+        Path of the file, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -22,18 +22,18 @@ class DatabaseFile:
         self._opened: tuple[int, int] | None = None
 
     def remember(self) -> None:
-        """Take the file that is there for the one that was opened, unless that is known."""
+        """Remember the file at the path as the one that was opened, unless one is remembered already."""
         if self._opened is None:
             self._opened = self._found()
 
     def check(self) -> None:
         """
-        Hold that the file that was opened is still there; does nothing before one was.
+        Check that the opened file is still there. Does nothing before a file was opened.
 
         Raises
         ------
         StoreUnavailableError
-            If it is gone, or another one has its name.
+            If it is gone, or another file has its name.
         """
         if self._opened is None:
             return

@@ -1,4 +1,4 @@
-"""The encoding of a database: names and messages may have any character, which only UTF-8 keeps."""
+"""Check that a database is encoded in UTF-8, because names and messages may contain any character."""
 
 import shlex
 from typing import Final
@@ -13,19 +13,19 @@ _UTF8: Final = "UTF8"
 
 def check_encoding(connection: Connection, database: str) -> None:
     """
-    See that a database keeps text of any language; SQLite does, in whichever of its encodings.
+    Check that a database can store text of any language. SQLite can, in all of its encodings.
 
     Parameters
     ----------
     connection
-        To the database.
+        Connection to the database.
     database
         Its name for people.
 
     Raises
     ------
     BadInputError
-        If it is a PostgreSQL database that is not UTF-8; it names the command that makes one.
+        If it is a PostgreSQL database that is not UTF-8. The message names the command that makes one.
     """
     if connection.dialect.name == SQLITE:
         return

@@ -28,20 +28,20 @@ _MORE_CONNECTIONS = 24
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM)
 _CONNECT_ARGS = {
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-    # Whatever PGCLIENTENCODING says: a name may have any character.
+    # Set explicitly, because PGCLIENTENCODING may name an encoding that lacks characters of a name.
     "client_encoding": "UTF8",
-    # A firewall that has forgotten a connection answers nothing: noticed in seconds, not in a quarter of an hour.
+    # A firewall that has dropped a connection answers nothing. These options show it in seconds, not in 15 minutes.
     "keepalives_idle": 60,
     "keepalives_interval": 15,
     "tcp_user_timeout": 30_000,
 }
 _OUT_OF_ORDER = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _LIMIT_OF_A_ROW = "54"
-"""Class of PostgreSQL's errors for what is too large for it, for example a name that no index can take."""
+"""Class of PostgreSQL's errors for values that are too large, for example a name that no index can hold."""
 _NO_VALUE_IS_AT_FAULT = ("42501", "42P01", "42703", "3F000")
 """PostgreSQL's codes for a right, table, column or schema that is missing."""
 _PRIMARY_CODE = 0xFF
-"""The low byte of an extended SQLite result code is the code that it belongs to."""
+"""The low byte of an extended SQLite result code is the primary code."""
 
 
 def build_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
@@ -53,12 +53,12 @@ def build_engine(url: URL, *, foreign_keys: bool = True) -> Engine:
     url
         From `parse_location`.
     foreign_keys
-        Whether SQLite enforces them; a migration that rebuilds a table cannot have it.
+        Whether SQLite enforces foreign keys. A migration that rebuilds a table must not have them enforced.
 
     Raises
     ------
     MissingDriverError
-        If PostgreSQL is asked for and psycopg is not installed.
+        If the URL names PostgreSQL and psycopg is not installed.
     """
     pool: dict[str, Any] = {"pool_size": _POOL_SIZE, "max_overflow": _MORE_CONNECTIONS}
     if url.drivername == SQLITE:
@@ -70,8 +70,8 @@ def writer(engine: Engine) -> Engine:
     """
     Return the same engine for transactions that write.
 
-    SQLite is told so at their beginning: a transaction that only finds out later fails at once
-    when another has written in between, instead of waiting.
+    They start as writing transactions on SQLite. A transaction that starts to write later fails at once, instead of
+    waiting, if another one has written in between.
     """
     return engine.execution_options(**{BEGIN: "IMMEDIATE"})
 
@@ -112,7 +112,7 @@ def _sqlite(url: URL, *, foreign_keys: bool, pool: Mapping[str, Any]) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def hold(*_: object) -> None:
-        file.check()  # SQLite would make an empty database in the place of one that is gone
+        file.check()  # Otherwise SQLite would create an empty database in place of one that is gone.
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, record: Any) -> None:
@@ -152,7 +152,7 @@ def _patiently(connection: sqlite3.Connection, pragma: str) -> str:
 @contextmanager
 def explained(database: str, *, in_use: bool = False) -> Iterator[None]:
     """
-    Turn the errors of a driver into the store's own, in words and without SQL.
+    Convert errors of the driver to errors of the store, with a message without SQL.
 
     Parameters
     ----------
@@ -166,9 +166,9 @@ def explained(database: str, *, in_use: bool = False) -> Iterator[None]:
     BadInputError
         If the file cannot be opened or is no database, and is not in use.
     StoreUnavailableError
-        If the database is locked, full, damaged, closed to this account or out of reach.
+        If the database is locked, full, damaged, not accessible to this account or not reachable.
     StoreRefusedError
-        For every other error of the database: it will never take what it was given.
+        For every other error of the database, which will never accept these values.
     """
     try:
         yield
@@ -190,7 +190,7 @@ def _explain(database: str, error: DBAPIError, *, in_use: bool) -> Exception:
 
 
 def _may_pass(error: DBAPIError) -> bool:
-    """Whether an error is about the database as it is now, and not about the values that it was given."""
+    """Whether an error concerns the present state of the database, and not the values."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if state.startswith(_LIMIT_OF_A_ROW):  # an operational error by its class
         return False

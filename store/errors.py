@@ -1,5 +1,5 @@
 """
-What can go wrong where executions are recorded.
+Errors of recording executions.
 
 `LeaseLostError`, `RecorderUnavailableError` and `ResultRefusedError` belong to the port (`store/port.py`): every
 recorder raises them. The others are those of our own database.
@@ -60,7 +60,7 @@ class MissingDriverError(BadInputError):
 
 
 class StoreError(ClimateRefPrefectError):
-    """Base of what the store raises when it cannot do what was asked."""
+    """Base of the errors of the SQL store."""
 
 
 class SchemaError(StoreError):

@@ -1,4 +1,4 @@
-"""The directory of an execution below scratch and results."""
+"""Names of execution directories below scratch and results."""
 
 import re
 from datetime import datetime
@@ -7,19 +7,19 @@ from uuid import uuid4
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 
 LONGEST_KEY = 100
-"""Characters of a key that go into a path: file systems take 255 bytes a part, schedulers less in all."""
+"""How many characters of a key go into a path. File systems allow 255 bytes per part, schedulers less in total."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def new_fragment(definition: ExecutionDefinition, now: datetime) -> str:
     """
-    Name the directory of a new execution; no two calls give the same name.
+    Return the directory name of a new execution. No two calls return the same name.
 
     Parameters
     ----------
     definition
-        What the execution is about.
+        Definition of the execution.
     now
         Time of the allocation, in UTC.
     """

@@ -1,4 +1,4 @@
-"""The natural key of what is measured: a hash of its dimensions."""
+"""The hash of a value's dimensions, which is its natural key."""
 
 import hashlib
 import json
@@ -6,6 +6,6 @@ from collections.abc import Mapping
 
 
 def dimensions_hash(dimensions: Mapping[str, str]) -> str:
-    """Return the SHA-256 of the dimensions as sorted JSON: the same in whatever order they are given."""
+    """Return the SHA-256 of the dimensions as sorted JSON, so that their order does not matter."""
     canonical = json.dumps(dict(dimensions), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What has been tried before with the groups of a solve."""
+"""The earlier attempts at the groups of a solve."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ class _Group(NamedTuple):
 
 
 def histories(connection: Connection, definitions: Sequence[ExecutionDefinition]) -> dict[GroupAddress, GroupHistory]:
-    """Return, for each definition, what was tried on the same inputs; an empty history where nothing was."""
+    """Return for each definition the attempts on the same inputs; an empty history if there are none."""
     groups = _groups(connection, {address_of(definition) for definition in definitions})
     hashes = {address_of(definition): definition.input_hash for definition in definitions}
     known = {(groups[address].id, input_hash) for address, input_hash in hashes.items() if address in groups}
@@ -53,7 +53,7 @@ def _groups(connection: Connection, addresses: Iterable[GroupAddress]) -> dict[G
     }
     diagnostics = _diagnostics(connection)
     found: dict[GroupAddress, _Group] = {}
-    # Sorted, so that a chunk spans few diagnostics and matches little beside what is wanted.
+    # Sorted, so that a chunk spans few diagnostics and matches few other rows.
     for chunk in in_chunks(sorted(address for address in as_kept if address[:2] in diagnostics)):
         owners = {diagnostics[address[:2]]: address[:2] for address in chunk}
         query = select(ExecutionGroup.id, ExecutionGroup.diagnostic_id, ExecutionGroup.key, ExecutionGroup.dirty).where(

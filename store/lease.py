@@ -13,7 +13,7 @@ from climate_ref_prefect.store.models import Lease as LeaseRow
 _table: Final = LeaseRow.table()
 _EPOCH: Final = "SELECT epoch FROM lease"
 _EPOCH_LOCKED: Final = "SELECT epoch FROM lease FOR SHARE"
-"""On PostgreSQL a takeover waits for writes that have seen the epoch before it, and those after it see the new one."""
+"""On PostgreSQL a takeover waits for writes that have read the old epoch. Later writes read the new one."""
 _TAKEOVER_WAITS: Final = text("SET LOCAL lock_timeout = '30s'")
 
 
@@ -26,7 +26,7 @@ class Lease:
     database
         Name for people, without password.
     epoch
-        The coordinator's own, as `take_lease` gave it.
+        The epoch that `take_lease` gave to the coordinator.
     """
 
     def __init__(self, database: str, epoch: int) -> None:
@@ -37,7 +37,7 @@ class Lease:
 
     def check_for_write(self, connection: Connection) -> None:
         """
-        See in a transaction that writes that the lease is still held; it then is until the transaction's end.
+        Check in a writing transaction that the lease is held. It stays held until the end of the transaction.
 
         Raises
         ------
@@ -47,18 +47,18 @@ class Lease:
         self._check(connection, _EPOCH if connection.dialect.name == SQLITE else _EPOCH_LOCKED)
 
     def check(self, connection: Connection) -> None:
-        """Ask whether the lease is still held; raises as `check_for_write`, but a takeover may follow at once."""
+        """Check that the lease is held. Raises as `check_for_write`, but another coordinator may take over at once."""
         self._check(connection, _EPOCH)
 
     def raise_if_lost(self) -> None:
-        """Raise `LeaseLostError` if it is known to be lost; asks nobody."""
+        """Raise `LeaseLostError` if it is known to be lost, without asking the database."""
         lost = self._lost
         if lost is not None:
             raise LeaseLostError(self._database, holder=lost[0], since=lost[1])
 
     def _check(self, connection: Connection, statement: str) -> None:
         self.raise_if_lost()
-        # The driver's own statement: this is part of every write, and costs a third of what it would with a compiler.
+        # A statement of the driver, because this is part of every write and costs a third of a compiled statement.
         if connection.exec_driver_sql(statement).scalar() != self._epoch:
             self._lost = _successor(connection)
             self.raise_if_lost()
@@ -66,7 +66,7 @@ class Lease:
 
 def take_lease(connection: Connection, database: str, holder: str) -> Lease:
     """
-    Take the lease, whoever had it: from then on the writes of all others are refused.
+    Take the lease from its present holder. From then on the writes of all other coordinators are refused.
 
     Parameters
     ----------

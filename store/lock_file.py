@@ -44,7 +44,7 @@ class LockFile:
     path
         The file; it is made where it is missing, and stays.
     holder
-        Who asks; left in the file for whoever finds it locked.
+        The process that asks. It is written into the file for processes that find it locked.
     locked
         What the lock keeps others from, for people.
     """
@@ -114,7 +114,7 @@ def locked_file(path: Path, holder: Holder, locked: str) -> Iterator[None]:
 
 
 def holder_of(path: Path) -> Holder | None:
-    """Return who holds a lock file now; none if nobody does, or if it cannot be told who."""
+    """Return the present holder of a lock file; None if it is not locked or the holder is unknown."""
     if not path.exists():
         return None
     with path.open("r", encoding="utf-8", errors="replace") as file:
@@ -129,7 +129,7 @@ def holder_of(path: Path) -> Holder | None:
             except OSError as error:
                 if error.errno not in _NOT_SUPPORTED:
                     raise
-                return None  # without locks nobody can hold one
+                return None  # a file system without locks has no holder
             else:
                 return None
     return None

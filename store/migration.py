@@ -169,7 +169,7 @@ def _refuse_foreign_tables(connection: Connection, database: str) -> None:
 
 
 def _tables_of_our_names(connection: Connection) -> Sequence[str]:
-    """Return the tables that have names of ours, whoever made them."""
+    """Return the tables that have the names of this package's tables, whichever program made them."""
     return sorted(set(inspect(connection).get_table_names()) & set(Base.metadata.tables))
 
 

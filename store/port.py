@@ -122,6 +122,9 @@ class Finalisation(FrozenModel):
     results_path: str | None
     """Where its results were published; none without."""
 
+    another_follows: bool = False
+    """Whether another attempt is allocated next; a recorder with one row for all attempts need not write then."""
+
 
 class UnfinishedExecution(FrozenModel):
     """An attempt that has not been finalised."""
@@ -171,7 +174,7 @@ class Recorder(Protocol):
         Parameters
         ----------
         holder
-            Who coordinates; told to whoever asks meanwhile.
+            Who coordinates; other coordinators are told.
         notify
             Told in a sentence when the right is in danger, and when it no longer is.
 
@@ -205,7 +208,7 @@ class Writer(Protocol):
         ...
 
     def raise_if_lease_lost(self) -> None:
-        """Raise `LeaseLostError` if the lease is known to be lost; asks nobody, so that it may be called often."""
+        """Raise `LeaseLostError` if the lease is known to be lost. This needs no access to the database."""
         ...
 
     def allocate(self, batch: Sequence[Allocation]) -> Sequence[AllocatedExecution]:

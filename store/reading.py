@@ -1,4 +1,4 @@
-"""What people and reports read."""
+"""Queries for reports and the command: executions, counts, outputs and values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from climate_ref_prefect.store.values import ExecutionRow, OutputRow, ScalarRow,
 
 _execution = Execution.table()
 _IS_UNFINISHED = _execution.c.status.in_([ExecutionStatus.ALLOCATED, ExecutionStatus.DISPATCHED])
-"""Not `!=`: no index could answer it."""
+"""Not written with `!=`, which no index could answer."""
 
 
 def unfinished(connection: Connection) -> tuple[UnfinishedExecution, ...]:
@@ -51,7 +51,7 @@ def executions(
     limit: int | None,
     newest_first: bool,
 ) -> tuple[ExecutionRow, ...]:
-    """Return executions with the names of what they ran."""
+    """Return executions with the names of their providers, diagnostics and groups."""
     order = _execution.c.id.desc() if newest_first else _execution.c.id
     query = _labelled().order_by(order).limit(limit)
     if unfinished_only:
@@ -65,7 +65,7 @@ def executions(
 
 
 def counts(connection: Connection) -> StatusCounts:
-    """Count executions by what came of them, and groups."""
+    """Count executions by result, and groups."""
     kinds = case(
         (_execution.c.successful, "successful"),
         (_execution.c.status != ExecutionStatus.FINISHED, "unfinished"),
@@ -93,7 +93,7 @@ def outputs(connection: Connection, execution_ids: Sequence[int]) -> tuple[Outpu
 
 
 def scalars(connection: Connection, execution_ids: Sequence[int]) -> tuple[ScalarRow, ...]:
-    """Return the numbers of executions, by execution and in the order of the bundle."""
+    """Return the scalar values of executions, by execution and in the order of the bundle."""
     fields = ("execution_id", "dimensions", "value")
     return tuple(ScalarRow(**row) for row in _of_executions(connection, ScalarValue, fields, execution_ids))
 

@@ -1,4 +1,4 @@
-"""What is recorded of one execution on its way; the hot path, so Core statements only."""
+"""Record one execution: dispatch, results, final status. This is the hot path, so only Core statements are used."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -29,11 +29,11 @@ _CLEAR_DIRTY = (
     .where(_group.c.id == select(_execution.c.group_id).where(_execution.c.id == bindparam("which")).scalar_subquery())
     .values(dirty=False)
 )
-"""Built once: building a statement costs more than SQLite takes to execute it."""
+"""Built once, because building the statement takes longer than SQLite takes to execute it."""
 
 
 def mark_dispatched(connection: Connection, execution_id: int, resources: ResourceHint, transport: str) -> None:
-    """Record that an execution was handed to a transport, and what it asked for; one that is finished stays so."""
+    """Record that an execution was handed to a transport, and what it asked for. A finished one stays finished."""
     values = {"status": ExecutionStatus.DISPATCHED, "transport": transport, **asked_columns(resources)}
     _change_unfinished(connection, execution_id, values)
 
@@ -45,7 +45,7 @@ def ingest(
     metrics: MetricBundle,
     series: Sequence[Series],
 ) -> None:
-    """Record results by their natural keys; what is there already stays as it is."""
+    """Record results by their natural keys. Existing rows stay unchanged."""
     _require(connection, execution_id)
     insert_new(connection, ExecutionOutput.table(), output_rows(execution_id, outputs))
     insert_new(connection, ScalarValue.table(), scalar_rows(execution_id, metrics))
@@ -53,9 +53,9 @@ def ingest(
 
 
 def finalise(connection: Connection, execution_id: int, finalisation: Finalisation, now: datetime) -> None:
-    """Record the last word on an execution and clear its group's dirty flag if it says so; a second one is ignored."""
+    """Record how an execution ended, and clear its group's dirty flag if requested. A second call is ignored."""
     values = {"status": ExecutionStatus.FINISHED, "finished_at": now, **_final_columns(finalisation)}
-    # A repeat must not clear what a user has set since.
+    # A repeated call must not clear a flag that a user has set since.
     if _change_unfinished(connection, execution_id, values) and finalisation.clears_dirty:
         connection.execute(_CLEAR_DIRTY, {"which": execution_id})
 

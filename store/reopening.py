@@ -1,4 +1,4 @@
-"""What is recorded when the results of a finished execution are ingested again: what is missing, and nothing else."""
+"""Record the results of a finished execution again: only what is missing is added."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -18,7 +18,7 @@ from climate_ref_prefect.store.statements import insert_new
 from climate_ref_prefect.store.values import Reingestion
 
 MENDABLE: Final = tuple(kind for kind, rule in FAILURE_RULES.items() if rule.has_results)
-"""Failures of executions that ran to their end, and whose results may be fit to be recorded now."""
+"""Failures of executions that ran to their end, so that their results may be recordable now."""
 
 _KEYS: Final = {
     "execution_output": ("output_type", "short_name"),
@@ -68,9 +68,9 @@ def reingest(
     results_path: str,
 ) -> Reingestion:
     """
-    Record what is missing of the results of a finished execution, which is a success from then on, and where they lie.
+    Record the missing results of a finished execution and their directory. The execution is a success from then on.
 
-    Where anything is recorded otherwise than the results have it, nothing is recorded at all.
+    If any recorded value differs from the results, nothing is recorded.
     """
     before = check(connection, execution_id)
     wanted = (
@@ -99,7 +99,7 @@ def reingest(
 def _make_successful(connection: Connection, before: Row[Any], results_path: str) -> None:
     values = {"successful": True, "retryable": False, "counted": True, "failure_kind": None, "failure_message": None}
     _change(connection, before, **values, results_path=results_path)
-    # A failure for good has cleared the flag: where it is set all the same, a user has set it since.
+    # Giving up has cleared the flag. If it is set, a user has set it since.
     if before.retryable:
         connection.execute(update(_group).where(_group.c.id == before.group_id).values(dirty=False))
 

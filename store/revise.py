@@ -22,7 +22,7 @@ def write_revision(message: str, scripts: Path) -> None:
     Parameters
     ----------
     message
-        What it does, in a few words.
+        What the revision does, in a few words.
     scripts
         Directory of the migrations.
     """

@@ -11,7 +11,7 @@ from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.store.columns import clean_text
 
 CHUNK = 400
-"""Values in one IN: two lists of them stay below 999, the limit of parameters in older SQLite."""
+"""Number of values in one IN. Two such lists stay below 999, the limit of parameters in older SQLite."""
 
 NaturalKey = tuple[Any, ...]
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows; one that is there already, by any of the table's unique keys, is left as it is."""
+    """Insert rows. A row that exists already, by any unique key of the table, stays unchanged."""
     if rows:
         insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
         statement: Insert = insert(table).on_conflict_do_nothing()
@@ -47,7 +47,7 @@ def identify(
     key
         Columns that are unique together.
     rows
-        May hold the same key more than once.
+        Rows, which may contain the same key more than once.
     """
     wanted = {tuple(row[column] for column in key): row for row in rows}
     found = find(connection, table, key, wanted)
@@ -66,7 +66,7 @@ def find(
     for chunk in in_chunks(sorted(as_kept)):
         query = select(table.c.id, *columns)
         for position, column in enumerate(columns):
-            # More than was asked for may match where each part does; the dictionary decides.
+            # More rows may match, because each column is compared on its own. The dictionary selects the right ones.
             query = query.where(column.in_({one[position] for one in chunk}))
         for number, *parts in connection.execute(query):
             if tuple(parts) in as_kept:

@@ -1,4 +1,4 @@
-"""The one place where anything is recorded."""
+"""The SQL store: every transaction on the database, as one method each."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 def open_store(url: str) -> "Store":
     """
-    Open a database; an empty one is given its tables first.
+    Open a database. An empty one gets its tables first.
 
     Parameters
     ----------
@@ -49,9 +49,9 @@ def open_store(url: str) -> "Store":
     Raises
     ------
     BadInputError
-        If the URL, the place or the encoding is no good, or the driver is missing; it says what to do.
+        If the URL, the location or the encoding is invalid, or the driver is missing. The message says what to do.
     SchemaError
-        If the database has another schema than this version; it says what to do.
+        If the database has another schema than this version. The message says what to do.
     StoreUnavailableError
         If the database cannot be reached.
     """
@@ -74,12 +74,12 @@ def open_store(url: str) -> "Store":
 
 class Store(Database):
     """
-    What is recorded of every execution; made by `open_store`.
+    The records of all executions; `open_store` makes it.
 
-    Each method is one transaction and may be called from any thread. All of them raise
-    `StoreUnavailableError` when the database is locked, full or out of reach: nothing was
-    recorded then, and the call may be repeated. Who records must `coordinate`: what is written
-    raises `NotCoordinatingError` outside of it, and `LeaseLostError` once another has taken over.
+    Each method is one transaction and may be called from any thread. All of them raise `StoreUnavailableError` when
+    the database is locked, full or not reachable: nothing was recorded then, and the call may be repeated. Methods
+    that write must be called within `coordinate`. Outside of it they raise `NotCoordinatingError`, and
+    `LeaseLostError` once another coordinator has taken over.
     """
 
     def allocate(self, allocations: Sequence[Allocation]) -> tuple[AllocatedExecution, ...]:
@@ -113,9 +113,9 @@ class Store(Database):
 
     def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
         """
-        Record the last word on an execution, and clear its group's dirty flag if it says so.
+        Record how an execution ended, and clear its group's dirty flag if requested.
 
-        The first word stays: repeated, it changes nothing, not even a dirty flag that a user has set since.
+        A repeated call changes nothing, not even a dirty flag that a user has set since.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class Store(Database):
 
     def check_reingestion(self, execution_id: int) -> None:
         """
-        See that the results of an execution may be ingested again.
+        Check that the results of an execution may be ingested again.
 
         Raises
         ------
@@ -149,10 +149,10 @@ class Store(Database):
         results_path: str,
     ) -> Reingestion:
         """
-        Record what is missing of the results of a finished execution, which is a success from then on.
+        Record the missing results of a finished execution, which is a success from then on.
 
-        Nothing that is recorded is changed: where it differs from the results, nothing is recorded, and the answer says
-        what differs. The dirty flag of the group is cleared where the failure had left it.
+        Recorded values are never changed: if any differs from the results, nothing is recorded, and the answer names
+        the differences. The dirty flag of the group is cleared if the failure had left it set.
 
         Raises
         ------
@@ -234,7 +234,7 @@ class Store(Database):
         Raises
         ------
         UnknownNameError
-            If nothing of that name was ever recorded; it lists what was.
+            If nothing of that name was ever recorded. The message lists the recorded names.
         """
         with self._transaction() as connection:
             return reading.mark_dirty(connection, provider, diagnostic)

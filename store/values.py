@@ -1,4 +1,4 @@
-"""What planning and people read of the store: plain frozen values."""
+"""The values that planning and reports read from the store."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,17 +14,17 @@ from climate_ref_prefect.diagnostics.result import Series
 from climate_ref_prefect.store.port import AttemptCounts, ExecutionStatus
 
 LOST_KINDS: Final = frozenset(kind for kind, rule in FAILURE_RULES.items() if rule.limit is Limit.LOST)
-"""How attempts fail that were lost with their worker or node."""
+"""Failure kinds of attempts that were lost with their worker or node."""
 
 
 class GroupHistory(FrozenModel):
-    """What has been tried with a group on the same inputs, whichever solve tried it."""
+    """The attempts at a group on the same inputs, in all solves."""
 
     dirty: bool = True
-    """Whether the group is to be run; a group that nobody has seen is."""
+    """Whether the group must be run. A new group must be."""
 
     attempts: int = 0
-    """All that have been finalised, whatever came of them."""
+    """Number of attempts that have been finalised, whatever their result."""
 
     counted_attempts: int = 0
     lost_attempts: int = 0
@@ -51,7 +51,7 @@ class GroupHistory(FrozenModel):
 
 
 class ExecutionRow(FrozenModel):
-    """An attempt as people look at it."""
+    """One attempt, for reports and the command."""
 
     execution_id: int
     provider: str
@@ -82,7 +82,7 @@ class ExecutionRow(FrozenModel):
 
 
 class Reingestion(FrozenModel):
-    """What was recorded when the results of a finished execution were ingested again."""
+    """The result of ingesting the results of a finished execution again."""
 
     added: int = 0
     """Values and files that had not been recorded."""
@@ -98,7 +98,7 @@ class Reingestion(FrozenModel):
 
 
 class StatusCounts(FrozenModel):
-    """How many executions there are of each kind, and how many groups."""
+    """Numbers of executions by result, and of groups."""
 
     unfinished: int
     successful: int

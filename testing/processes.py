@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from climate_ref_prefect.transports.worker.batch_job import JOB_ID
 from climate_ref_prefect.transports.worker.documents import process_start
 from climate_ref_prefect.transports.worker.process_tree import descendants
 
@@ -17,7 +18,7 @@ SERVICE = "SERVES_THE_WHOLE_TEST_SESSION"
 WORKER = "climate_ref_prefect.transports.worker."
 """In the command line of each process that a transport starts; forks have their parent's."""
 _PAUSE_SECONDS = 0.01
-IN_A_JOB = ("SLURM_JOB_ID=", "PBS_JOBID=")
+IN_A_JOB = (f"{JOB_ID}=", "SLURM_JOB_ID=", "PBS_JOBID=")
 """In the environment of what a batch scheduler started: jobs are looked after by their own tests."""
 _PYTHONS_OWN = "from multiprocessing."
 _PROC = Path("/proc")

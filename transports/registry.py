@@ -84,7 +84,7 @@ def unusable_transports() -> Sequence[UnusableTransport]:
     """Return those that are registered and cannot be used, with the reason of each; imports all."""
     broken = [one for kind in kinds() if isinstance(one := _load(kind), UnusableTransport)]
     hidden = [
-        UnusableTransport(kind, _distribution(point), f"the name is of one of {_OURS}.")
+        UnusableTransport(kind, _distribution(point), f"{_OURS} itself has a transport of this name.")
         for kind in usable_transports()
         for point in _registered()[kind]
         if len(_registered()[kind]) > 1 and _distribution(point) != _OURS
@@ -113,7 +113,9 @@ def _load(kind: str) -> type[TransportModel] | UnusableTransport:
     if len(points) > 1:
         ours = [one for one in points if _distribution(one) == _OURS]
         if not ours:
-            return UnusableTransport(kind, " and ".join(map(_distribution, points)), "only one of them can have it.")
+            return UnusableTransport(
+                kind, " and ".join(map(_distribution, points)), "each has registered this name; uninstall all but one."
+            )
         point = ours[0]
     try:
         loaded: object = point.load()

@@ -13,6 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, TaskRunFilter, TaskRunFilterState
 from prefect.client.schemas.filters import TaskRunFilterStateType as StateFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
+from prefect.runtime import flow_run
 
 from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.flows.record.unanswered import at_best
@@ -126,3 +127,8 @@ class Ledger:
             return int(answer.json())
         except ValueError as error:  # For example the page of a proxy.
             raise httpx.DecodingError(f"The server answers {answer.text[:80]!r}.", request=answer.request) from error
+
+
+def ledger_of_flow_run() -> Ledger:
+    """Return a ledger for the flow run that this is called in."""
+    return Ledger(UUID(flow_run.id) if flow_run.id else None)

@@ -7,6 +7,8 @@ from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from climate_ref_prefect.diagnostics.result import ResultFiles
 
 UNLISTED = "unlisted.txt"
+FAILS_ONCE = "fails-once"
+"""A file whose text is the path of another one: it cannot be written until that is there."""
 
 
 class FileProvider(DiagnosticProvider):
@@ -16,6 +18,9 @@ class FileProvider(DiagnosticProvider):
         assert isinstance(definition.payload, dict)
         (output_directory / "below").mkdir(exist_ok=True)
         for name, text in definition.payload.items():
+            if name == FAILS_ONCE and not Path(str(text)).exists():
+                Path(str(text)).touch()
+                raise OSError("it fails once")
             if text is not None:
                 (output_directory / name).write_text(str(text), encoding="utf-8")
         (output_directory / UNLISTED).write_text(str(Path.cwd()), encoding="utf-8")

@@ -3,10 +3,12 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.store.fragment import new_fragment
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import (
@@ -29,12 +31,15 @@ class FileRecorder:
     ----------
     root
         Below it executions write to `output`, and what they leave is kept in `kept`.
+    one_row
+        Whether all attempts at a group have one row, as in a database that knows no attempts.
     """
 
     name = "files"
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, one_row: bool = False) -> None:
         self.root = root
+        self.one_row = one_row
         self.memory = MemoryRecorder()
         self.finished: dict[int, FinishedExecution] = {}
 
@@ -64,10 +69,23 @@ class FileWriter:
         self._memory.raise_if_lease_lost()
 
     def allocate(self, batch: Sequence[Allocation]) -> Sequence[AllocatedExecution]:
+        if self._recorder.one_row and batch[0].replaces is not None:
+            return [self._another_attempt(one, one.replaces) for one in batch if one.replaces is not None]
         output = self._recorder.root / "output"
         return [
             one.model_copy(update={"output_directory": output / one.fragment}) for one in self._memory.allocate(batch)
         ]
+
+    def _another_attempt(self, allocation: Allocation, execution_id: int) -> AllocatedExecution:
+        fragment = new_fragment(allocation.definition, datetime.now(UTC))
+        return AllocatedExecution(
+            execution_id=execution_id,
+            fragment=fragment,
+            definition=allocation.definition,
+            resources=allocation.resources,
+            attempt=allocation.attempt,
+            output_directory=self._recorder.root / "output" / fragment,
+        )
 
     def mark_dispatched(self, execution_id: int, resources: ResourceHint, transport: str) -> None:
         self._memory.mark_dispatched(execution_id, resources, transport)
@@ -84,4 +102,5 @@ class FileWriter:
         return [f"{len(finished.outcome.manifest)} files are kept"]
 
     def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
-        self._memory.finalise(execution_id, finalisation)
+        if not (self._recorder.one_row and finalisation.another_follows):
+            self._memory.finalise(execution_id, finalisation)

@@ -18,18 +18,21 @@ from climate_ref_prefect.flows.phases import PHASES
 from climate_ref_prefect.flows.plan import PlannedExecution
 from climate_ref_prefect.flows.planning import make_plan
 from climate_ref_prefect.flows.providers import load_providers
+from climate_ref_prefect.flows.recovery import Leftovers, settle_leftovers
 from climate_ref_prefect.flows.report import read_rows
 from climate_ref_prefect.flows.retry_rules import RetryPolicies
 from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
+from climate_ref_prefect.flows.server import LocalServer, configured_or_local_server
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace import open_recorder_workspace
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
-from climate_ref_prefect.store.port import Recorder
+from climate_ref_prefect.store.port import Allocation, Recorder
+from climate_ref_prefect.testing.recorder_values import HINT, SCALARS, definition, holder, leave_results, result
 from climate_ref_prefect.transports.inline import InlineTransport
 from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
 from tests.executions import QUICK
-from tests.flows.file_provider import UNLISTED
+from tests.flows.file_provider import FAILS_ONCE, UNLISTED
 from tests.flows.file_recorder import FileRecorder
 from tests.flows.sites import PROVIDER, Site
 from tests.prefect_server import task_runs
@@ -131,6 +134,53 @@ def test_the_recorder_in_memory_takes_a_plan_and_tells_what_came_of_it(site: Sit
     assert len(recorder.scalars([rows["good"].execution_id])) == 2
     assert (tmp_path / "elsewhere" / rows["good"].fragment / "output" / "values.txt").exists()  # there is no other copy
     assert not planned()
+
+
+def test_all_attempts_may_have_one_row(site: Site, tmp_path: Path) -> None:
+    recorder = FileRecorder(tmp_path / "kept-elsewhere", one_row=True)
+    ran = run(recorder, tmp_path, [planned_with({FAILS_ONCE: str(tmp_path / "it-has-failed")})])
+    assert (ran.succeeded, ran.failed, ran.execution_ids) == (1, 0, (1, 1))
+    (row,) = recorder.memory.executions()
+    assert row.successful
+    assert recorder.finished[1].envelope.fragment != row.fragment
+
+
+def test_what_a_dead_coordinator_left_is_settled_on_any_recorder(site: Site, tmp_path: Path) -> None:
+    """One has left its outcome, one has been dispatched, and of one there is nothing but its row."""
+    recorder, settings = MemoryRecorder(), Settings(home=tmp_path / "home", scratch=tmp_path / "elsewhere")
+    transport = LocalTransport(cpu=2, limits=QUICK)
+    with recorder.coordinate(holder(pid=1)) as writer:
+        batch = [Allocation(definition=definition(key), resources=HINT, attempt=1) for key in ("a", "b", "c")]
+        first, second, third = writer.allocate(batch)
+        for allocated in (first, second):
+            finished = leave_results(settings.scratch_directory, allocated, result())
+            writer.mark_dispatched(allocated.execution_id, HINT, "local")
+        (finished.directory / "outcome.json").unlink()
+
+    @flow
+    def settle() -> Leftovers:
+        with open_recorder_workspace(recorder, settings) as workspace:
+            return settle_leftovers(workspace, transport)
+
+    left = settle()
+    transport.close(5.0)
+    assert (left.settled, left.elsewhere) == (3, ())
+    assert not recorder.unfinished()
+    rows = {row.key: row for row in recorder.executions()}
+    assert rows["a"].successful
+    assert {row.dimensions["statistic"]: row.value for row in recorder.scalars([first.execution_id])} == SCALARS
+    for key, status in (("b", "dispatched"), ("c", "allocated")):
+        assert (rows[key].failure_kind, rows[key].retryable) == (FailureKind.COORDINATOR_LOST, True)
+        assert f"while it was {status}" in str(rows[key].failure_message)
+    counts = recorder.attempt_counts([definition(key) for key in "abc"])
+    assert [(one.attempts, one.counted) for one in counts.values()] == [(1, 1), (1, 0), (1, 0)]
+    assert third.execution_id == 3
+
+
+def test_the_server_that_is_configured_is_used(prefect_server: LocalServer, tmp_path: Path) -> None:
+    with configured_or_local_server(tmp_path) as api_url:
+        assert api_url == prefect_server.api_url
+    assert not list(tmp_path.iterdir())
 
 
 def test_each_phase_is_a_task_run_of_the_callers_flow(site: Site, tmp_path: Path) -> None:

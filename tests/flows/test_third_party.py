@@ -126,7 +126,7 @@ class TestBroken:
         ended = run_command("doctor", "--transport", "local", "--provider", PROVIDER, more=installed)
         assert ended.code == 0, ended.output
         assert self.WORDS in ended.output
-        assert f"The transport `local`, {self.CANNOT} the name is of" in ended.output
+        assert f"The transport `local`, {self.CANNOT} climate-ref-prefect itself has" in ended.output
         assert "`local` runs executions on this machine" in ended.output
 
 

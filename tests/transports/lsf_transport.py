@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.printed import lines_of, shortened
-from climate_ref_prefect.transports.batch.quoting import check_for_slurm, directive
+from climate_ref_prefect.transports.batch.quoting import directive
 from climate_ref_prefect.transports.batch.scheduler import (
     BatchScheduler,
     DaskJobQueue,
@@ -102,7 +102,9 @@ class LsfTransport(BatchTransport):
 
     @classmethod
     def check_path(cls, path: str) -> str:
-        return check_for_slurm(path)
+        if "%" in path:
+            raise ValueError(f"{path} has a `%`, which LSF replaces")
+        return path
 
     def commands(self, *, patient: bool = True) -> BatchScheduler:
         return LsfCommands()

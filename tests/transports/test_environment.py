@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.transports.batch.schedulers.slurm.environment import overruled_variables
 from climate_ref_prefect.transports.inline import InlineTransport
 from climate_ref_prefect.transports.worker.environment import (
     environment_of_prefect_server,
@@ -67,10 +68,19 @@ def test_what_the_shell_says_to_the_scheduler_reaches_no_command(monkeypatch: py
     ],
 )
 def test_the_users_account_counts_where_the_script_names_none(
-    monkeypatch: pytest.MonkeyPatch, script: str, kept: set[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, kept: set[str]
 ) -> None:
     set_all(monkeypatch, dict.fromkeys(("SBATCH_ACCOUNT", "SBATCH_WCKEY", "SBATCH_CLUSTERS"), "theirs"))
-    assert {name for name in environment_of_scheduler(script) if name.startswith("SBATCH_")} == kept
+    path = tmp_path / "job.sh"
+    path.write_text(script)
+    seen = environment_of_scheduler(overruled_variables(path))
+    assert {name for name in seen if name.startswith("SBATCH_")} == kept
+
+
+def test_a_scheduler_leaves_out_what_it_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, {"LSB_DEFAULTQUEUE": "debug", "LSF_ENVDIR": "/etc/lsf"})
+    seen = environment_of_scheduler(("LSB_*", "BSUB_*"))
+    assert ("LSB_DEFAULTQUEUE" in seen, seen["LSF_ENVDIR"]) == (False, "/etc/lsf")
 
 
 def test_a_job_script_sets_the_language_whatever_its_characters_and_unsets_what_is_not_set_here(

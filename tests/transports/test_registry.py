@@ -51,15 +51,14 @@ NAMES = {
     "function": "function",
     "missing": "Missing",
 }
-Install = Callable[[Mapping[str, str]], None]
 
 
 @pytest.fixture
-def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Install a distribution with these modules and entry points for the time of a test."""
 
-    def put(modules: Mapping[str, str], points: Mapping[str, str] | None = None) -> None:
-        monkeypatch.syspath_prepend(str(install(tmp_path, "theirs", modules, {registry.GROUP: points or {}})))
+    def put(modules: Mapping[str, str], points: Mapping[str, str], name: str = "theirs") -> None:
+        monkeypatch.syspath_prepend(str(install(tmp_path / name, name, modules, {registry.GROUP: points})))
         forget()
 
     def forget() -> None:
@@ -110,11 +109,21 @@ def test_an_import_that_ends_the_process_ends_nothing(installed: Callable[..., N
     assert "SystemExit: 3" in unusable.reason
 
 
+def test_of_two_that_have_one_name_neither_is_used(installed: Callable[..., None]) -> None:
+    installed({"their_module": MODULE}, {"whole": "their_module:Whole"})
+    installed({}, {"whole": "their_module:Whole"}, "others")
+    (unusable,) = registry.unusable_transports()
+    assert unusable.kind == "whole"
+    assert sorted(unusable.distribution.split(" and ")) == ["others", "theirs"]
+    assert "whole" not in registry.usable_transports()
+
+
 def test_nobody_takes_a_name_of_ours(installed: Callable[..., None]) -> None:
     installed({"their_module": MODULE}, {"local": "their_module:Whole"})
     assert registry.transport_class("local").__module__ == "climate_ref_prefect.transports.local"
     assert [str(one) for one in registry.unusable_transports()] == [
-        "The transport `local`, which theirs has registered, cannot be used: the name is of one of climate-ref-prefect."
+        "The transport `local`, which theirs has registered, cannot be used: climate-ref-prefect itself has a "
+        "transport of this name."
     ]
 
 

@@ -6,7 +6,6 @@ from typing import Final
 
 _VARIABLE: Final = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^{}]*\})")
 _SPECIAL: Final = re.compile(r'(["\\`$])')
-_PRINTABLE_ASCII: Final = re.compile(r"[ -~]*")
 
 
 def directive(option: str) -> str:
@@ -18,11 +17,6 @@ def directive(option: str) -> str:
     if not re.search(r"""[\s"'\\#()&;<>|*?$`!]""", option):
         return option
     return f'"{option}"' if not re.search(r'["\\$`]', option) else shlex.quote(option)
-
-
-def slurm_pattern(path: str) -> str:
-    """Return a path for `--output` of SLURM, which replaces `%j` and its like."""
-    return path.replace("%", "%%")
 
 
 def word_of_shell(text: str) -> str:
@@ -64,24 +58,3 @@ def check_one_line(text: str) -> str:
         if ord(character) < ord(" ") or ord(character) == 0x7F:  # noqa: PLR2004 - DEL
             raise ValueError(f"{text!r} has the character {character!r}, which no job script can have in a path")
     return text
-
-
-def check_for_slurm(path: str) -> str:
-    r"""Return a path that SLURM takes in `--output`; a `\` has SLURM replace no `%j` any more."""
-    if "\\" in path:
-        raise ValueError(
-            f"{path} has a backslash, which SLURM does not take in paths: name another directory, or a link"
-        )
-    return path
-
-
-def check_for_pbs(path: str) -> str:
-    """Return a path that `qsub` takes in `-o`: it calls others illegal, and PBS replaces `^array_index^`."""
-    if not _PRINTABLE_ASCII.fullmatch(path):
-        raise ValueError(
-            f"{path} has characters that are not ASCII, which `qsub` does not take: name another, or a link"
-        )
-    for sign in ("\\", "^array_index^"):
-        if sign in path:
-            raise ValueError(f"{path} has {sign!r} in it, which PBS does not leave as it is: name another, or a link")
-    return path

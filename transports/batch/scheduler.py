@@ -154,7 +154,7 @@ class BatchScheduler(Protocol):
 
 
 def run_command(
-    *command: str, stdin: str | None = None, script: Path | None = None, left_out: Sequence[str] = ()
+    *command: str, stdin: str | None = None, left_out: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
     """
     Run a command of the scheduler, in English, and return how it ended, whatever its exit code.
@@ -165,8 +165,6 @@ def run_command(
         Program and arguments.
     stdin
         What it reads; none for nothing.
-    script
-        The job script that it submits: what that says overrules the user's environment.
     left_out
         Environment variables that the command must not see, beside those of the table in
         `docs/reference/environment.md`; `*` stands for anything, as in `LSB_*`.
@@ -185,9 +183,7 @@ def run_command(
             errors="backslashreplace",
             timeout=COMMAND_SECONDS,
             check=False,
-            env=environment_of_scheduler(
-                script.read_text(encoding="utf-8", errors="replace") if script else "", left_out
-            ),
+            env=environment_of_scheduler(left_out),
             process_group=0,  # Ctrl-C is for us: a submission that it cuts off may have been heard all the same
         )
     except subprocess.TimeoutExpired as error:

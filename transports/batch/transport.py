@@ -49,6 +49,9 @@ class BatchTransport(TransportModel):
     job_variables: ClassVar[JobVariables]
     """How a job learns its id and its node."""
 
+    refusable_fields: ClassVar[tuple[str, ...]] = ("account", "directives")
+    """What the scheduler may refuse a job for, beside its size and queue: `doctor` names these fields."""
+
     outcome_patience_seconds: float = Field(default=90.0, ge=0)
 
     sizing: Sizing = Sizing()

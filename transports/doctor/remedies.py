@@ -7,8 +7,6 @@ from typing import Final
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 _QUEUES: Final = "sizing.queues"
-_ASKED_FOR: Final = ("account", "project", "qos", "constraint", "storage", "directives")
-"""Fields of transports that may cause a refusal, beside the size and the queue of a job."""
 _BY_WORDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
     (r"directive|unrecognized option|invalid option|illegal -|usage: qsub", ("directives", "shared_directory")),
     (r"partition|queue", (_QUEUES, "account")),
@@ -24,7 +22,7 @@ def fields_to_mend(words: str, transport: BatchTransport) -> str:
     for pattern, names in _BY_WORDS:
         if re.search(pattern, words, re.IGNORECASE):
             return _told(names, transport)
-    return _told((_QUEUES, *_ASKED_FOR), transport)
+    return _told((_QUEUES, *transport.refusable_fields), transport)
 
 
 def _told(names: Sequence[str], transport: BatchTransport) -> str:

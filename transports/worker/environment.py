@@ -50,12 +50,6 @@ _THREADS: Final = (
 _WITHOUT_DISPLAY: Final = {"MPLBACKEND": "Agg", "QT_QPA_PLATFORM": "offscreen"}
 NO_PROXY: Final = ("no_proxy", "NO_PROXY")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-_OPTIONS_WITH_DEFAULTS: Final = {
-    "SBATCH_ACCOUNT": ("-A", "--account"),
-    "SBATCH_WCKEY": ("--wckey",),
-    "SBATCH_CLUSTERS": ("-M", "--clusters"),
-}
-"""Variables of the user's that count where a job script does not have the option."""
 
 TABLE: Final[tuple[Rule, ...]] = (
     Rule(
@@ -133,7 +127,7 @@ TABLE: Final[tuple[Rule, ...]] = (
         "which SLURM is asked, and by what right",
     ),
     Rule(
-        tuple(_OPTIONS_WITH_DEFAULTS),
+        ("SBATCH_ACCOUNT", "SBATCH_WCKEY", "SBATCH_CLUSTERS"),
         *(KEPT, KEPT, KEPT),
         "the user's choice of what is charged, and where; left out where the job script has the option",
     ),
@@ -181,27 +175,19 @@ def environment_of_provider(cpu: int) -> dict[str, str]:
     }
 
 
-def environment_of_scheduler(script: str = "", left_out: Sequence[str] = ()) -> dict[str, str]:
+def environment_of_scheduler(left_out: Sequence[str] = ()) -> dict[str, str]:
     """
     Return the environment of a command of a batch scheduler.
 
     Parameters
     ----------
-    script
-        The job script that the command submits. Its options override the user's variables.
     left_out
-        What the scheduler leaves out beside the table; `*` stands for anything.
+        Variables that the scheduler leaves out beside those of the table. `*` stands for anything.
     """
-    directives = [line.split(maxsplit=1)[1] for line in script.splitlines() if line.startswith("#SBATCH ")]
-    overruled = {
-        name
-        for name, options in _OPTIONS_WITH_DEFAULTS.items()
-        if any(line.startswith(option) for line in directives for option in options)
-    }
     kept = {
         name: value
         for name, value in _kept("scheduler").items()
-        if name not in overruled and not any(fnmatchcase(name, pattern) for pattern in left_out)
+        if not any(fnmatchcase(name, pattern) for pattern in left_out)
     }
     return {**kept, **loopback_exemption(os.environ), **_without_empty(search_path_of_job()), "LC_ALL": "C"}
 

@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field
 
 from climate_ref_prefect.transports.batch.marks import new_mark
-from climate_ref_prefect.transports.batch.quoting import check_for_pbs, directive
+from climate_ref_prefect.transports.batch.quoting import directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 
 _VARIABLES: Final = re.compile(r"\s*-v\s*[^\s#]+\s*$")
+_PRINTABLE_ASCII: Final = re.compile(r"[ -~]*")
 
 
 class PbsTransport(BatchTransport):
@@ -28,6 +29,8 @@ class PbsTransport(BatchTransport):
     dask_jobqueue: ClassVar[DaskJobQueue] = DaskJobQueue("dask_jobqueue.pbs", "PBSCluster", "PBSJob")
     job_variables: ClassVar[JobVariables] = JobVariables(job_id=("PBS_JOBID",))
 
+    refusable_fields: ClassVar[tuple[str, ...]] = ("account", "project", "storage", "directives")
+
     dialect: Literal["select", "gadi"] = "select"
     """How the site wants resources to be asked for."""
 
@@ -42,8 +45,17 @@ class PbsTransport(BatchTransport):
 
     @classmethod
     def check_path(cls, path: str) -> str:
-        """Return a path that PBS takes."""
-        return check_for_pbs(path)
+        """Return a path that `qsub` takes in `-o`: it calls others illegal, and PBS replaces `^array_index^`."""
+        if not _PRINTABLE_ASCII.fullmatch(path):
+            raise ValueError(
+                f"{path} has characters that are not ASCII, which `qsub` does not take: name another, or a link"
+            )
+        for sign in ("\\", "^array_index^"):
+            if sign in path:
+                raise ValueError(
+                    f"{path} has {sign!r} in it, which PBS does not leave as it is: name another, or a link"
+                )
+        return path
 
     def commands(self, *, patient: bool = True) -> BatchScheduler:
         """Return the commands of PBS."""

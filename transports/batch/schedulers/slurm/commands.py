@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.transports.batch.printed import lines_of, shortened, slurm_job_numbers
+from climate_ref_prefect.transports.batch.printed import lines_of, shortened
 from climate_ref_prefect.transports.batch.refusals import Refusal, error_of
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
@@ -19,7 +19,14 @@ from climate_ref_prefect.transports.batch.scheduler import (
     UnreadAnswerError,
     run_command,
 )
-from climate_ref_prefect.transports.batch.schedulers.slurm.records import SACCT, SQUEUE, read_accounts, read_queue
+from climate_ref_prefect.transports.batch.schedulers.slurm.environment import overruled_variables
+from climate_ref_prefect.transports.batch.schedulers.slurm.records import (
+    SACCT,
+    SQUEUE,
+    read_accounts,
+    read_queue,
+    submitted_numbers,
+)
 from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import is_refused_by_sbatch, of_sbatch
 
 _ACCOUNTS_SECONDS: Final = 5.0
@@ -72,16 +79,16 @@ class SlurmCommands:
         """Submit a job script with `sbatch`; raises as the protocol says."""
         self._cancel_doubtful()
         try:
-            done = run_command("sbatch", "--parsable", str(script), script=script)
+            done = run_command("sbatch", "--parsable", str(script), left_out=overruled_variables(script))
         except SchedulerSilentError:
             self._doubt(script)
             raise
-        numbers = slurm_job_numbers(done.stdout)
+        numbers = submitted_numbers(done.stdout)
         if done.returncode or (not numbers and is_refused_by_sbatch(f"{done.stdout}\n{done.stderr}")):
             raise self._refusal(done, script)
         if len(numbers) == 1:
             return numbers[0]
-        numbers = numbers or slurm_job_numbers(done.stderr)
+        numbers = numbers or submitted_numbers(done.stderr)
         return self._number_by_mark(script, numbers, f"{done.stdout}\n{done.stderr}")
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:

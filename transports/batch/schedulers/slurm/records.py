@@ -1,4 +1,8 @@
-"""What `squeue` and `sacct` print, as records: lines that are no rows, and values that cannot be read, are left out."""
+"""
+What `sbatch`, `squeue` and `sacct` print, as numbers and records of jobs.
+
+Lines that are no rows, and values that cannot be read, are left out.
+"""
 
 import math
 import re
@@ -15,6 +19,8 @@ SQUEUE: Final = "%i|%T|%r|%N|%V|%S"
 """Format of the rows of `squeue`."""
 SACCT: Final = "JobID,State,ExitCode,MaxRSS,TotalCPU,ElapsedRaw,NodeList,Submit,Start"
 """Format of the rows of `sacct`."""
+_PARSABLE: Final = re.compile(r"(\d+)(?:;([\w.-]+))?")
+_LONG_FORM: Final = re.compile(r"\bSubmitted batch job (\d+)(?: on cluster ([\w.-]+))?")
 _PENDING: Final = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 _ENDED: Final[Mapping[str, FailureKind | None]] = {
     "COMPLETED": None,
@@ -38,6 +44,20 @@ _TIME: Final = re.compile(r"(?:(\d{1,9})-)?(?:(?:(\d{1,9}):)?(\d{1,9}):)?(\d{1,1
 _FEWEST_OF_QUEUE: Final = 6
 _FIELDS_OF_ACCOUNT: Final = 9
 _WHOLE_SECONDS: Final = re.compile(r"\d{1,12}")
+
+
+def submitted_numbers(printed: str) -> list[str]:
+    """
+    Return what `sbatch` has printed that can be the number of a job, with its cluster where that was said: `4711;cm2`.
+
+    A site may print lines around it, and the long form although `--parsable` was asked for.
+    """
+    lines = lines_of(printed)
+    parsable = [match for match in map(_PARSABLE.fullmatch, lines) if match]
+    long_form = [match for match in map(_LONG_FORM.search, lines) if match]
+    of_clusters = [match for match in parsable if match[2]]
+    found = long_form or of_clusters or parsable
+    return list(dict.fromkeys(f"{match[1]};{match[2]}" if match[2] else match[1] for match in found))
 
 
 def read_queue(printed: str) -> dict[str, JobRecord | None]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field, field_validator
 
 from climate_ref_prefect.transports.batch.marks import new_mark
-from climate_ref_prefect.transports.batch.quoting import check_for_slurm, directive, slurm_pattern
+from climate_ref_prefect.transports.batch.quoting import directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
 from climate_ref_prefect.transports.batch.sizing import JobSize
@@ -33,6 +33,8 @@ class SlurmTransport(BatchTransport):
     dask_jobqueue: ClassVar[DaskJobQueue] = DaskJobQueue("dask_jobqueue.slurm", "SLURMCluster", "SLURMJob")
     job_variables: ClassVar[JobVariables] = JobVariables(job_id=("SLURM_JOB_ID",), node=("SLURMD_NODENAME",))
 
+    refusable_fields: ClassVar[tuple[str, ...]] = ("account", "qos", "constraint", "directives")
+
     constraint: str | None = Field(default=None, pattern=r"^[\w&|*,()\[\].-]+$")
     """Features that nodes must have: `--constraint`."""
 
@@ -49,7 +51,11 @@ class SlurmTransport(BatchTransport):
     @classmethod
     def check_path(cls, path: str) -> str:
         """Return a path that SLURM takes."""
-        return check_for_slurm(path)
+        if "\\" in path:  # then SLURM replaces no `%j` any more
+            raise ValueError(
+                f"{path} has a backslash, which SLURM does not take in paths: name another directory, or a link"
+            )
+        return path
 
     def commands(self, *, patient: bool = True) -> BatchScheduler:
         """Return SLURM's commands; impatient ones do not wait for its accounts."""
@@ -71,7 +77,7 @@ class SlurmTransport(BatchTransport):
         # A job that SLURM puts back into the queue would run what it has claimed: it finds its own claims there.
         options = [
             "--no-requeue",
-            directive(f"--output={slurm_pattern(str(self.log_directory))}/%x-%j.log"),
+            directive(f"--output={_pattern(str(self.log_directory))}/%x-%j.log"),
             f"{MARK}{new_mark(self.owner)}",
         ]
         if self.constraint:
@@ -87,6 +93,11 @@ def _clusters(directives: tuple[str, ...]) -> str:
     options = [*words, *map(" ".join, pairwise(words))]
     found = [match[1] for option in options if (match := _CLUSTERS.fullmatch(option))]
     return found[-1] if found else os.environ.get("SBATCH_CLUSTERS", "")
+
+
+def _pattern(path: str) -> str:
+    """Return a path for `--output` of SLURM, which replaces `%j` and its like."""
+    return path.replace("%", "%%")
 
 
 def _is_comment(word: str) -> bool:

@@ -136,6 +136,15 @@ class RecorderContract:
         assert counts_of(recorder, fingerprint="changed") == AttemptCounts()
         assert counts_of(recorder, key="another") == AttemptCounts()
 
+    def test_a_payload_alone_may_be_what_is_run(self, recorder: Recorder, writer: Writer) -> None:
+        one, other = (
+            definition().model_copy(update={"datasets": (), "payload": {"number": number}}) for number in (1, 2)
+        )
+        (allocated,) = writer.allocate([Allocation(definition=one, resources=HINT, attempt=1)])
+        writer.finalise(allocated.execution_id, failure())
+        assert recorder.attempt_counts([one])[address_of(one)] == AttemptCounts(attempts=1, counted=1)
+        assert recorder.attempt_counts([other])[address_of(other)] == AttemptCounts()
+
     def test_publishing_twice_leaves_the_same(self, writer: Writer, finished: FinishedExecution) -> None:
         published = writer.publish(finished)
         assert writer.publish(finished) == published

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 import pytest
@@ -145,9 +146,13 @@ def test_all_attempts_may_have_one_row(site: Site, tmp_path: Path) -> None:
     assert recorder.finished[1].envelope.fragment != row.fragment
 
 
-def test_what_a_dead_coordinator_left_is_settled_on_any_recorder(site: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", ["failed", "none"])
+def test_what_a_dead_coordinator_left_is_settled_on_any_recorder(
+    site: Site, tmp_path: Path, keep: Literal["failed", "none"]
+) -> None:
     """One has left its outcome, one has been dispatched, and of one there is nothing but its row."""
-    recorder, settings = MemoryRecorder(), Settings(home=tmp_path / "home", scratch=tmp_path / "elsewhere")
+    recorder = MemoryRecorder()
+    settings = Settings(home=tmp_path / "home", scratch=tmp_path / "elsewhere", keep_scratch=keep)
     transport = LocalTransport(cpu=2, limits=QUICK)
     with recorder.coordinate(holder(pid=1)) as writer:
         batch = [Allocation(definition=definition(key), resources=HINT, attempt=1) for key in ("a", "b", "c")]
@@ -175,6 +180,8 @@ def test_what_a_dead_coordinator_left_is_settled_on_any_recorder(site: Site, tmp
     counts = recorder.attempt_counts([definition(key) for key in "abc"])
     assert [(one.attempts, one.counted) for one in counts.values()] == [(1, 1), (1, 0), (1, 0)]
     assert third.execution_id == 3
+    assert (settings.scratch_directory / first.fragment / "output").exists()  # there is no other copy
+    assert (settings.scratch_directory / second.fragment / "output").exists() == (keep == "failed")
 
 
 def test_the_server_that_is_configured_is_used(prefect_server: LocalServer, tmp_path: Path) -> None:

@@ -13,8 +13,17 @@ def run(program: str, directory: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], cwd=directory, check=False, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", ["transports.worker.execute", "transports.worker.server", "transports.port"])
-def test_worker_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
+LIGHT = (
+    "transports.worker.execute",
+    "transports.worker.server",
+    "transports.port",
+    "store.port",
+    "store.memory_recorder",
+)
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_worker_and_ports_import_nothing_heavy(module: str, tmp_path: Path) -> None:
     ended = run(f"import sys, climate_ref_prefect.{module}; print(*sys.modules)", tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert {name.partition(".")[0] for name in ended.stdout.split()} & HEAVY == set()

@@ -80,9 +80,11 @@ def leave_results(scratch: Path, allocated: AllocatedExecution, left: ExecutionR
         provider=ProviderReference(target="suite:provider"),
         definition=allocated.definition,
         resources=allocated.resources,
+        output_directory=allocated.output_directory,
     )
+    output = directory.output_of(envelope)
     directory.write_envelope(envelope)
-    directory.output.mkdir()
+    output.mkdir(parents=True)
     directory.log.write_text("what it has printed\n", encoding="utf-8")
     documents = {
         METRIC_BUNDLE: left.metrics.model_dump_json(),
@@ -91,8 +93,8 @@ def leave_results(scratch: Path, allocated: AllocatedExecution, left: ExecutionR
         "values.txt": "1.5\n",
     }
     for name, text in documents.items():
-        (directory.output / name).write_text(text, encoding="utf-8")
-    outcome = ExecutionOutcome(execution_id=allocated.execution_id, manifest=manifest(directory.output))
+        (output / name).write_text(text, encoding="utf-8")
+    outcome = ExecutionOutcome(execution_id=allocated.execution_id, manifest=manifest(output))
     directory.write_outcome(outcome)
     return FinishedExecution(envelope=envelope, outcome=outcome, directory=directory.path)
 

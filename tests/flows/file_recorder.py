@@ -8,6 +8,7 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.store.errors import UnknownExecutionError
 from climate_ref_prefect.store.fragment import new_fragment
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
@@ -94,12 +95,15 @@ class FileWriter:
         return None
 
     def ingest(self, finished: FinishedExecution, published: Path | None) -> Sequence[str]:
+        self._memory.confirm_lease()
+        if not self._recorder.memory.executions(execution_ids=[finished.execution_id]):
+            raise UnknownExecutionError(finished.execution_id)
         kept = self._recorder.root / "kept" / str(finished.execution_id)
         for record in finished.outcome.manifest:
             (kept / record.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(finished.output / record.path, kept / record.path)
         self._recorder.finished[finished.execution_id] = finished
-        return [f"{len(finished.outcome.manifest)} files are kept"]
+        return [] if finished.outcome.manifest else ["there is nothing to keep"]
 
     def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
         if not (self._recorder.one_row and finalisation.another_follows):

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
 from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.location import parse_location
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
@@ -13,8 +15,9 @@ from climate_ref_prefect.store.port import Recorder
 from climate_ref_prefect.store.reading_port import ExecutionReader
 from climate_ref_prefect.store.sql.recorder import SqlRecorder
 from climate_ref_prefect.store.store import Store, open_store
-from climate_ref_prefect.testing.recorder_contract import BundleContract, ReadingContract
+from climate_ref_prefect.testing.recorder_contract import BundleContract, ReadingContract, RecorderContract
 from climate_ref_prefect.testing.recorder_values import holder
+from tests.flows.file_recorder import FileRecorder
 
 
 def scalars(reader: ExecutionReader, execution_id: int) -> dict[str, float | None]:
@@ -40,6 +43,27 @@ class TestMemoryRecorder(BundleContract, ReadingContract):
     def recorded_scalars(self, recorder: Recorder, execution_id: int) -> Mapping[str, float | None]:
         assert isinstance(recorder, MemoryRecorder)
         return scalars(recorder, execution_id)
+
+
+class TestFileRecorder(RecorderContract):
+    """A recorder that is not ours: it publishes nothing, and keeps files as they are."""
+
+    @pytest.fixture
+    def recorder(self, tmp_path: Path) -> FileRecorder:
+        return FileRecorder(tmp_path / "kept-elsewhere")
+
+    def lose_lease(self, recorder: Recorder) -> None:
+        assert isinstance(recorder, FileRecorder)
+        with recorder.memory.take_over(holder(pid=1)):
+            pass
+
+    def recorded_scalars(self, recorder: Recorder, execution_id: int) -> Mapping[str, float | None]:
+        assert isinstance(recorder, FileRecorder)
+        path = recorder.root / "kept" / str(execution_id) / METRIC_BUNDLE
+        if not path.exists():
+            return {}
+        metrics = MetricBundle.model_validate_json(path.read_bytes())
+        return {dimensions["statistic"]: value for dimensions, value in metrics.scalars()}
 
 
 class TestSqlRecorder(BundleContract, ReadingContract):

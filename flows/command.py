@@ -25,7 +25,6 @@ from climate_ref_prefect.flows.recovery_command import recover, reingest
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.streams import lasting_streams
 from climate_ref_prefect.flows.tables import add_row, console_table
-from climate_ref_prefect.store.store import open_store
 from climate_ref_prefect.store.values import ExecutionRow
 
 app = typer.Typer(
@@ -102,6 +101,7 @@ def plan(  # noqa: PLR0917 - they are options, given by name
 def status(limit: Annotated[int, typer.Option(min=0, help="How many executions to list.")] = 20) -> None:
     """Show what is under way and what came of the latest executions."""
     from climate_ref_prefect.flows.workspace import lock_holder  # noqa: PLC0415
+    from climate_ref_prefect.store.store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
     settings = _existing()
     holder = lock_holder(settings)
@@ -122,6 +122,8 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
 @app.command()
 def log(execution: Annotated[int, typer.Argument(help="Number of the execution.")]) -> None:
     """Print what an execution printed and logged."""
+    from climate_ref_prefect.store.store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
+
     settings = _existing()
     with open_store(settings.store_url) as store:
         rows = store.executions(execution_ids=[execution])
@@ -219,6 +221,7 @@ def upgrade() -> None:
 def claim_results() -> None:
     """Have the results directory belong to this store from now on, where no other one uses it any more."""
     from climate_ref_prefect.flows.results_owner import take_results  # noqa: PLC0415
+    from climate_ref_prefect.store.store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
     settings = _existing()
     settings.results_directory.mkdir(mode=0o750, parents=True, exist_ok=True)

@@ -27,12 +27,12 @@ from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
 from climate_ref_prefect.flows.proxies import avoid_proxies
 from climate_ref_prefect.flows.record.artifacts import leave_artifacts, leave_plan
-from climate_ref_prefect.flows.record.ledger import ledger_of_flow_run
+from climate_ref_prefect.flows.record.ledger import Ledger, ledger_of_flow_run
 from climate_ref_prefect.flows.record.unanswered import at_best
-from climate_ref_prefect.flows.recovery import settle_leftovers
+from climate_ref_prefect.flows.recovery import Leftovers, settle_leftovers
 from climate_ref_prefect.flows.report import SolveReport, read_rows
 from climate_ref_prefect.flows.retry_rules import RetryRule, retry_policies
-from climate_ref_prefect.flows.run_planned import run_planned
+from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace import StoreWorkspace, make_writable, open_workspace
 from climate_ref_prefect.store.publish_results import remove_leftovers
@@ -186,23 +186,28 @@ def _solve_to_the_end(
         planned = planned.without(leftovers.elsewhere)
         _hand_over(servers, planned, transport)
         ran = run_planned(workspace, transport, planned.executions, ledger=ledger)
-        ended = time.monotonic()
-        report = SolveReport(
-            plan=planned,
-            executions=patiently(
-                lambda: read_rows(workspace.store, ran.execution_ids),
-                workspace.settings.house_patience.total_seconds(),
-            ),
-            leftovers=leftovers,
-            recorded=ledger.wait_until_recorded(),
-            seconds=ended - began,
-            running_seconds=ran.seconds,
-            results_directory=str(workspace.results),
-        )
+        report = _report(workspace, planned, leftovers, ran, ledger, seconds=time.monotonic() - began)
         get_run_logger().info(report.headline())
         with at_best("tables and plots there"):
             leave_artifacts(report)
     return report
+
+
+def _report(
+    workspace: StoreWorkspace, planned: Plan, leftovers: Leftovers, ran: PlannedRun, ledger: Ledger, *, seconds: float
+) -> SolveReport:
+    return SolveReport(
+        plan=planned,
+        executions=patiently(
+            lambda: read_rows(workspace.store, ran.execution_ids),
+            workspace.settings.house_patience.total_seconds(),
+        ),
+        leftovers=leftovers,
+        recorded=ledger.wait_until_recorded(),
+        seconds=seconds,
+        running_seconds=ran.seconds,
+        results_directory=str(workspace.results),
+    )
 
 
 def _plan(

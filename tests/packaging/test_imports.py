@@ -29,6 +29,31 @@ def test_worker_and_ports_import_nothing_heavy(module: str, tmp_path: Path) -> N
     assert {name.partition(".")[0] for name in ended.stdout.split()} & HEAVY == set()
 
 
+def test_help_of_no_command_imports_anything_heavy(tmp_path: Path) -> None:
+    program = f"""
+import contextlib, os, sys
+import typer
+from climate_ref_prefect.flows.command import app
+
+def commands(group, path=()):
+    yield path
+    for name, one in getattr(group, "commands", {{}}).items():
+        yield from commands(one, (*path, name))
+
+group = typer.main.get_command(app)
+for path in list(commands(group)):
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        group([*path, "--help"], standalone_mode=False)
+    print(*path, *sorted({HEAVY!r} & set(sys.modules)), sep=" ")
+"""
+    ended = run(program, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    shown = [line.split() for line in ended.stdout.splitlines()]
+    assert ["solve"] in shown
+    assert ["db", "upgrade"] in shown
+    assert [line for line in shown if HEAVY & set(line)] == []
+
+
 def test_windows_is_refused_in_words(tmp_path: Path) -> None:
     ended = run("import sys; sys.platform = 'win32'; import climate_ref_prefect", tmp_path)
     assert ended.returncode != 0

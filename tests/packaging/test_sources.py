@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.packaging.checkout import FOLDERS, ROOT, tracked
 
 LONGEST_MODULE = 300
+LONGEST_FUNCTION = 40
 
 # Written so that this file does not match itself.
 ADDRESSES = re.compile(
@@ -37,6 +38,41 @@ def test_modules_are_short() -> None:
     assert modules != []
     lengths = {name: len((ROOT / name).read_text().splitlines()) for name in modules}
     assert {name: length for name, length in lengths.items() if length > LONGEST_MODULE} == {}
+
+
+def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Yield each function of the package, with its place."""
+    for name in tracked(*FOLDERS):
+        if name.endswith(".py"):
+            for node in ast.walk(ast.parse((ROOT / name).read_bytes())):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield f"{name}:{node.lineno} {node.name}", node
+
+
+def test_functions_are_short() -> None:
+    """Docstrings apart; schema migrations are lists of statements."""
+    lengths = {place: length_of(node) for place, node in functions() if "/migrations/" not in place}
+    assert len(lengths) > 1000
+    assert {place: length for place, length in lengths.items() if length > LONGEST_FUNCTION} == {}
+
+
+def length_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    first = function.body[0]
+    documented = ast.get_docstring(function) is not None and isinstance(first, ast.Expr)
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def test_everything_is_annotated() -> None:
+    assert {place: missing for place, node in functions() if (missing := unannotated(node))} == {}
+
+
+def unannotated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Return the parameters without a type, and `return` where that has none."""
+    given = function.args
+    parameters = [*given.posonlyargs, *given.args, *given.kwonlyargs, *filter(None, [given.vararg, given.kwarg])]
+    missing = [each.arg for each in parameters if each.annotation is None and each.arg not in ("self", "cls")]
+    return missing if function.returns else [*missing, "return"]
 
 
 def test_text_files_are_utf8_whatever_the_locale() -> None:

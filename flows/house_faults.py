@@ -41,8 +41,7 @@ def is_house_fault(error: BaseException) -> bool:
 class _Fault:
     """One fault, from its first error until all steps that it blocks have been done."""
 
-    def __init__(self, place: str, error: BaseException) -> None:
-        self.place = place
+    def __init__(self, error: BaseException) -> None:
         self.error = error
         self.since = time.monotonic()
         self.steps: deque[Step] = deque()
@@ -116,7 +115,7 @@ class HouseFaults:
         place = place or _place_of(error)
         fault = self._faults.get(place)
         if fault is None:
-            fault = self._faults[place] = _Fault(place, error)
+            fault = self._faults[place] = _Fault(error)
             get_run_logger().warning(
                 "%s This counts against no execution: it is tried again with growing pauses, for %s at most.",
                 error,
@@ -204,7 +203,7 @@ def patiently(step: Callable[[], T], patience_seconds: float, watch: Step = lamb
             return step()
         except (PlaceUnavailableError, RecorderUnavailableError) as error:
             if fault is None:
-                fault = _Fault(_place_of(error), error)
+                fault = _Fault(error)
                 limit = timedelta(seconds=round(patience_seconds))
                 get_run_logger().warning("%s It is tried again with growing pauses, for %s at most.", error, limit)
             else:

@@ -28,10 +28,6 @@ class Turns:
             del self._by_size[size]
         return attempt
 
-    def clear(self) -> None:
-        """Remove all attempts."""
-        self._by_size.clear()
-
     def __len__(self) -> int:
         return sum(map(len, self._by_size.values()))
 

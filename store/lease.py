@@ -1,6 +1,5 @@
 """The lease of a coordinator: an epoch in the database, which each of its writes checks."""
 
-import threading
 from datetime import UTC, datetime
 from typing import Final
 
@@ -33,7 +32,6 @@ class Lease:
         self._database = database
         self._epoch = epoch
         self._lost: tuple[str, str] | None = None
-        self._lock = threading.Lock()
 
     def check_for_write(self, connection: Connection) -> None:
         """

@@ -29,7 +29,6 @@ _LISTED: Final = 5
 _LONGEST: Final = 60
 _execution = Execution.table()
 _group = ExecutionGroup.table()
-Rows = Sequence[Mapping[str, Any]]
 
 
 def check(connection: Connection, execution_id: int) -> Row[Any]:

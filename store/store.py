@@ -1,6 +1,5 @@
 """The SQL store: every transaction on the database, as one method each."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +32,6 @@ from climate_ref_prefect.store.values import (
     SeriesRow,
     StatusCounts,
 )
-
-logger = logging.getLogger(__name__)
 
 
 def open_store(url: str) -> "Store":

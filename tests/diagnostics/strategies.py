@@ -73,7 +73,6 @@ envelopes = st.builds(
     provider=st.builds(
         ProviderReference,
         target=st.tuples(names, names).map(":".join),
-        interpreter=st.none() | paths,
         isolation=st.sampled_from(["warm", "fresh"]),
     ),
     definition=definitions,

@@ -1,7 +1,6 @@
 """The directory of one execution on scratch: the file protocol between coordinator and worker."""
 
 import errno
-import hashlib
 import math
 import os
 import tempfile
@@ -17,7 +16,7 @@ from climate_ref_prefect.diagnostics.definition import ExecutionEnvelope
 from climate_ref_prefect.diagnostics.errors import SchemaMismatchError, UnreadableDocumentError
 from climate_ref_prefect.diagnostics.fault_points import write_point
 from climate_ref_prefect.diagnostics.model import Document
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
+from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, Telemetry
 from climate_ref_prefect.diagnostics.result import ResultFiles
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
 from climate_ref_prefect.transports.worker.regular_files import NotARegularFileError, open_regular
@@ -25,7 +24,6 @@ from climate_ref_prefect.transports.worker.regular_files import NotARegularFileE
 _NOTHING_TO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """Errors of file systems that cannot sync a directory: CIFS, VirtualBox, some of FUSE."""
 _POLL_SECONDS = 0.2
-_CHUNK_BYTES = 1 << 20
 _LARGEST_DOCUMENT_BYTES = 256 << 20
 """Larger than an outcome that lists a million files."""
 AnyDocument = TypeVar("AnyDocument", bound=Document)
@@ -171,17 +169,6 @@ class ExecutionDirectory:
     def is_closed(self) -> bool:
         """Whether the coordinator has given the attempt up."""
         return os.path.lexists(self._closed)
-
-
-def describe_file(path: Path, relative_path: str) -> FileRecord:
-    """Return the record of a file with its size and SHA-256, under the name `relative_path`."""
-    digest = hashlib.sha256()
-    size_bytes = 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size_bytes += len(chunk)
-    return FileRecord(path=relative_path, size_bytes=size_bytes, sha256=digest.hexdigest())
 
 
 def _read(path: Path, document: type[AnyDocument]) -> AnyDocument | None:

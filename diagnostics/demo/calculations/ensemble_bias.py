@@ -58,8 +58,6 @@ class ComparisonUncertainty:
     bias: Interval
     """In K, shape (12,)."""
     statistics: dict[str, Interval]
-    replicates: dict[str, Floats]
-    """The statistics of the resamples, each of shape (resamples,); empty where there are none."""
 
     @classmethod
     def of(cls, comparison: Comparison, resampled: Floats | None, bootstrap: Bootstrap) -> Self:
@@ -79,12 +77,12 @@ class ComparisonUncertainty:
             Where to draw models from.
         """
         if resampled is None:
-            return cls(Interval.unknown(MONTHS), {name: Interval.unknown() for name in _SCALES}, {})
+            return cls(Interval.unknown(MONTHS), {name: Interval.unknown() for name in _SCALES})
         changes, among = _other_choices(comparison.others, bootstrap)
         reference = comparison.reference + changes
         found, replicates = comparison.statistics(), compare(resampled, reference, among)
         statistics = {name: interval(found[name], replicates[name], scale) for name, scale in _SCALES.items()}
-        return cls(interval(comparison.bias, resampled - reference), statistics, replicates)
+        return cls(interval(comparison.bias, resampled - reference), statistics)
 
 
 def compare(model: Floats, reference: Floats, among: Floats | float) -> dict[str, Floats]:

@@ -40,7 +40,7 @@ class Telemetry(Document):
     """Largest memory of the process tree, in MiB."""
 
     memory_source: str = "none"
-    """How the memory was measured: `pss`, `rss` or `cgroup`."""
+    """How the memory was measured: `pss`, `rss`, `rusage` (the kernel's account of the child), or `none`."""
 
     host: str = ""
     started_at: float = 0.0

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     """Attempts of one group on the same inputs, counted over all solves."""
 
     max_lost: int = Field(default=5, ge=0)
-    """Attempts lost to nodes, preemption or coordinators beyond which it is given up; they do not count as attempts."""
+    """Attempts lost to nodes, preemption or workers; one more is given up. They do not count as attempts."""
 
     growth_factor: float = Field(default=2.0, gt=1, le=100)
     """Factor by which an exhausted resource grows for the next attempt."""

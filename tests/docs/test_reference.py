@@ -1,11 +1,13 @@
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
 from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, Decision, FailureKind, Limit
@@ -18,6 +20,7 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.models import Base
 from climate_ref_prefect.transports.inline import InlineTransport
 from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.worker import meter
 from climate_ref_prefect.transports.worker.documents import Claim, Closed
 from climate_ref_prefect.transports.worker.environment import TABLE
 from tests.docs.pages import DOCS
@@ -38,6 +41,24 @@ def rows(name: str, folder: Path = REFERENCE) -> dict[str, list[str]]:
 def test_settings_names_every_field(model: type[BaseModel]) -> None:
     text = (REFERENCE / "settings.md").read_text()
     assert [name for name in model.model_fields if f"| `{name}` |" not in text] == []
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_settings_has_the_default_of_every_variable(field: str) -> None:
+    name, shown, *_ = rows("settings.md")[field.upper()]
+    default = Settings.model_fields[field].default
+    assert name == f"`{field}`"
+    if default is None:  # it is in words: none, or what holds then
+        assert not re.match(r"`[^`/]*`$|[0-9]", shown)
+    elif isinstance(default, timedelta):
+        assert TypeAdapter(timedelta).validate_python(shown.strip("`")) == default
+    else:
+        assert shown.split()[0].strip("`") == (str(default).lower() if isinstance(default, bool) else str(default))
+
+
+def test_the_first_look_at_the_memory_is_when_the_page_says() -> None:
+    text = (HOW_TO / "size-executions.md").read_text(encoding="utf-8")
+    assert f"first {meter._FIRST_PAUSE_SECONDS:g} s after the start" in text
 
 
 def test_settings_names_every_variable() -> None:
@@ -135,6 +156,17 @@ def public_names() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize(("name", "module"), list(public_names()))
 def test_names_of_the_python_api_are_where_it_says(name: str, module: str) -> None:
     assert hasattr(import_module(f"climate_ref_prefect.{module}"), name)
+
+
+def dotted_names() -> list[str]:
+    """Return the full names of modules and of what lies in them that pages give; decisions tell of what was, too."""
+    pages = [path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md") if "decisions" not in path.parts]
+    return sorted({name for page in pages for name in re.findall(r"`(climate_ref_prefect(?:\.\w+)+)`", page)})
+
+
+@pytest.mark.parametrize("name", dotted_names())
+def test_names_in_full_are_where_the_pages_say(name: str) -> None:
+    assert resolve_name(name) is not None
 
 
 def test_the_index_lists_every_page() -> None:

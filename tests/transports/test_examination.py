@@ -11,12 +11,12 @@ import pytest
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
-from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import QUICK, Prepare
 from tests.processes import wait_until
 from tests.providers_of_odd_files import ODD_FILES
 from tests.transports.driving import Backend, Driving, kind_of, message_of
+from tests.transports.local_backend import local_backend, warmed
 
 ODD = "tests.providers_of_odd_files:provider"
 PATIENCE_SECONDS = 20.0
@@ -25,14 +25,13 @@ PATIENCE_SECONDS = 20.0
 @pytest.fixture(scope="module")
 def backend() -> Backend:
     """Return the transport whose workers examine what is left here."""
-    return Backend("local", lambda: LocalTransport(cpu=2), lambda: LocalTransport(cpu=1))
+    return local_backend()
 
 
 @pytest.fixture(scope="module")
 def odd(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driving]:
     """Keep one open whose server of odd files has been started."""
-    with Driving(backend.open(), backend.allowances) as driving:
-        driving.run(*Prepare(tmp_path_factory.mktemp("warming"))("named-link", target=ODD))
+    with warmed(backend, tmp_path_factory.mktemp("warming"), ODD, "named-link") as driving:
         yield driving
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.executions import QUICK, Prepare
 from tests.flows.disks import Disk, fill
 from tests.processes import wait_until
 from tests.transports.driving import Backend, Driving, kind_of, message_of
+from tests.transports.local_backend import local_backend, warmed
 
 FULL = "tests.providers_of_full_disks:provider"
 PATIENCE_SECONDS = 30.0
@@ -24,14 +24,13 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def backend() -> Backend:
     """Return the transport whose workers run out of room here."""
-    return Backend("local", lambda: LocalTransport(cpu=2), lambda: LocalTransport(cpu=1))
+    return local_backend()
 
 
 @pytest.fixture(scope="module")
 def driving(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driving]:
     """Keep one open whose server has been started."""
-    with Driving(backend.open(), backend.allowances) as driving:
-        driving.run(*Prepare(tmp_path_factory.mktemp("warming"))("unknown", target=FULL))
+    with warmed(backend, tmp_path_factory.mktemp("warming"), FULL, "unknown") as driving:
         yield driving
 
 

@@ -11,7 +11,6 @@ import pytest
 from climate_ref_prefect.diagnostics.definition import Isolation
 from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.flows.liveness import END_SECONDS, Liveness
-from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from climate_ref_prefect.transports.worker.execute import ServerPool, begin, finish
 from climate_ref_prefect.transports.worker.process_tree import end_tree
@@ -19,6 +18,7 @@ from climate_ref_prefect.transports.worker.running import RunningExecution
 from tests.executions import Prepare
 from tests.processes import Process, none_alive, noted_processes, wait_until
 from tests.transports.driving import Allowances, Backend, Driving, kind_of, message_of
+from tests.transports.local_backend import local_backend
 
 PATIENCE_SECONDS = 20.0
 pytestmark = pytest.mark.slow
@@ -27,8 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def backend() -> Backend:
     """Return the transport whose supervisors are stopped here; closing it does not wait for long."""
-    allowances = Allowances(close_seconds=0.5)
-    return Backend("local", lambda: LocalTransport(cpu=2), lambda: LocalTransport(cpu=1), allowances)
+    return local_backend(Allowances(close_seconds=0.5))
 
 
 @pytest.mark.parametrize("isolation", ["warm", "fresh"])

@@ -128,6 +128,7 @@ def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> Recovery
     began = time.monotonic()
     with coordinating(retry_rules) as workspace:
         remove_leftovers(workspace.results)
+        transport.open(workspace.store.identity())
         left = [execution.execution_id for execution in workspace.recorder.unfinished()]
         ledger = ledger_of_flow_run()
         try:

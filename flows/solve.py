@@ -180,6 +180,7 @@ def _solve_to_the_end(
     began = time.monotonic()
     with coordinating(retry_rules) as workspace, closing(ServerPool()) as servers:
         remove_leftovers(workspace.results)
+        transport.open(workspace.store.identity())
         ledger = ledger_of_flow_run()
         leftovers = settle_leftovers(workspace, transport, ledger)
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)

@@ -78,6 +78,9 @@ class TransportModel(FrozenModel):
         """Return whether another coordinator's execution has ended: by default its claim has to tell."""
         return None
 
+    def open(self, owner: str) -> None:
+        """Take note of the store: by default nothing here waits for a coordinator that is gone."""
+
     def take_servers(self, servers: ServerPool) -> None:
         """Close the servers of planning: by default nothing here runs from them."""
         servers.close()

@@ -168,6 +168,20 @@ class Transport(Protocol):
         """Return another transport with the same settings, whatever this one has open: each flow gets its own."""
         ...
 
+    def open(self, owner: str) -> None:
+        """
+        Take note of the store for which executions are run from now on; returns at once.
+
+        Whoever calls this holds the lease of that store, so what an earlier coordinator of it has submitted and what
+        has not started yet is withdrawn.
+
+        Parameters
+        ----------
+        owner
+            Identity of the store.
+        """
+        ...
+
     def take_servers(self, servers: ServerPool) -> None:
         """Run executions from the providers' servers that planning has started, or else close them."""
         ...

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from climate_ref_prefect.diagnostics.definition import WorkerLimits
-from climate_ref_prefect.transports.batch.jobs import Job
-from climate_ref_prefect.transports.batch.obituary import meta_of
+from climate_ref_prefect.transports.batch.pool.job import Job
+from climate_ref_prefect.transports.batch.pool.termination import meta_of
 from climate_ref_prefect.transports.batch.schedulers.pbs.records import read_record
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
@@ -132,7 +132,7 @@ def test_batch_names_all_that_a_job_adds_to_the_telemetry() -> None:
     used = {"mem": "10kb", "cput": "00:00:01", "walltime": "00:00:02"}
     times = {"qtime": "Mon Nov 23 10:00:00 2026", "stime": "Mon Nov 23 10:00:09 2026"}
     record = read_record("27", {"job_state": "F", "exec_host": "node3/0", "resources_used": used, **times})
-    meta = meta_of(Job(name="", size=size, idle_since=0.0, job_id="27", record=record))
+    meta = meta_of(Job("", size, "PBS", submitted_at=0.0, job_id="27", record=record))
     assert {"job_id", "node", "queue", "queue_wait_seconds", "job_peak_rss_mb"} <= meta.keys()
     text = BATCH.read_text()
     assert [name for name in meta if f"`{name}`" not in text] == []

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.printed import lines_of, shortened
 from climate_ref_prefect.transports.batch.quoting import directive
 from climate_ref_prefect.transports.batch.scheduler import (
@@ -119,5 +118,5 @@ class LsfTransport(BatchTransport):
             "lsf_units": "mb",
             "walltime": size.walltime.rpartition(":")[0],
             "use_stdin": True,
-            "job_extra_directives": [output, f"{MARK}{new_mark(self.owner)}", "-rn", *self.directives],
+            "job_extra_directives": [output, f"{MARK}{self.new_mark()}", "-rn", *self.directives],
         }

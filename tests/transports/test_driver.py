@@ -94,6 +94,8 @@ class Scripted:
     def unopened(self) -> Self:
         return type(self)()
 
+    def open(self, owner: str) -> None: ...
+
     def take_servers(self, servers: ServerPool) -> None:
         servers.close()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch.jobs import shares
+from climate_ref_prefect.transports.batch.pool.shares import shares
 from climate_ref_prefect.transports.batch.sizing import JobSize, Node, Queue, Sizing
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 

@@ -89,19 +89,15 @@ def test_of_several_numbers_the_one_with_the_mark_is_the_jobs(printing: Printing
 
 
 @pytest.mark.parametrize("printed", ["all is well", "Project 12345 has 500 hours left", "Job 4711 is in the queue", ""])
-def test_without_a_number_what_was_printed_is_shown_and_the_job_is_cancelled_by_its_mark(
-    printing: Printing, program: Program, script: Path, tmp_path: Path, printed: str
+def test_without_a_number_what_was_printed_is_shown_and_the_job_is_found_by_its_mark(
+    printing: Printing, script: Path, printed: str
 ) -> None:
     printing("sbatch", printed)
     commands = SlurmCommands()
     with pytest.raises(UnreadAnswerError, match=printed or "nothing"):
         commands.submit(script)
     printing("squeue", f"NOTE: maintenance\n8|another\n9|{COMMENT}abc\n")
-    cancelled = tmp_path / "cancelled"
-    program("scancel", f'echo "$@" >> {cancelled}')
-    commands.cancel([])
-    commands.cancel([])
-    assert cancelled.read_text() == "9\n"
+    assert commands.marked_jobs() == {"9": "abc"}
 
 
 def test_of_a_very_long_answer_both_ends_are_shown(printing: Printing, script: Path) -> None:
@@ -391,11 +387,10 @@ class TestSeveralClusters:
         elsewhere = SlurmTransport(directives=("--exclusive --clusters=cm1",)).commands(patient=False)
         assert elsewhere.look(["7"])["7"].state is JobState.UNKNOWN
 
-    def test_a_job_whose_number_is_unknown_is_found_and_cancelled_there(self, program: Program, script: Path) -> None:
+    def test_a_job_whose_number_is_unknown_is_found_there(self, program: Program, script: Path) -> None:
         program("sbatch", "echo welcome")
         commands = SlurmCommands(0, "cm2")
         with pytest.raises(UnreadAnswerError):
             commands.submit(script)
         program("squeue", f'echo "CLUSTER: cm1"; echo "9|other"; echo "CLUSTER: cm2"; echo "9|{COMMENT}abc"')
-        commands.cancel([])
-        assert self.asked("scancel") == ["--clusters=cm2 9"]
+        assert commands.marked_jobs() == {"9;cm2": "abc"}

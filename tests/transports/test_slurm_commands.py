@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.transports.batch import scheduler
-from climate_ref_prefect.transports.batch.scheduler import JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.scheduler import JobState, SchedulerSilentError, SubmissionInDoubtError
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
 from tests.processes import wait_until
 from tests.transports.programs import Program
@@ -43,20 +43,23 @@ def test_accounts_that_have_missed_the_end_of_a_job_are_not_believed_for_ever(pr
     assert not commands.look(["7"])["7"].confirmed
 
 
-def test_a_submission_that_is_not_answered_is_cancelled_when_it_shows(
+def test_a_submission_that_is_not_answered_is_in_doubt_and_found_by_its_mark_when_it_shows(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduler, "COMMAND_SECONDS", 0.2)
     script = tmp_path / "job.sh"
-    script.write_text(f"#!/bin/sh\n#SBATCH {MARK}abc\n")
+    script.write_text(f"#!/bin/sh\n#SBATCH {MARK}store-abc\n")
     program("sbatch", "exec sleep 60")
     commands = SlurmCommands()
-    with pytest.raises(SchedulerSilentError, match="has not answered"):
+    with pytest.raises(SubmissionInDoubtError, match="has not answered"):
         commands.submit(script)
     monkeypatch.setattr(scheduler, "COMMAND_SECONDS", 60.0)
-    cancelled = tmp_path / "cancelled"
-    program("squeue", f'echo "8|another"; echo "9|{MARK.partition("=")[2]}abc"')
-    program("scancel", f'echo "$@" >> {cancelled}')
-    commands.cancel([])
-    commands.cancel([])
-    assert cancelled.read_text() == "9\n"
+    program("squeue", f'echo "8|another"; echo "9|{MARK.partition("=")[2]}store-abc"')
+    assert commands.marked_jobs() == {"9": commands.mark_in(script)}
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_jobs_that_are_not_told_of_are_not_missing(program: Program, code: int) -> None:
+    program("squeue", f'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit {code}')
+    with pytest.raises(SchedulerSilentError, match="Unable to contact"):
+        SlurmCommands().marked_jobs()

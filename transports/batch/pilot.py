@@ -19,14 +19,12 @@ import dask
 from distributed import Worker
 from distributed.security import Security
 
+from climate_ref_prefect.transports.batch.pilot_messages import NO_COORDINATOR, NO_KEYS
 from climate_ref_prefect.transports.worker import underway
 from climate_ref_prefect.transports.worker.search_path import adopt_search_path
 
 _LAST_WORDS_SECONDS: Final = 20.0
 """Time for executions to leave an outcome when the job is told to end; schedulers give it about as long."""
-NO_COORDINATOR: Final = "No coordinator answered"
-NO_KEYS: Final = "The keys for the coordinator cannot be read"
-"""How the last words of a pilot begin that could not start."""
 STARTED: Final = "CLIMATE_REF_PREFECT_JOB_STARTED"
 """Environment variable with the start of the job, in seconds since the epoch."""
 _CONFIGURATION: Final = {

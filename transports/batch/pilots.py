@@ -52,8 +52,8 @@ class Listener(Protocol):
         """Hear that the pilot of a job has connected, so long after the job's start."""
         ...
 
-    def worker_went(self, name: str) -> None:
-        """Hear that the connection to a pilot is gone."""
+    def worker_went(self, name: str, address: str) -> None:
+        """Hear that the connection to the pilot of a job, at this address, is gone."""
         ...
 
 
@@ -68,7 +68,7 @@ class _Watch(SchedulerPlugin):
         self._listener.worker_came(str(state.name), worker, float(state.extra.get(AGE, 0.0)))
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
-        self._listener.worker_went(self._names.pop(worker, ""))
+        self._listener.worker_went(self._names.pop(worker, ""), worker)
 
 
 class Pilots:

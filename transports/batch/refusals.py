@@ -5,6 +5,7 @@ from enum import StrEnum
 from climate_ref_prefect.transports.batch.scheduler import (
     JobRefusedError,
     SchedulerSilentError,
+    SubmissionInDoubtError,
     SubmissionLimitError,
 )
 
@@ -26,4 +27,6 @@ def error_of(refusal: Refusal, words: str) -> Exception:
     """Return the exception that tells of a refusal."""
     if refusal is Refusal.NEVER:
         return JobRefusedError(words)
-    return SubmissionLimitError(words) if refusal is Refusal.AT_LIMIT else SchedulerSilentError(words)
+    if refusal is Refusal.AT_LIMIT:
+        return SubmissionLimitError(words)
+    return SubmissionInDoubtError(words) if refusal is Refusal.IN_DOUBT else SchedulerSilentError(words)

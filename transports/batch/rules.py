@@ -18,10 +18,10 @@ class PoolRules(FrozenModel):
     """After how many executions a job ends; none for as many as its walltime allows, 1 for a job for each."""
 
     idle_seconds: float = Field(default=60.0, ge=0)
-    """How long a job is kept that nobody needs."""
+    """How long a job that has started is kept that nobody needs; one in the queue for ten minutes at least."""
 
     poll_seconds: float = Field(default=10.0, gt=0)
-    """How often the scheduler is asked about its jobs."""
+    """How often the scheduler is asked about its jobs, at most; while the pool closes, more often."""
 
     pending_report: Duration = timedelta(minutes=30)
     """After how long in the queue a job is reported in the log."""

@@ -45,7 +45,11 @@ class SubmissionLimitError(SchedulerSilentError):
     """The scheduler takes no more jobs of this user for now, in its own words; it will when some have ended."""
 
 
-class UnreadAnswerError(SchedulerSilentError):
+class SubmissionInDoubtError(SchedulerSilentError):
+    """The scheduler may have taken a job: its answer was lost, or nobody knows what its words mean."""
+
+
+class UnreadAnswerError(SubmissionInDoubtError):
     """The scheduler has taken a job, and what it printed has no number of it; the message shows what that was."""
 
 
@@ -122,7 +126,9 @@ class BatchScheduler(Protocol):
         SubmissionLimitError
             If the user has as many jobs as are allowed.
         SchedulerSilentError
-            If it does not answer, is not able to take any job now, or says what is not known to be final.
+            If it is not able to take any job now.
+        SubmissionInDoubtError
+            If it does not answer, or says what is not known to mean that there is no job.
         UnreadAnswerError
             If there is a job, and its number could not be found in what was printed.
         """

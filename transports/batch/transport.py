@@ -13,7 +13,9 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from climate_ref_prefect.diagnostics.definition import ProviderReference
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import TransportModel
-from climate_ref_prefect.transports.batch.obituary import is_silent
+from climate_ref_prefect.transports.batch.abandoned_jobs import withdraw_waiting_jobs
+from climate_ref_prefect.transports.batch.marks import new_mark
+from climate_ref_prefect.transports.batch.pool.execution_files import is_silent
 from climate_ref_prefect.transports.batch.quoting import check_one_line, names_variable
 from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
@@ -24,7 +26,7 @@ from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 
 if TYPE_CHECKING:
     from climate_ref_prefect.transports.batch.keys import CommsKeys
-    from climate_ref_prefect.transports.batch.pool import JobPool
+    from climate_ref_prefect.transports.batch.pool.pool import Pool
 
 _OPENING: Final = threading.Lock()
 _ANY_PORT: Final = (0, 0)
@@ -111,7 +113,10 @@ class BatchTransport(TransportModel):
     """How long a job that starts looks for its coordinator."""
 
     _owner: str = PrivateAttr(default="")
-    _pool: "JobPool | None" = PrivateAttr(default=None)
+    _marks: set[str] = PrivateAttr(default_factory=set)
+    """Marks of the jobs that this has submitted."""
+    _withdrawing: threading.Thread | None = PrivateAttr(default=None)
+    _pool: "Pool | None" = PrivateAttr(default=None)
     _keys: "CommsKeys | None" = PrivateAttr(default=None)
     _ended: set[str] = PrivateAttr(default_factory=set)
     """Jobs that were there when this was closed, and have ended since."""
@@ -169,6 +174,17 @@ class BatchTransport(TransportModel):
         """Enough to keep all jobs busy, and as many to choose from."""
         at_once = self.rules.max_jobs * self.sizing.most_per_job
         return at_once + min(at_once, _CHOICE)
+
+    def open(self, owner: str) -> None:
+        """Have the scheduler end jobs that an earlier coordinator of this store has left waiting; returns at once."""
+        self._owner = owner
+        self._withdrawing = threading.Thread(
+            target=withdraw_waiting_jobs,
+            args=(self.commands(patient=False), owner, self._marks),
+            name="withdraw-abandoned-jobs",
+            daemon=True,
+        )
+        self._withdrawing.start()
 
     def check(self, resources: ResourceHint) -> ResourceHint:
         """Return the resources; raises `ResourcesRefusedError` if no queue of the site fits."""
@@ -235,12 +251,15 @@ class BatchTransport(TransportModel):
         finally:
             if keys is not None:
                 keys.close()
+            if self._withdrawing is not None:
+                self._withdrawing.join(timeout_seconds)
             remove_abandoned(self.shared)  # also where nothing was to be run, and no keys were made
 
-    @property
-    def owner(self) -> str:
-        """Identity of the store whose executions this runs: part of the mark of each job."""
-        return self._owner
+    def new_mark(self) -> str:
+        """Return the mark of a job that is yet to be submitted: it tells of which store this runs executions."""
+        mark = new_mark(self._owner)
+        self._marks.add(mark)
+        return mark
 
     @property
     def shared(self) -> Path:
@@ -252,7 +271,7 @@ class BatchTransport(TransportModel):
         """Where the output of jobs lies."""
         return self.shared / "logs"
 
-    def _open(self) -> "JobPool":
+    def _open(self) -> "Pool":
         from climate_ref_prefect.transports.batch.dask.opening import make_keys, open_pool  # noqa: PLC0415 - Dask
 
         with _OPENING:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from climate_ref_prefect.transports.batch.pilot import NO_COORDINATOR, NO_KEYS
+from climate_ref_prefect.transports.batch.pilot_messages import NO_COORDINATOR, NO_KEYS
 from climate_ref_prefect.transports.batch.scheduler import (
     BatchScheduler,
     JobRefusedError,

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from climate_ref_prefect.transports.batch.dask.opening import listen, make_keys, write_script
-from climate_ref_prefect.transports.batch.errands import Errands
 from climate_ref_prefect.transports.batch.keys import CommsKeys
-from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.scheduler import (
+    JobRecord,
+    JobState,
+    SchedulerSilentError,
+    SubmissionInDoubtError,
+)
+from climate_ref_prefect.transports.batch.schedulers.command_queue import CommandQueue
 from climate_ref_prefect.transports.batch.sizing import JobSize
 from climate_ref_prefect.transports.batch.transport import BatchTransport
 
@@ -52,13 +57,14 @@ class Trial:
         self.mute = False
         """Whether the pilot has connected and does not answer any more."""
         self.job_id = ""
+        self._mark = ""
         self._keys = keys
         self._awaited = False
         self._unknown = 0
         self._over = False
         self._scheduler = transport.commands()
         self._news = threading.Event()
-        self._errands = Errands(self._scheduler, self._take)
+        self._commands = CommandQueue(self._scheduler, self._take)
         self._pilots = listen(transport, self, keys)
 
     @property
@@ -96,7 +102,8 @@ class Trial:
         give_up_at = time.monotonic() + wait_seconds
         self._awaited = True
         script = write_script(self.transport, self.address, _NAME, self.size, self._keys)
-        self._errands.submit(script, self._hear_of_submission)
+        self._mark = self._scheduler.mark_in(script)
+        self._commands.submit(script, self._hear_of_submission)
         while not self._is_settled() and (left := give_up_at - time.monotonic()) > 0:
             self._news.wait(min(left, self.transport.rules.poll_seconds))
             self._news.clear()
@@ -132,9 +139,10 @@ class Trial:
     def end(self) -> None:
         """Have the job ended, and wait for that."""
         give_up_at = time.monotonic() + _END_SECONDS
-        self._errands.finish(give_up_at)
+        self._commands.finish(give_up_at)
         known = [self.job_id] if self.job_id and not self._over else []
-        ended = self._errands.end_jobs(known, give_up_at)  # also one whose submission was not answered
+        in_doubt = [self._mark] if self._mark and isinstance(self.refusal, SubmissionInDoubtError) else []
+        ended = self._commands.end_jobs(known, give_up_at, marks=in_doubt)
         self._over = self._over or any(ended.values())
 
     def last_words(self) -> tuple[str, ...] | None:
@@ -156,7 +164,7 @@ class Trial:
         """Hear from Dask that the pilot has connected."""
         self._take(lambda: self._welcome(address))
 
-    def worker_went(self, name: str) -> None:
+    def worker_went(self, name: str, address: str) -> None:
         """Hear from Dask that the connection to the pilot is gone."""
         self.mute = True
 

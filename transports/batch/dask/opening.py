@@ -8,7 +8,8 @@ from climate_ref_prefect.transports.batch.job_script import write_script as writ
 from climate_ref_prefect.transports.batch.jobqueue import load_classes
 from climate_ref_prefect.transports.batch.keys import CommsKeys
 from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
-from climate_ref_prefect.transports.batch.pool import JobPool
+from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.pool import Pool
 from climate_ref_prefect.transports.batch.sizing import JobSize
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ def make_keys(transport: "BatchTransport") -> CommsKeys | None:
     return CommsKeys(transport.shared) if transport.tls else None
 
 
-def open_pool(transport: "BatchTransport", keys: CommsKeys | None) -> JobPool:
+def open_pool(transport: "BatchTransport", keys: CommsKeys | None) -> Pool:
     """Listen for pilots, and return a pool that submits jobs for them."""
-    return JobPool(
-        transport.rules,
+    return Pool(
+        Limits(transport.rules, transport.sizing.headroom_mb),
         transport.commands(),
         lambda listener: listen(transport, listener, keys),
         lambda pilots: lambda name, size: write_script(transport, pilots.address, name, size, keys),
-        headroom_mb=transport.sizing.headroom_mb,
         file_delay_seconds=transport.outcome_patience_seconds,
+        logs=transport.log_directory,
     )
 
 

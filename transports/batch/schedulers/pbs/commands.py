@@ -13,6 +13,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobState,
     SchedulerSilentError,
+    SubmissionInDoubtError,
     UnreadAnswerError,
     run_command,
 )
@@ -41,7 +42,10 @@ class PbsCommands:
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `qsub` and return the id of the job, for example `27.host`."""
-        ended = run_command("qsub", str(script))
+        try:
+            ended = run_command("qsub", str(script))
+        except SchedulerSilentError as error:
+            raise SubmissionInDoubtError(str(error)) from error
         if ended.returncode:
             words = _words(ended, "qsub: ")
             raise error_of(of_qsub(ended.returncode, words), words)

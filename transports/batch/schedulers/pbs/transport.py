@@ -5,7 +5,6 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.quoting import directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
@@ -79,7 +78,7 @@ class PbsTransport(BatchTransport):
     def _directives(self) -> list[str]:
         # A job that PBS runs again would run what it has claimed: it finds its own claims there.
         options = ["-r n", "-j oe", f"-o {directive(f'{self.log_directory}/')}"]
-        mark = f"{MARK}={new_mark(self.owner)}"
+        mark = f"{MARK}={self.new_mark()}"
         if self.project:
             options.append(f"-P {self.project}")
         if self.storage:

@@ -16,6 +16,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     JobRecord,
     JobState,
     SchedulerSilentError,
+    SubmissionInDoubtError,
     UnreadAnswerError,
     run_command,
 )
@@ -34,8 +35,6 @@ MARK: Final = "--comment=climate-ref-prefect-"
 """Beginning of the directive that tells a job script from all others."""
 _COMMENT: Final = MARK.partition("=")[2]
 _MARK_IN_SCRIPT: Final = re.compile(re.escape(MARK) + r"([\w-]+)")
-_DOUBT_SECONDS: Final = 900.0
-"""How long a job is looked for whose submission was in doubt: a request that is older is refused by SLURM (munge)."""
 _NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|not running a supported accounting", re.I)
 """The site keeps no accounts; a database that is away for a moment says something else."""
 _OVER: Final = re.compile(r"Invalid job id|already completing or completed", re.I)
@@ -71,21 +70,18 @@ class SlurmCommands:
         self._clusters = clusters
         self._accounts = True
         self._ends: dict[str, float] = {}
-        self._doubtful: dict[str, float] = {}
         self._unread: set[str] = set()
         """Jobs whose rows in the last answer could not be read: they are there."""
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`; raises as the protocol says."""
-        self._cancel_doubtful()
         try:
             done = run_command("sbatch", "--parsable", str(script), left_out=overruled_variables(script))
-        except SchedulerSilentError:
-            self._doubt(script)
-            raise
+        except SchedulerSilentError as error:
+            raise SubmissionInDoubtError(str(error)) from error
         numbers = submitted_numbers(done.stdout)
         if done.returncode or (not numbers and is_refused_by_sbatch(f"{done.stdout}\n{done.stderr}")):
-            raise self._refusal(done, script)
+            raise self._refusal(done)
         if len(numbers) == 1:
             return numbers[0]
         numbers = numbers or submitted_numbers(done.stderr)
@@ -93,7 +89,6 @@ class SlurmCommands:
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
         """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts; what is not told is left out."""
-        self._cancel_doubtful()
         self._unread = set()
         queued = self._by_cluster(job_ids, self._queue)
         job_ids = [job_id for job_id in job_ids if job_id not in self._unread]
@@ -118,7 +113,6 @@ class SlurmCommands:
             others = [line for line in lines_of(done.stderr) if "error" in line.lower() and not _OVER.search(line)]
             if done.returncode and (others or not _OVER.search(done.stderr)):
                 raise SchedulerSilentError(_words(done.stderr))
-        self._cancel_doubtful()
 
     def mark_in(self, script: Path) -> str:
         """Return the mark in `--comment` of a job script; empty where there is none."""
@@ -127,7 +121,7 @@ class SlurmCommands:
     def marked_jobs(self) -> dict[str, str]:
         """Return the mark of each job of this user that has one of ours."""
         done = run_command("squeue", *_option(self._clusters), "--noheader", "--me", "--format=%i|%k")
-        if done.returncode:
+        if done.returncode or _NO_ANSWER.search(done.stderr):
             raise SchedulerSilentError(_words(done.stderr))
         marks, cluster = {}, ""
         for line in lines_of(done.stdout):
@@ -146,14 +140,12 @@ class SlurmCommands:
         up = next(line for line in lines_of(answer.stdout) if "UP" in line)
         return f"{' '.join(lines_of(version.stdout))}; {up}"
 
-    def _refusal(self, done: subprocess.CompletedProcess[str], script: Path) -> Exception:
+    def _refusal(self, done: subprocess.CompletedProcess[str]) -> Exception:
         """Return what to raise for a submission that failed."""
         printed, refusal = done.stderr, of_sbatch(done.stderr)
         if refusal is Refusal.IN_DOUBT and done.stdout:  # a site may print the one or the other elsewhere
             printed = f"{done.stdout}\n{done.stderr}"
             refusal = of_sbatch(printed)
-        if refusal is Refusal.IN_DOUBT:
-            self._doubt(script)
         return error_of(refusal, _words(printed))
 
     def _number_by_mark(self, script: Path, numbers: Sequence[str], printed: str) -> str:
@@ -164,29 +156,8 @@ class SlurmCommands:
             with suppress(SchedulerSilentError):
                 found = [_number(job_id) for job_id, mark in self.marked_jobs().items() if mark in marks]
             return next((number for number in numbers if _number(number) in found), numbers[-1])
-        self._doubt(script)
         told = shortened(" / ".join(lines_of(printed))) or "nothing"
         raise UnreadAnswerError(f"`sbatch` has ended well, but what it printed has no number of a job in it: {told}")
-
-    def _doubt(self, script: Path) -> None:
-        """Take note of a job that may have been heard of all the same, and be there later."""
-        self._doubtful |= dict.fromkeys(_marks_in(script), time.monotonic())
-
-    def _cancel_doubtful(self) -> None:
-        """End jobs that were submitted without an answer: another was submitted in place of each."""
-        if not self._doubtful:
-            return
-        asked = time.monotonic()
-        try:
-            found = self.marked_jobs()
-        except SchedulerSilentError:
-            return
-        unwanted = {job_id: mark for job_id, mark in found.items() if mark in self._doubtful}
-        for cluster, chosen in self._grouped(list(unwanted)).items():
-            if run_command("scancel", *cluster, *map(_number, chosen)).returncode == 0:
-                for job_id in chosen:
-                    self._doubtful.pop(unwanted[job_id], None)
-        self._doubtful = {mark: since for mark, since in self._doubtful.items() if asked - since < _DOUBT_SECONDS}
 
     def _of_forgotten(self, job_id: str, account: JobRecord | None) -> JobRecord:
         """Return what the accounts say of a job that SLURM has forgotten; if that it runs, they have missed its end."""

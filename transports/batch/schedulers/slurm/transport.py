@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from climate_ref_prefect.transports.batch.marks import new_mark
 from climate_ref_prefect.transports.batch.quoting import directive
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
@@ -78,7 +77,7 @@ class SlurmTransport(BatchTransport):
         options = [
             "--no-requeue",
             directive(f"--output={_pattern(str(self.log_directory))}/%x-%j.log"),
-            f"{MARK}{new_mark(self.owner)}",
+            f"{MARK}{self.new_mark()}",
         ]
         if self.constraint:
             options.append(f"--constraint={self.constraint}")

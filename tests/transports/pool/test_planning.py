@@ -1,0 +1,275 @@
+"""Which execution a job is given, which jobs are submitted, and which are let go."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from climate_ref_prefect.transports.batch.pool.assignment import next_for
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.batch.pool.pace import Pace
+from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
+from climate_ref_prefect.transports.batch.pool.shares import demand, shares
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
+from tests.transports.pool.making import HEADROOM_MB, NOW, ONE, OTHER_SIZE, SIZE, execution, holding, job
+
+
+def ready(*running: Execution, **changed: Any) -> Job:
+    return holding(job(changed.pop("state", State.READY), **changed), *running)
+
+
+def choose(one: Job, *waiting: Execution, others: Iterable[Job] = ()) -> tuple[Execution | None, Execution | None]:
+    return next_for(one, waiting, {each.name: each for each in (one, *others)}, HEADROOM_MB, NOW)
+
+
+def planned(jobs: Iterable[Job], waiting: Iterable[Execution] = (), **options: Any) -> Plan:
+    by_size: dict[JobSize, list[Execution]] = {}
+    for one in waiting:
+        by_size.setdefault(one.size, []).append(one)
+    more = {name: options.pop(name) for name in ("pace", "paused") if name in options}
+    rules = PoolRules(**{"max_jobs": 4, "idle_seconds": 5, **options})
+    return plan(list(jobs), by_size, Limits(rules, HEADROOM_MB), NOW, **more)
+
+
+class TestAssignment:
+    """What a job is given next."""
+
+    def test_the_first_that_fits_is_next(self) -> None:
+        first, second = execution(), execution()
+        assert choose(ready(), first, second) == (first, None)
+
+    @pytest.mark.parametrize("large", [execution(cpu=7), execution(memory_mb=901)])
+    def test_one_that_does_not_fit_beside_what_runs_is_skipped(self, large: Execution) -> None:
+        small, busy = execution(), ready(execution(cpu=2))
+        chosen, skipped = choose(busy, large, small)
+        assert chosen is small
+        assert skipped is not None
+        assert (skipped.directory, skipped.skipped) == (large.directory, 1)
+        assert choose(busy, large) == (None, None)
+
+    def test_memory_is_kept_for_the_worker(self) -> None:
+        assert choose(ready(), execution(memory_mb=1001)) == (None, None)
+        assert choose(ready(), execution(memory_mb=1000))[0] is not None
+
+    def test_nothing_begins_that_would_outlast_its_job(self) -> None:
+        long, short = execution(seconds=100), execution(seconds=50)
+        assert choose(ready(ends_at=NOW + 80), long, short) == (short, None)
+
+    def test_a_job_is_reserved_for_what_was_skipped_for_long(self) -> None:
+        large, busy, other = execution(cpu=8), ready(execution()), ready(execution())
+        for _ in range(OVERTAKEN_AT_MOST):
+            chosen, skipped = choose(busy, large, execution())
+            assert chosen is not None
+            assert skipped is not None
+            large = skipped
+        chosen, reserved = choose(busy, large, execution(), others=[other])
+        assert chosen is None
+        assert reserved is not None
+        assert reserved.reserved_job == busy.name
+        assert choose(busy, reserved, execution(), others=[other]) == (None, None)
+        assert choose(other, reserved, small := execution(), others=[busy])[0] is small
+        empty = ready(name=busy.name)
+        assert choose(empty, reserved, others=[other])[0] is reserved
+
+    @pytest.mark.parametrize("gone", [True, False])
+    def test_another_job_is_reserved_when_the_first_is_ready_no_more(self, *, gone: bool) -> None:
+        busy, other = ready(execution(), state=State.LOST), ready(execution())
+        large = execution(cpu=8, skipped=OVERTAKEN_AT_MOST, reserved_job=busy.name)
+        chosen, reserved = choose(other, large, execution(), others=[] if gone else [busy])
+        assert chosen is None
+        assert reserved is not None
+        assert reserved.reserved_job == other.name
+
+    def test_what_was_skipped_and_then_given_is_not_kept(self) -> None:
+        large, small = execution(cpu=7), execution()
+        made = planned([ready(execution(cpu=2)), ready()], [large, small])
+        assert {directory for directory, _ in made.starts} == {large.directory, small.directory}
+        assert not made.waiting
+
+
+sizes_of_executions = st.lists(st.builds(execution, st.integers(1, 8), st.integers(1, 1000)), min_size=1, max_size=30)
+
+
+@given(sizes_of_executions)
+def test_a_job_never_runs_more_than_it_has_room_for_and_everything_is_run(waiting: list[Execution]) -> None:
+    nodes = {node.name: node for node in (ready(), ready())}
+    left = {one.directory: one for one in waiting}
+    while left or any(node.executions for node in nodes.values()):
+        made = planned(nodes.values(), left.values(), max_jobs=2)
+        for one in made.waiting.values():
+            left[one.directory] = one
+        for directory, name in made.starts:
+            nodes[name] = holding(nodes[name], left.pop(directory))
+        for node in nodes.values():
+            assert node.free_cpu >= 0
+            assert node.free_memory_mb(HEADROOM_MB) >= 0
+        assert any(node.executions for node in nodes.values())
+        fullest = max(nodes.values(), key=lambda node: len(node.executions))
+        nodes[fullest.name] = fullest.without(next(iter(fullest.executions)))
+
+
+class TestDemand:
+    """How many jobs are of use."""
+
+    def test_a_job_for_each_execution_of_its_size(self) -> None:
+        waiting = [execution(cpu=2, memory_mb=450, size=OTHER_SIZE) for _ in range(3)]
+        assert demand([waiting], [], HEADROOM_MB) == {OTHER_SIZE: 3}
+
+    def test_what_runs_counts_where_it_runs(self) -> None:
+        waiting = [execution(cpu=8)]
+        assert demand([waiting], [ready(execution(cpu=8)), ready()], HEADROOM_MB) == {SIZE: 2}
+
+    def test_as_many_shared_jobs_as_are_filled(self) -> None:
+        assert demand([[execution() for _ in range(17)]], [], HEADROOM_MB) == {SIZE: 3}
+        assert demand([[execution(memory_mb=400) for _ in range(5)]], [], HEADROOM_MB) == {SIZE: 2}
+        assert demand([[execution(memory_mb=501) for _ in range(5)]], [], HEADROOM_MB) == {SIZE: 5}
+
+    @given(sizes_of_executions)
+    def test_never_more_than_executions(self, waiting: list[Execution]) -> None:
+        (jobs,) = demand([waiting], [], HEADROOM_MB).values()
+        assert 1 <= jobs <= len(waiting)
+
+
+class TestSubmitting:
+    """Which job is submitted."""
+
+    def test_one_of_the_size_that_is_furthest_below_its_share(self) -> None:
+        waiting = [execution(cpu=8), execution(cpu=8), execution(cpu=2, size=OTHER_SIZE)]
+        assert planned([], waiting).submit == SIZE
+        assert planned([job(State.QUEUED)], waiting).submit == OTHER_SIZE
+
+    @pytest.mark.parametrize("state", [State.SUBMITTING, State.IN_DOUBT])
+    def test_none_until_the_submission_before_has_been_answered(self, state: State) -> None:
+        assert planned([job(state)], [execution(cpu=8) for _ in range(2)]).submit is None
+
+    @pytest.mark.parametrize("state", [State.MISSING, State.CANCELLING, State.LEFT])
+    def test_a_job_that_may_not_be_there_takes_no_place(self, state: State) -> None:
+        assert planned([job(state)], [execution()], max_jobs=1).submit == SIZE
+
+    @pytest.mark.parametrize("state", [State.CANCELLING, State.VANISHED])
+    def test_one_that_is_told_to_end_keeps_its_place_while_something_runs_in_it(self, state: State) -> None:
+        assert planned([job(state, ONE)], [execution(cpu=8)], max_jobs=1).submit is None
+
+    def test_no_more_than_may_be_had_nor_than_are_wanted(self) -> None:
+        assert planned([job(State.QUEUED)], [execution()]).submit is None
+        assert planned([job(State.RETIRING) for _ in range(4)], [execution()]).submit is None
+
+    def test_none_of_a_size_that_is_paused(self) -> None:
+        waiting = [execution(), execution(cpu=2, size=OTHER_SIZE)]
+        assert planned([], waiting, paused={SIZE}).submit == OTHER_SIZE
+
+    def test_none_that_would_come_too_late_to_find_anything(self) -> None:
+        busy = ready(execution(cpu=8))
+        waiting = [execution(cpu=8) for _ in range(3)]
+        slow_start = Pace(recent_starts=(10.0,), run_seconds={SIZE: 1.0})
+        assert planned([busy], waiting, pace=slow_start).submit is None
+        assert planned([busy], waiting, pace=Pace(recent_starts=(2.0,), run_seconds={SIZE: 1.0})).submit == SIZE
+        assert planned([busy], waiting, pace=Pace(recent_starts=(10.0,))).submit == SIZE
+        assert planned([], waiting, pace=slow_start).submit == SIZE
+        assert planned([busy], waiting, pace=slow_start, executions_per_job=1).submit == SIZE
+
+    def test_none_while_those_in_the_queue_have_waited_for_longer_than_the_work_would_last(self) -> None:
+        jobs = [ready(execution(cpu=8)), job(State.QUEUED, submitted_at=NOW - 100)]
+        waiting = [execution(cpu=8) for _ in range(3)]
+        assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 60.0})).submit is None
+        assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 80.0})).submit == SIZE
+
+
+class TestLettingGo:
+    """Which jobs are retired, and which are withdrawn from the queue."""
+
+    def test_one_that_nobody_has_needed_for_a_while(self) -> None:
+        long, short = job(State.READY, idle_since=NOW - 5), job(State.READY, idle_since=NOW - 4)
+        assert planned([long, short]).drain == (long.name,)
+
+    def test_one_that_can_take_nothing_of_what_waits(self) -> None:
+        old = job(State.READY, ends_at=NOW + 30, given=3)
+        made = planned([old], [execution(seconds=60)])
+        assert (made.drain, made.too_late) == ((old.name,), ())
+
+    def test_one_that_was_too_slow_to_start_is_told_of(self) -> None:
+        slow = job(State.READY, ends_at=NOW + 30)
+        made = planned([slow], [execution(seconds=60)])
+        assert (made.drain, made.too_late) == ((slow.name,), (slow.name,))
+
+    def test_one_that_has_run_as_many_as_it_may(self) -> None:
+        one = job(State.READY, given=1)
+        made = planned([one], [execution(), execution()], executions_per_job=2)
+        assert ([name for _, name in made.starts], made.drain) == ([one.name], (one.name,))
+
+    def test_an_idle_one_whose_place_another_size_needs(self) -> None:
+        idle = [job(State.READY, idle_since=NOW) for _ in range(4)]
+        other = execution(cpu=2, size=OTHER_SIZE)
+        made = planned(idle, [other])
+        assert len(made.drain) == 1
+        assert made.submit is None, "its place is free when its worker has left"
+
+    def test_no_more_than_another_size_needs(self) -> None:
+        idle = [job(State.READY, idle_since=NOW) for _ in range(3)]
+        assert planned([*idle, job(State.RETIRING)], [execution(cpu=2, size=OTHER_SIZE)]).drain == ()
+
+    def test_one_in_the_queue_that_nobody_needs_is_left_there_for_a_while(self) -> None:
+        fresh, old = job(State.QUEUED, idle_since=NOW - 599), job(State.QUEUED, idle_since=NOW - 600)
+        assert planned([fresh, old]).drain == (old.name,)
+        assert planned([fresh]).needed == ()
+
+    def test_one_in_the_queue_that_nobody_needs_makes_room_for_a_size_that_starves_the_last_first(self) -> None:
+        queued = [job(State.QUEUED, submitted_at=NOW - number, idle_since=NOW) for number in (3, 1, 2)]
+        jobs = [*queued, ready(execution(cpu=8))]
+        made = planned(jobs, [execution(cpu=2, size=OTHER_SIZE, submitted_at=NOW - 60)])
+        assert (made.drain, made.submit) == ((queued[1].name,), OTHER_SIZE)
+        assert planned(jobs, [execution(cpu=2, size=OTHER_SIZE, submitted_at=NOW - 59)]).drain == ()
+
+    def test_one_in_the_queue_for_which_something_waits_keeps_its_place(self) -> None:
+        queued = [job(State.QUEUED, submitted_at=NOW - 59) for _ in range(4)]
+        waiting = [*(execution(cpu=8) for _ in range(4)), execution(cpu=2, size=OTHER_SIZE)]
+        made = planned(queued, waiting)
+        assert made.drain == ()
+        assert set(made.needed) == {one.name for one in queued}
+
+    def test_unless_it_is_stuck_there_and_another_size_has_no_job_at_all(self) -> None:
+        queued = [job(State.QUEUED, submitted_at=NOW - 60 - number) for number in range(4)]
+        waiting = [*(execution(cpu=8) for _ in range(4)), execution(cpu=2, size=OTHER_SIZE)]
+        assert planned(queued, waiting).drain == (queued[0].name,)
+
+    def test_one_too_many_that_was_found_is_withdrawn_again(self) -> None:
+        queued = [job(State.QUEUED, submitted_at=NOW - number) for number in (2, 1)]
+        assert planned(queued, [execution(cpu=8) for _ in range(4)], max_jobs=1).drain == (queued[1].name,)
+
+
+SIZES = st.builds(lambda cpu: JobSize(cpu=cpu, memory_mb=1, walltime_seconds=1, queue=None), st.integers(1, 6))
+
+
+@given(st.dictionaries(SIZES, st.integers(1, 20), min_size=1), st.integers(0, 30))
+def test_shares_are_no_more_than_the_limit_and_leave_nothing_over(wanted: dict[JobSize, int], limit: int) -> None:
+    given_out = shares(wanted, limit)
+    assert sum(given_out.values()) == min(limit, sum(wanted.values()))
+    assert all(given_out[size] <= wanted[size] for size in wanted)
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.integers(1, 8)), max_size=12), st.data())
+def test_a_plan_keeps_to_its_limits(max_jobs: int, waiting: list[tuple[bool, int]], data: st.DataObject) -> None:
+    states = st.sampled_from([state for state in State if state is not State.CLOSED])
+    jobs = [
+        job(state, idle_since=NOW - idle, submitted_at=NOW - waited, size=size)
+        for state, idle, waited, size in data.draw(
+            st.lists(st.tuples(states, st.integers(0, 60), st.integers(0, 90), st.sampled_from([SIZE, OTHER_SIZE])))
+        )
+    ]
+    executions = [
+        execution(cpu=min(cpu, 2), size=OTHER_SIZE) if other else execution(cpu=cpu) for other, cpu in waiting
+    ]
+    made = planned(jobs, executions, max_jobs=max_jobs)
+    by_name = {one.name: one for one in jobs}
+    assert len({directory for directory, _ in made.starts}) == len(made.starts)
+    assert all(by_name[name].state is State.READY for _, name in made.starts)
+    assert len(set(made.drain)) == len(made.drain)
+    assert all(by_name[name].state in (State.READY, State.QUEUED) for name in made.drain)
+    places = sum(one.has_place for one in jobs)
+    freed = sum(by_name[name].state is State.QUEUED for name in made.drain)
+    assert made.submit is None or places - freed < max_jobs

@@ -1,0 +1,453 @@
+"""A pool from the first submission to the last end, told by what it hears and what it asks for."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.pool.events import (
+    CancelAnswered,
+    CancelJob,
+    CloseWorker,
+    Connected,
+    Disconnected,
+    Found,
+    NotFound,
+    Polled,
+    PoolAction,
+    Quiet,
+    ReportEnd,
+    StartExecution,
+    StopExecution,
+    SubmitJob,
+    Submitted,
+    Warn,
+)
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.state import CANCEL_SECONDS, EXPLAIN_SECONDS, PoolState
+from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.transports.batch.scheduler import (
+    JobRecord,
+    JobRefusedError,
+    SchedulerSilentError,
+    SubmissionInDoubtError,
+    SubmissionLimitError,
+    UnreadAnswerError,
+)
+from climate_ref_prefect.transports.batch.sizing import JobSize
+from tests.transports.pool.making import (
+    ADDRESS,
+    CANCELLED,
+    FAILED,
+    HEADROOM_MB,
+    NEVER,
+    NODE_FAIL,
+    NOW,
+    OTHER_ADDRESS,
+    OTHER_SIZE,
+    PENDING,
+    RUNNING,
+    execution,
+    outcome,
+)
+
+Action = TypeVar("Action")
+
+
+class Pool:
+    """A pool, its time, and what it has asked for since somebody looked."""
+
+    def __init__(self, **rules: Any) -> None:
+        self.now = NOW
+        self.names = 0
+        limits = Limits(PoolRules(**{"max_jobs": 4, "idle_seconds": 5, **rules}), HEADROOM_MB)
+        self.state = PoolState("SLURM", limits, self._new_name)
+        self.asked: list[PoolAction] = []
+
+    def _new_name(self, size: JobSize) -> str:
+        self.names += 1
+        return f"job-{self.names}"
+
+    def hear(self, actions: Iterable[PoolAction]) -> None:
+        self.asked += actions
+
+    def pass_time(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.hear(self.state.arrange(self.now))
+
+    def take(self, *executions: Execution) -> None:
+        for one in executions:
+            self.hear(self.state.take(one))
+        self.pass_time()
+
+    def on(self, name: str, event: Any) -> None:
+        self.hear(self.state.on(name, event, self.now))
+        self.pass_time()
+
+    def poll(self, name: str, record: JobRecord) -> None:
+        self.on(name, Polled(record, self.now))
+
+    def fail(self, name: str, error: Exception) -> None:
+        self.hear(self.state.not_submitted(name, error, self.now))
+        self.pass_time()
+
+    def start(self, name: str, number: str = "7", address: str = ADDRESS) -> None:
+        self.on(name, Submitted(number))
+        self.on(name, Connected(address))
+
+    def took(self, kind: type[Action]) -> list[Action]:
+        """Return what was asked for of this kind, and forget it."""
+        found: list[Action] = [action for action in self.asked if isinstance(action, kind)]
+        self.asked = [action for action in self.asked if not isinstance(action, kind)]
+        return found
+
+    def job(self, name: str) -> Job:
+        return next(job for job in self.state.jobs if job.name == name)
+
+    def ends(self) -> dict[Path, tuple[FailureKind | None, str]]:
+        """Return how executions have ended, by their directories; and forget it."""
+        found: dict[Path, tuple[FailureKind | None, str]] = {}
+        for end in self.took(ReportEnd):
+            failure = end.outcome.failure if end.outcome else None
+            told = end.cause or failure
+            found[end.submission.directory] = (told.kind, told.message) if told else (None, "")
+        return found
+
+
+@pytest.fixture
+def running() -> tuple[Pool, Execution]:
+    """Return a pool with one execution that runs in one job."""
+    pool, one = Pool(), execution()
+    pool.take(one)
+    pool.start("job-1")
+    assert pool.took(StartExecution) == [StartExecution(ADDRESS, one.directory)]
+    pool.asked.clear()
+    return pool, one
+
+
+def test_an_execution_from_its_submission_to_its_end() -> None:
+    pool, one = Pool(), execution()
+    pool.take(one)
+    assert pool.asked == [SubmitJob("job-1", one.size)]
+    pool.start("job-1")
+    assert pool.asked[1:] == [StartExecution(ADDRESS, one.directory)]
+    pool.hear(pool.state.answered(one.directory, outcome(), pool.now))
+    (end,) = pool.took(ReportEnd)
+    assert (end.submission, end.outcome, end.cause, end.started) == (one.submission, outcome(), None, True)
+    assert (end.meta["job_id"], end.meta["queue_wait_seconds"]) == ("7", 0.0)
+    pool.pass_time(5)
+    assert pool.took(CloseWorker) == [CloseWorker(ADDRESS)]
+    pool.on("job-1", Disconnected(ADDRESS))
+    pool.poll("job-1", FAILED)
+    assert not pool.state.jobs
+
+
+def test_it_is_taken_once_and_its_end_is_told_once(running: tuple[Pool, Execution]) -> None:
+    pool, one = running
+    pool.take(one)
+    for _ in range(2):
+        pool.hear(pool.state.answered(one.directory, outcome(), pool.now))
+    pool.hear(pool.state.worker_lost(one.directory, pool.now))
+    assert list(pool.ends()) == [one.directory]
+
+
+class TestCancelling:
+    """An execution that is not wanted any more."""
+
+    def test_one_that_waits_ends_at_once(self) -> None:
+        pool, one = Pool(), execution()
+        pool.take(one)
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        assert pool.ends() == {one.directory: (FailureKind.CANCELLED, "Cancelled before it had started.")}
+
+    def test_one_that_runs_is_stopped_by_its_worker(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        for _ in range(2):
+            pool.hear(pool.state.cancel(one.directory, pool.now))
+        assert pool.asked == [StopExecution(ADDRESS, one.directory)]
+
+    def test_one_that_does_not_heed_it_ends_with_its_job(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        pool.pass_time(CANCEL_SECONDS)
+        assert pool.took(CancelJob) == []
+        pool.pass_time(1)
+        assert pool.took(CancelJob) == [CancelJob("job-1", "7")]
+        pool.pass_time(1)
+        assert pool.took(CancelJob) == []
+        pool.poll("job-1", CANCELLED)
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.CANCELLED
+        assert "CANCELLED by 1000" in message
+
+    def test_one_whose_worker_is_lost_ends_with_its_job(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        assert pool.took(CancelJob) == [CancelJob("job-1", "7")]
+
+    def test_one_that_is_not_known_is_ignored(self) -> None:
+        assert Pool().state.cancel(Path("/nowhere"), NOW) == []
+
+
+class TestLostWorkers:
+    """The connection to a worker is gone."""
+
+    def test_the_future_of_an_execution_may_tell_first(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.hear(pool.state.worker_lost(one.directory, pool.now))
+        assert [job.name for job in pool.state.jobs_to_follow()] == ["job-1"]
+
+    def test_its_outcome_is_found_in_its_directory(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.hear(pool.state.ended(one.directory, outcome(), pool.now))
+        assert pool.ends() == {one.directory: (None, "")}
+        assert pool.state.jobs_to_follow() == []
+
+    def test_the_scheduler_tells_why(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.poll("job-1", FAILED)
+        assert pool.ends() == {
+            one.directory: (FailureKind.WORKER_LOST, "SLURM job 7 ended on node1 before the execution did: FAILED.")
+        }
+
+    def test_a_node_that_failed_may_go_on_until_its_executions_are_quiet(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.poll("job-1", NODE_FAIL)
+        assert pool.ends() == {}
+        pool.on("job-1", Quiet())
+        assert set(pool.ends()) == {one.directory}
+
+    def test_a_job_that_starts_again_takes_nothing_before_what_it_ran_has_ended(
+        self, running: tuple[Pool, Execution]
+    ) -> None:
+        pool, _one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.on("job-1", Connected(OTHER_ADDRESS))
+        second = execution()
+        pool.take(second)
+        assert pool.took(StartExecution) == []
+        pool.on("job-1", Quiet())
+        assert pool.took(StartExecution) == [StartExecution(OTHER_ADDRESS, second.directory)]
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.WORKER_LOST
+        assert "started job 7 again" in message
+
+    def test_what_a_worker_says_of_its_own_end_waits_for_a_better_explanation(
+        self, running: tuple[Pool, Execution]
+    ) -> None:
+        pool, one = running
+        told = outcome(FailureKind.WORKER_LOST)
+        pool.hear(pool.state.answered(one.directory, told, pool.now))
+        pool.pass_time(EXPLAIN_SECONDS)
+        assert pool.took(ReportEnd) == []
+        pool.pass_time(1)
+        assert [end.outcome for end in pool.took(ReportEnd)] == [told]
+
+    def test_which_the_end_of_its_job_is(self, running: tuple[Pool, Execution]) -> None:
+        pool, one = running
+        pool.hear(pool.state.answered(one.directory, outcome(FailureKind.WORKER_LOST), pool.now))
+        pool.poll("job-1", CANCELLED)
+        pool.pass_time(EXPLAIN_SECONDS + 1)
+        assert [end.outcome for end in pool.took(ReportEnd)] == [None]
+
+
+class TestSubmissions:
+    """Jobs that are not taken."""
+
+    def test_a_refusal_ends_what_waits_for_that_size_and_nothing_else(self) -> None:
+        pool, one, other = Pool(), execution(), execution(size=OTHER_SIZE)
+        pool.take(one, other)
+        pool.fail("job-1", JobRefusedError("Invalid qos specification"))
+        message = f"SLURM refused a job of {one.size.label}: Invalid qos specification"
+        assert pool.ends() == {one.directory: (FailureKind.SUBMISSION_REFUSED, message)}
+        later = execution()
+        pool.take(later)
+        assert pool.ends() == {later.directory: (FailureKind.SUBMISSION_REFUSED, message)}
+        assert [submit.size for submit in pool.took(SubmitJob)] == [one.size, OTHER_SIZE]
+
+    @pytest.mark.parametrize("error", [SchedulerSilentError("standby"), SubmissionLimitError("MaxSubmitJobs")])
+    def test_one_that_is_not_taken_now_is_submitted_later_and_told_of_once(self, error: Exception) -> None:
+        pool = Pool()
+        pool.take(execution())
+        pool.fail("job-1", error)
+        assert [warning.words for warning in pool.took(Warn)] == [
+            f"SLURM takes no job now: {error} The next is submitted in 2 s."
+        ]
+        assert len(pool.took(SubmitJob)) == 1
+        pool.pass_time(2)
+        assert pool.took(SubmitJob) == [SubmitJob("job-2", execution().size)]
+        pool.fail("job-2", error)
+        assert pool.took(Warn) == []
+
+    def test_a_scheduler_that_takes_none_for_too_long_ends_what_waits(self) -> None:
+        pool, one = Pool(scheduler_patience=timedelta(seconds=10)), execution()
+        pool.take(one)
+        for _ in range(5):
+            pool.fail(f"job-{pool.names}", SchedulerSilentError("It is away."))
+            pool.pass_time(60)
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM takes no job: It is away.")}
+
+    def test_one_that_may_have_been_taken_is_looked_for_before_the_next_is_submitted(self) -> None:
+        pool = Pool()
+        pool.take(execution())
+        pool.fail("job-1", SubmissionInDoubtError("timed out"))
+        pool.pass_time(100)
+        assert len(pool.took(SubmitJob)) == 1
+        assert pool.state.jobs_to_find() == ["job-1"]
+        pool.on("job-1", Found("7"))
+        pool.on("job-1", Connected(ADDRESS))
+        assert len(pool.took(StartExecution)) == 1
+        assert pool.state.jobs_to_find() == []
+
+    def test_one_that_shows_after_another_was_submitted_in_its_place_is_withdrawn(self) -> None:
+        pool = Pool(max_jobs=1)
+        pool.take(execution())
+        pool.fail("job-1", SubmissionInDoubtError("timed out"))
+        pool.on("job-1", NotFound())
+        pool.pass_time(2)
+        assert [submit.name for submit in pool.took(SubmitJob)] == ["job-1", "job-2"]
+        pool.on("job-2", Submitted("8"))
+        pool.on("job-1", Found("7"))
+        (cancel,) = pool.took(CancelJob)
+        assert cancel.job_id in ("7", "8")
+
+    def test_three_answers_without_an_id_are_enough_where_no_job_is_found(self) -> None:
+        pool, one = Pool(), execution()
+        pool.take(one)
+        for _ in range(3):
+            pool.fail(f"job-{pool.names}", UnreadAnswerError("welcome"))
+            pool.on(f"job-{pool.names}", NotFound())
+            pool.pass_time(60)
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM takes no job: welcome")}
+
+    def test_a_submission_of_a_job_that_is_not_known_is_ignored(self) -> None:
+        assert Pool().state.not_submitted("job-9", SchedulerSilentError("away"), NOW) == []
+
+
+class TestStarts:
+    """Jobs that end before they run anything."""
+
+    def fail_starts(self, pool: Pool, record: JobRecord, number: int) -> None:
+        for _ in range(number):
+            name = f"job-{pool.names}"
+            pool.on(name, Submitted("7"))
+            pool.poll(name, record)
+            pool.pass_time(60)
+
+    def test_three_that_fail_by_themselves_end_what_waits(self) -> None:
+        pool, one = Pool(), execution()
+        pool.take(one)
+        self.fail_starts(pool, FAILED, 3)
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.UNAVAILABLE
+        assert message.startswith("3 SLURM jobs of 8c-1.1G-1h in a row ran nothing.")
+        assert len(pool.took(Warn)) == 3
+
+    def test_a_power_cut_with_all_jobs_starting_gives_up_nothing(self) -> None:
+        pool = Pool()
+        pool.take(*(execution(cpu=8) for _ in range(4)))
+        for number in range(1, 5):
+            pool.on(f"job-{number}", Submitted(str(number)))
+        for number in range(1, 5):
+            pool.poll(f"job-{number}", NODE_FAIL)
+        assert pool.ends() == {}
+        pool.pass_time(2)
+        assert pool.took(SubmitJob)[-1].name == "job-5"
+
+    def test_one_that_runs_something_makes_up_for_those_before(self) -> None:
+        pool = Pool()
+        pool.take(execution())
+        self.fail_starts(pool, FAILED, 2)
+        pool.start(f"job-{pool.names}")
+        pool.on(f"job-{pool.names}", Disconnected(ADDRESS))
+        pool.poll(f"job-{pool.names}", FAILED)
+        pool.ends()
+        pool.take(execution())
+        self.fail_starts(pool, FAILED, 2)
+        assert pool.ends() == {}
+
+    def test_jobs_that_start_too_slowly_end_what_waits(self) -> None:
+        pool, one = Pool(), execution(seconds=3599)
+        pool.take(one)
+        for number in range(1, 4):
+            pool.on(f"job-{number}", Submitted(str(number)))
+            pool.on(f"job-{number}", Connected(ADDRESS, age_seconds=100))
+            pool.on(f"job-{number}", Disconnected(ADDRESS))
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.UNAVAILABLE
+        assert "longer to start than `walltime_margin` allows" in message
+
+
+class TestQueue:
+    """Jobs that wait."""
+
+    def test_one_that_will_never_start_ends_what_waits_for_it(self) -> None:
+        pool, one = Pool(), execution()
+        pool.take(one)
+        pool.on("job-1", Submitted("7"))
+        pool.poll("job-1", NEVER)
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.SUBMISSION_REFUSED
+        assert message == "SLURM will never start job 7 of 8c-1.1G-1h: PENDING (PartitionConfig)"
+        assert pool.took(CancelJob) == [CancelJob("job-1", "7")]
+
+    def test_one_that_waits_for_long_is_reported_once(self) -> None:
+        pool = Pool(pending_report=timedelta(minutes=2))
+        pool.take(execution())
+        pool.on("job-1", Submitted("7"))
+        for _ in range(6):
+            pool.pass_time(59)
+            pool.poll("job-1", PENDING)
+        assert [warning.words for warning in pool.took(Warn)] == [
+            "SLURM job 7 (8c-1.1G-1h) has waited for 3 min: PENDING (Priority)"
+        ]
+
+    def test_an_execution_that_waits_for_too_long_is_given_up(self) -> None:
+        pool = Pool(pending_limit=timedelta(seconds=60))
+        one, later = execution(submitted_at=NOW), execution(submitted_at=NOW + 30)
+        pool.take(one, later)
+        pool.on("job-1", Submitted("7"))
+        pool.poll("job-1", PENDING)
+        pool.pass_time(61)
+        assert pool.ends() == {
+            one.directory: (
+                FailureKind.UNAVAILABLE,
+                "SLURM had no job for it within 0:01:00. job 7: PENDING (Priority)",
+            )
+        }
+
+
+def test_a_worker_of_a_job_that_is_not_known_is_told_to_go() -> None:
+    pool = Pool()
+    pool.on("another", Connected(ADDRESS))
+    pool.on("another", Disconnected(ADDRESS))
+    assert pool.asked == [CloseWorker(ADDRESS)]
+
+
+def test_what_cannot_be_told_to_end_is_told_again(running: tuple[Pool, Execution]) -> None:
+    pool, one = running
+    pool.on("job-1", Disconnected(ADDRESS))
+    pool.hear(pool.state.ended(one.directory, outcome(), pool.now))
+    pool.poll("job-1", RUNNING)
+    assert len(pool.took(CancelJob)) == 1
+    pool.on("job-1", CancelAnswered("timed out"))
+    pool.pass_time(10)
+    pool.poll("job-1", RUNNING)
+    assert len(pool.took(CancelJob)) == 1
+
+
+def test_executions_of_a_job_run_side_by_side_as_far_as_there_is_room() -> None:
+    pool = Pool(max_jobs=1)
+    large, small = execution(cpu=8), execution()
+    pool.take(execution(cpu=2), large, small)
+    pool.start("job-1")
+    assert [start.directory for start in pool.took(StartExecution)][1:] == [small.directory]
+    assert pool.job("job-1").state is State.READY

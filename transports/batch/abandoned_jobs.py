@@ -1,0 +1,46 @@
+"""Jobs of a coordinator that is gone: those that only wait would start, find nobody, and end."""
+
+import logging
+from collections.abc import Collection
+
+from climate_ref_prefect.transports.batch.marks import is_owned_by
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, JobState, SchedulerSilentError
+
+logger = logging.getLogger(__name__)
+
+
+def withdraw_waiting_jobs(scheduler: BatchScheduler, owner: str, own_marks: Collection[str]) -> list[str]:
+    """
+    Have the jobs ended that an earlier coordinator of a store has submitted and that have not started.
+
+    Those that have started are left alone: what runs in them goes on, and is taken in when it has ended.
+
+    Parameters
+    ----------
+    scheduler
+        The site's commands.
+    owner
+        Identity of the store. Whoever calls this holds its lease, so no other coordinator of it is alive.
+    own_marks
+        Marks of jobs that this coordinator has submitted itself.
+
+    Returns
+    -------
+    The ids of the jobs that the scheduler was told to end; none of them if it does not answer.
+    """
+    try:
+        jobs = scheduler.marked_jobs()
+        theirs = [job_id for job_id, mark in jobs.items() if is_owned_by(mark, owner) and mark not in own_marks]
+        records = scheduler.look(theirs) if theirs else {}
+        waiting = [job_id for job_id, record in records.items() if record.state is JobState.PENDING]
+        if waiting:
+            scheduler.cancel(waiting)
+    except SchedulerSilentError as error:
+        logger.info("%s does not tell of jobs that an earlier solve may have left: %s", scheduler.name, error)
+        return []
+    if waiting:
+        logger.warning(
+            "%s jobs %s of an earlier solve that had not started were withdrawn: their coordinator is gone.",
+            *(scheduler.name, ", ".join(waiting)),
+        )
+    return waiting

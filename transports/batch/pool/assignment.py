@@ -1,0 +1,53 @@
+"""Which of the executions that wait a job is given next."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
+
+Choice: TypeAlias = tuple[Execution | None, Execution | None]
+
+
+def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], headroom_mb: int, now: float) -> Choice:
+    """
+    Return the first execution that a job has time and room for, and one that waits on and is to be remembered.
+
+    An execution that a job has time but no room for is skipped in favour of later ones a limited number of times.
+    Then one job is reserved for it: that job takes nothing more until it has room for it.
+
+    Parameters
+    ----------
+    job
+        The job, which is ready.
+    waiting
+        Executions for jobs of its size, in the order of their submission.
+    jobs
+        All jobs by name, to see whether the one that is reserved for an execution is still there.
+    headroom_mb
+        Memory of the job that is not for executions.
+    now
+        Seconds of the monotonic clock.
+
+    Returns
+    -------
+    The chosen execution, none if there is no such; and the execution that was skipped, or for which the job is now
+    reserved, as it is to be kept.
+    """
+    skipped: Execution | None = None
+    for execution in waiting:
+        if execution.resources.wall_clock_seconds > job.ends_at - now:
+            continue
+        if job.has_room_for(execution.resources, headroom_mb):
+            again = skipped and dataclasses.replace(skipped, skipped=skipped.skipped + 1)
+            return execution, again
+        if execution.skipped >= OVERTAKEN_AT_MOST:
+            reserved = jobs.get(execution.reserved_job)
+            if reserved is None or reserved.state is not State.READY:
+                return None, dataclasses.replace(execution, reserved_job=job.name)
+            if reserved.name == job.name:
+                return None, None
+        skipped = skipped or execution
+    return None, None

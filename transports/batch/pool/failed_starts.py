@@ -1,0 +1,55 @@
+"""Jobs of one size that ended before they ran anything: when the next is tried, and when no more are."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Final
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.pool.events import StartFailed
+from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
+from climate_ref_prefect.transports.port import Death
+
+_OWN_FAULTS_ALLOWED: Final = 2
+
+
+@dataclass(frozen=True)
+class FailedStarts:
+    """
+    Failed starts since a job of that size last ran something.
+
+    Only those count whose cause lies in the job itself. A node that fails, a preemption or a hand that withdraws jobs
+    may end any number of them and says nothing about the next, so it is only waited a little longer each time.
+    """
+
+    own_faults: int = 0
+    backoff: SubmitBackoff = field(default_factory=SubmitBackoff)
+
+    def after(self, failed: StartFailed, now: float) -> "FailedStarts":
+        """Return the failed starts with one more."""
+        if failed.own_fault:
+            return dataclasses.replace(self, own_faults=self.own_faults + 1)
+        return dataclasses.replace(self, backoff=self.backoff.after_lost_start(now))
+
+    def cause_to_reject(self, failed: StartFailed, scheduler: str, now: float, patience_seconds: float) -> Death | None:
+        """
+        Return why no more jobs of this size are to be tried; none as long as they are.
+
+        Parameters
+        ----------
+        failed
+            The last that failed.
+        scheduler
+            Name of the scheduler, for the message.
+        now
+            Seconds of the monotonic clock.
+        patience_seconds
+            For how long jobs are tried that are lost while they start.
+        """
+        last = f"The last, {failed.job_id}: {failed.cause.message}"
+        if self.own_faults > _OWN_FAULTS_ALLOWED:
+            message = f"{self.own_faults} {scheduler} jobs of {failed.size.label} in a row ran nothing. {last}"
+            return Death(kind=failed.cause.kind, message=message)
+        if self.backoff.is_exhausted(now, patience_seconds):
+            message = f"No {scheduler} job of {failed.size.label} has started for {patience_seconds:g} s. {last}"
+            return Death(kind=FailureKind.UNAVAILABLE, message=message)
+        return None

@@ -1,0 +1,126 @@
+"""What becomes of a job by what the scheduler says of it."""
+
+import dataclasses
+from typing import Final, TypeAlias
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.pilot_messages import NO_COORDINATOR
+from climate_ref_prefect.transports.batch.pool.events import (
+    CancelJob,
+    EndExecutions,
+    JobAction,
+    Polled,
+    RejectSize,
+    StartFailed,
+)
+from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.batch.pool.termination import termination_of
+from climate_ref_prefect.transports.batch.printed import lines_of, shortened
+from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState
+from climate_ref_prefect.transports.port import Death
+
+Transition: TypeAlias = tuple[Job, tuple[JobAction, ...]]
+CANCEL_PAUSE_SECONDS: Final = 60.0
+"""
+How long a scheduler that was told to end a job is left to it before it is told again.
+
+PBS counts the time until it kills a job from the last `qdel`: who repeats it postpones the end.
+"""
+LEAVING_SECONDS: Final = 30.0
+"""How long a job may take to end whose worker was told to."""
+_UNKNOWN_IS_OVER: Final = 2
+"""A job of which nothing is known so many times in a row is over: a scheduler may be slow to show a new one."""
+_LAST_LINES: Final = 3
+
+
+def polled(job: Job, event: Polled, now: float) -> Transition:
+    """Return a job after the scheduler has told of it."""
+    record, unknown_polls = event.record, job.unknown_polls + 1 if event.record.state is JobState.UNKNOWN else 0
+    job = dataclasses.replace(job, unknown_polls=unknown_polls, polled_at=now)
+    if 0 < unknown_polls < _UNKNOWN_IS_OVER or not job.job_id:
+        return job, ()
+    job = dataclasses.replace(job, record=_with_what_was_known(record, job.record))
+    if record.over:
+        return _over(job, event.output, now)
+    if record.state is JobState.PENDING:
+        return _pending(job, event, now)
+    return _running(job, now)
+
+
+def tell_to_end(job: Job, now: float) -> Transition:
+    """Return a job that the scheduler is to end; it is told so unless it was told a moment ago."""
+    if now - job.cancel_told_at < CANCEL_PAUSE_SECONDS:
+        return job.enter(State.CANCELLING, now), ()
+    told = dataclasses.replace(job, cancel_told_at=now).enter(State.CANCELLING, now)
+    return told, (CancelJob(job.name, job.job_id),)
+
+
+def _with_what_was_known(record: JobRecord, before: JobRecord | None) -> JobRecord:
+    """Return what is known of a job that the scheduler has forgotten: what it said before is still true."""
+    if record.state is not JobState.UNKNOWN or before is None:
+        return record
+    words = {"state": record.state, "words": record.words, "confirmed": record.confirmed}
+    return before.model_copy(update=words)
+
+
+def _over(job: Job, output: str | None, now: float) -> Transition:
+    if job.state is State.QUEUED:
+        return job.enter(State.CLOSED, now), (_start_failed(job, output),)
+    if not job.executions:
+        return job.enter(State.CLOSED, now), ()
+    if job.record is not None and job.record.confirmed:
+        directories = tuple(job.executions)
+        ended = job.without(*directories).enter(State.CLOSED, now)
+        return ended, (EndExecutions(directories, termination_of(job)),)
+    return job.enter(State.VANISHED, now), ()
+
+
+def _pending(job: Job, event: Polled, now: float) -> Transition:
+    """Return a job that waits in the queue, for the first time or again: a site may requeue what asked it not to."""
+    if job.state is State.QUEUED:
+        return _never_starts(job, now) if event.record.never else (job, ())
+    if event.asked_at <= job.connected_at:  # the answer is older than the worker
+        return job, ()
+    return tell_to_end(job, now)
+
+
+def _never_starts(job: Job, now: float) -> Transition:
+    words = job.record.words if job.record else ""
+    message = f"{job.scheduler} will never start job {job.job_id} of {job.size.label}: {words}"
+    cause = Death(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+    told, actions = tell_to_end(job, now)
+    return told, (*actions, RejectSize(job.size, cause))
+
+
+def _running(job: Job, now: float) -> Transition:
+    if job.state is State.VANISHED:  # it is not over after all
+        return job.enter(State.LOST, now), ()
+    forgotten = job.state is State.LOST and not job.executions
+    late = job.state in (State.RETIRING, State.LEFT) and now - job.since > LEAVING_SECONDS
+    return tell_to_end(job, now) if forgotten or late or job.state is State.CANCELLING else (job, ())
+
+
+def _start_failed(job: Job, output: str | None) -> StartFailed:
+    record = job.record
+    words = f"it ended before its worker had connected: {record.words if record else ''}."
+    if output is not None:
+        said = shortened(" / ".join(lines_of(output)[-_LAST_LINES:])) or "nothing"
+        words += f" The last that it printed: {said}."
+    number = job.job_id.partition(";")[0]
+    words += f" Its output is in the transport's directory `logs`, in the file with {number} in its name."
+    kind = record.kind if record and record.kind else FailureKind.UNAVAILABLE
+    return StartFailed(job.size, job.job_id, Death(kind=kind, message=words), own_fault=_is_own_fault(record, output))
+
+
+def _is_own_fault(record: JobRecord | None, output: str | None) -> bool:
+    """
+    Return whether other jobs of that size would end in the same way.
+
+    They would not where the job was lost with its node, preempted or withdrawn, or found no way to its coordinator.
+    Of a job that the scheduler has forgotten its output tells at least whether it ran.
+    """
+    if record is None or record.kind is FailureKind.WORKER_LOST:
+        return False
+    if output is not None and NO_COORDINATOR in output:
+        return False
+    return output is not None or record.state is not JobState.UNKNOWN

@@ -1,0 +1,55 @@
+"""How many jobs of each size are of use, and how many of them each size may have."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.job import Job
+from climate_ref_prefect.transports.batch.sizing import JobSize
+
+
+def shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:
+    """
+    Divide a limit of jobs among the sizes that want some: in turns, so that none is starved.
+
+    Parameters
+    ----------
+    demand
+        How many jobs of each size would be of use; who has waited longest comes first.
+    limit
+        How many there may be in all.
+    """
+    given = dict.fromkeys(demand, 0)
+    while limit > 0 and (hungry := [size for size in demand if given[size] < demand[size]]):
+        for size in hungry[:limit]:
+            given[size] += 1
+        limit -= min(limit, len(hungry))
+    return given
+
+
+def demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], headroom_mb: int) -> dict[JobSize, int]:
+    """
+    Return how many jobs of each size would be of use; those that have waited longest come first.
+
+    Parameters
+    ----------
+    waiting
+        Executions without a job, those of one size together, in the order of their submission.
+    jobs
+        Jobs, with what runs in them.
+    headroom_mb
+        Memory of each job that is not for executions.
+    """
+    hungry = sorted((executions for executions in waiting if executions), key=lambda one: one[0].submitted_at)
+    wanted = {executions[0].size: [one.resources for one in executions] for executions in hungry}
+    for job in jobs:
+        if job.executions:
+            wanted.setdefault(job.size, []).extend(job.executions.values())
+    return {size: jobs_filled_by(asked, size, headroom_mb) for size, asked in wanted.items()}
+
+
+def jobs_filled_by(asked: Sequence[ResourceHint], size: JobSize, headroom_mb: int) -> int:
+    """Return how many jobs some executions fill at least; no two of those that need more than half share one."""
+    cpu, memory_mb = size.cpu, size.memory_mb - headroom_mb
+    large = sum(1 for one in asked if 2 * one.cpu > cpu or 2 * one.memory_mb > memory_mb)
+    return max(large, -(-sum(one.cpu for one in asked) // cpu), -(-sum(one.memory_mb for one in asked) // memory_mb))

@@ -1,0 +1,65 @@
+"""When a job of one size is submitted again after one was not taken, or was lost while it started."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Final
+
+_FIRST_PAUSE_SECONDS: Final = 2.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_DOUBLINGS: Final = 5
+_TRIES_AT_A_LIMIT: Final = 6
+_UNREADABLE_ANSWERS: Final = 3
+
+
+@dataclass(frozen=True)
+class SubmitBackoff:
+    """
+    Failures in a row to get a job of one size started.
+
+    Times are seconds of the monotonic clock.
+    """
+
+    failures: int = 0
+    not_before: float = -math.inf
+    """When the next may be submitted."""
+    silent_since: float | None = None
+    """Since when no submission was answered, or no job got as far as to run something."""
+    tries_at_a_limit: int = 0
+    """How many times a limit on jobs was met while the pool had none."""
+    unreadable: int = 0
+    """How many submissions were answered without an id."""
+
+    def is_due(self, now: float) -> bool:
+        """Return whether a job may be submitted now."""
+        return now >= self.not_before
+
+    def is_exhausted(self, now: float, patience_seconds: float) -> bool:
+        """Return whether to give up what waits for such a job."""
+        silent = self.silent_since is not None and now - self.silent_since > patience_seconds
+        return silent or self.tries_at_a_limit >= _TRIES_AT_A_LIMIT or self.unreadable >= _UNREADABLE_ANSWERS
+
+    def after_silence(self, now: float) -> "SubmitBackoff":
+        """Return the backoff after a scheduler has not answered, or takes no job now."""
+        since = now if self.silent_since is None else self.silent_since
+        return dataclasses.replace(self, silent_since=since, tries_at_a_limit=0)._paused(now)
+
+    def after_limit(self, now: float, *, has_jobs: bool) -> "SubmitBackoff":
+        """Return the backoff after a limit on jobs was met; there is hope while the pool has any that may end."""
+        tries = 0 if has_jobs else self.tries_at_a_limit + 1
+        return dataclasses.replace(self, silent_since=None, tries_at_a_limit=tries)._paused(now)
+
+    def after_unreadable_answer(self, now: float) -> "SubmitBackoff":
+        """Return the backoff after an answer without an id: each leaves a job that has to be found."""
+        return dataclasses.replace(self, unreadable=self.unreadable + 1)._paused(now)
+
+    def after_lost_start(self, now: float) -> "SubmitBackoff":
+        """Return the backoff after a job was lost while it started; several at once count as one."""
+        if not self.is_due(now):
+            return self
+        since = now if self.silent_since is None else self.silent_since
+        return dataclasses.replace(self, silent_since=since)._paused(now)
+
+    def _paused(self, now: float) -> "SubmitBackoff":
+        pause_seconds = min(_FIRST_PAUSE_SECONDS * 2 ** min(self.failures, _DOUBLINGS), _LONGEST_PAUSE_SECONDS)
+        return dataclasses.replace(self, failures=self.failures + 1, not_before=now + pause_seconds)

@@ -1,0 +1,200 @@
+"""The state machine of a batch job: `step` returns what becomes of a job by an event, and what is to be done."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.transports.batch.pool.events import (
+    CancelAnswered,
+    CancelRequested,
+    CloseWorker,
+    Connected,
+    Disconnected,
+    Drain,
+    EndExecutions,
+    Event,
+    ExecutionEnded,
+    ExecutionStarted,
+    Found,
+    NoAnswer,
+    NotFound,
+    NotTaken,
+    Polled,
+    Quiet,
+    Refused,
+    RejectSize,
+    Submitted,
+)
+from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.batch.pool.polled_records import (
+    CANCEL_PAUSE_SECONDS,
+    Transition,
+    polled,
+    tell_to_end,
+)
+from climate_ref_prefect.transports.batch.pool.termination import termination_by_restart, termination_of
+from climate_ref_prefect.transports.port import Death
+
+DOUBT_SECONDS: Final = 900.0
+"""How long a job is looked for whose submission was not answered: SLURM refuses requests that are older (munge)."""
+CANCEL_RETRY_SECONDS: Final = 10.0
+"""How long after a failure to reach the scheduler it is told again to end a job, at the earliest."""
+_WITHOUT_ID: Final = frozenset({State.SUBMITTING, State.IN_DOUBT, State.MISSING})
+
+
+def step(job: Job, event: Event, now: float) -> Transition:
+    """
+    Return a job after an event, and what is to be done.
+
+    Parameters
+    ----------
+    job
+        The job before the event.
+    event
+        What has happened to it.
+    now
+        Seconds of the monotonic clock.
+    """
+    if job.state is State.CLOSED:  # a worker that comes all the same is told to go
+        return job, (CloseWorker(event.address),) if isinstance(event, Connected) else ()
+    return _HANDLERS[type(event)](job, event, now)
+
+
+def _identified(job: Job, event: Submitted | Found, now: float) -> Transition:
+    if job.state in _WITHOUT_ID:
+        return dataclasses.replace(job, job_id=event.job_id).enter(State.QUEUED, now), ()
+    if job.state is State.ARRIVED:
+        return dataclasses.replace(job, job_id=event.job_id, idle_since=now).enter(State.READY, now), ()
+    return job, ()
+
+
+def _refused(job: Job, event: Refused, now: float) -> Transition:
+    message = f"{job.scheduler} refused a job of {job.size.label}: {event.words}"
+    cause = Death(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+    job, actions = _not_taken(job, NotTaken(), now)
+    return job, (*actions, RejectSize(job.size, cause)) if job.state is State.CLOSED else actions
+
+
+def _not_taken(job: Job, _: NotTaken, now: float) -> Transition:
+    if job.state is State.ARRIVED:  # it was taken all the same
+        return job.enter(State.CLOSED, now), (CloseWorker(job.address),)
+    return (job.enter(State.CLOSED, now) if job.state is State.SUBMITTING else job), ()
+
+
+def _not_answered(job: Job, _: NoAnswer, now: float) -> Transition:
+    return (job.enter(State.IN_DOUBT, now) if job.state is State.SUBMITTING else job), ()
+
+
+def _not_found(job: Job, _: NotFound, now: float) -> Transition:
+    if job.state is State.IN_DOUBT:
+        return job.enter(State.MISSING, now), ()
+    if job.state is State.MISSING and now - job.submitted_at > DOUBT_SECONDS:
+        return job.enter(State.CLOSED, now), ()
+    if job.state is State.ARRIVED:  # without an id nobody could follow what runs in it
+        return job.enter(State.MISSING, now), (CloseWorker(job.address),)
+    return job, ()
+
+
+def _connected(job: Job, event: Connected, now: float) -> Transition:
+    if job.state is State.CANCELLING:
+        return job, (CloseWorker(event.address),)
+    job = dataclasses.replace(
+        job, address=event.address, connected_at=now, ends_at=now - event.age_seconds + job.size.walltime_seconds
+    )
+    if job.state in (State.RETIRING, State.LEFT):
+        return job.enter(State.RETIRING, now), (CloseWorker(event.address),)
+    if not job.job_id:
+        return job.enter(State.ARRIVED, now), ()
+    if job.executions:
+        return job.enter(State.RESTARTED, now), ()
+    return dataclasses.replace(job, idle_since=now).enter(State.READY, now), ()
+
+
+def _disconnected(job: Job, event: Disconnected, now: float) -> Transition:
+    if event.address == job.address and job.state in _WITHOUT_WORKER:  # not that of a worker before the last
+        return job.enter(_WITHOUT_WORKER[job.state], now), ()
+    return job, ()
+
+
+_WITHOUT_WORKER: Final[Mapping[State, State]] = {
+    State.ARRIVED: State.IN_DOUBT,
+    State.READY: State.LOST,
+    State.DRAINING: State.LOST,
+    State.RESTARTED: State.LOST,
+    State.RETIRING: State.LEFT,
+}
+
+
+def _execution_started(job: Job, event: ExecutionStarted, now: float) -> Transition:
+    if job.state is not State.READY:
+        raise ValueError(f"{event.directory} was given to job {job.job_id}, which is {job.state}.")
+    held = {**job.executions, event.directory: event.resources}
+    return dataclasses.replace(job, executions=held, given=job.given + 1), ()
+
+
+def _execution_ended(job: Job, event: ExecutionEnded, now: float) -> Transition:
+    job = dataclasses.replace(job.without(event.directory), idle_since=now)
+    # The scheduler counts what ran out of memory for the whole job: what comes after would be blamed for it.
+    if job.state is State.READY and event.out_of_memory:
+        return _drained(job, Drain(), now)
+    if job.executions:
+        return job, ()
+    if job.state is State.DRAINING:
+        return job.enter(State.RETIRING, now), (CloseWorker(job.address),)
+    if job.state is State.RESTARTED:
+        return job.enter(State.READY, now), ()
+    return (job.enter(State.CLOSED, now) if job.state is State.VANISHED else job), ()
+
+
+def _quiet(job: Job, _: Quiet, now: float) -> Transition:
+    directories = tuple(job.executions)
+    if job.state is State.VANISHED:
+        ended = job.without(*directories).enter(State.CLOSED, now)
+        return ended, (EndExecutions(directories, termination_of(job)),)
+    if job.state is State.RESTARTED:
+        ready = dataclasses.replace(job.without(*directories), idle_since=now).enter(State.READY, now)
+        return ready, (EndExecutions(directories, termination_by_restart(job)),)
+    return job, ()
+
+
+def _drained(job: Job, _: Drain, now: float) -> Transition:
+    if job.state is State.QUEUED:
+        return _cancelled(job, CancelRequested(), now)
+    if job.state is not State.READY:
+        return job, ()
+    if job.executions:
+        return job.enter(State.DRAINING, now), ()
+    return job.enter(State.RETIRING, now), (CloseWorker(job.address),)
+
+
+def _cancelled(job: Job, _: CancelRequested, now: float) -> Transition:
+    if not job.job_id or job.state in (State.CANCELLING, State.VANISHED):
+        return job, ()
+    return tell_to_end(job, now)
+
+
+def _cancel_answered(job: Job, event: CancelAnswered, now: float) -> Transition:
+    if job.state is not State.CANCELLING:
+        return job, ()
+    told_at = now if event.error is None else now - CANCEL_PAUSE_SECONDS + CANCEL_RETRY_SECONDS
+    return dataclasses.replace(job, cancel_told_at=told_at), ()
+
+
+_HANDLERS: Final[Mapping[type, Callable[[Job, Any, float], Transition]]] = {
+    Submitted: _identified,
+    Found: _identified,
+    Refused: _refused,
+    NotTaken: _not_taken,
+    NoAnswer: _not_answered,
+    NotFound: _not_found,
+    Connected: _connected,
+    Disconnected: _disconnected,
+    Polled: polled,
+    ExecutionStarted: _execution_started,
+    ExecutionEnded: _execution_ended,
+    Quiet: _quiet,
+    Drain: _drained,
+    CancelRequested: _cancelled,
+    CancelAnswered: _cancel_answered,
+}

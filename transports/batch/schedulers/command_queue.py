@@ -1,0 +1,164 @@
+"""Runs the commands of a batch scheduler, one after another in a thread of their own: one may take a minute."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, JobRecord, SchedulerSilentError
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+_FIRST_CONFIRM_SECONDS: Final = 0.3
+_LONGEST_CONFIRM_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True)
+class PollAnswer:
+    """What the scheduler has told of jobs."""
+
+    asked_at: float
+    """When it was asked, by the monotonic clock."""
+    records: dict[str, JobRecord]
+    """Of jobs that it was asked about, by their ids; those that it did not tell of are left out."""
+    marks: dict[str, str] | None
+    """The id of each job that is not over, by its mark; none where that was not asked for."""
+
+
+class CommandQueue:
+    """
+    Commands to one scheduler.
+
+    Parameters
+    ----------
+    scheduler
+        Whose commands they are.
+    report
+        Takes calls that are to be made where the answers are waited for.
+    """
+
+    def __init__(self, scheduler: BatchScheduler, report: Callable[[Callable[[], None]], None]) -> None:
+        self._scheduler = scheduler
+        self._report = report
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="ask-scheduler")
+        self._last: Future[None] | None = None
+        self._finishing = threading.Event()
+
+    def submit(self, script: Path, then: Callable[[str | Exception], None]) -> None:
+        """Submit a job script, remove it, and report the id of the job or why there is none."""
+        self._run(lambda: self._scheduler.submit(script), then, script)
+
+    def poll(self, job_ids: Sequence[str], then: Callable[[PollAnswer | Exception], None], *, find_marks: bool) -> None:
+        """Ask about jobs, and with `find_marks` for the marks of all jobs of this user."""
+        self._run(lambda: self._poll(job_ids, find_marks=find_marks), then)
+
+    def cancel(self, job_ids: Sequence[str], then: Callable[[Exception | None], None]) -> None:
+        """Have jobs ended."""
+        self._run(lambda: self._scheduler.cancel(job_ids), then)
+
+    def finish(self, give_up_at: float) -> None:
+        """Start nothing more, and wait for what is under way, so that no job is submitted after this unheard of."""
+        self._finishing.set()  # a future that is cancelled in its queue never wakes who waits for it
+        self._threads.shutdown(wait=False)
+        if self._last is not None:
+            wait([self._last], max(0.0, give_up_at - time.monotonic()))
+
+    def end_jobs(
+        self,
+        job_ids: Iterable[str],
+        give_up_at: float,
+        *,
+        told: Collection[str] = (),
+        marks: Collection[str] = (),
+    ) -> dict[str, JobRecord | None]:
+        """
+        Have jobs ended and wait for that; those whose end is not confirmed are named in the log.
+
+        Parameters
+        ----------
+        job_ids
+            The jobs.
+        give_up_at
+            How long to wait, by the monotonic clock.
+        told
+            Those among them that the scheduler was told to end a short while ago: it is not told again, since PBS
+            counts the time until it kills a job from the last time.
+        marks
+            Marks of jobs that may have been submitted and have no id: they are looked for, and ended as well.
+
+        Returns
+        -------
+        What was said last of each job, none of those that are not over.
+        """
+        ended: dict[str, JobRecord | None] = dict.fromkeys(job_ids)
+        untold = [job_id for job_id in ended if job_id not in told]
+        pause_seconds, looking_for = _FIRST_CONFIRM_SECONDS, set(marks)
+        while True:
+            try:
+                if looking_for:
+                    untold += self._found(looking_for, ended)
+                if untold:
+                    self._scheduler.cancel(untold)
+                    untold = []
+                if left := [job_id for job_id, record in ended.items() if record is None]:
+                    records = self._scheduler.look(left)
+                    ended |= {job_id: record for job_id, record in records.items() if record.over}
+            except SchedulerSilentError as error:
+                logger.info("%s does not answer: %s", self._scheduler.name, error)
+            else:
+                looking_for = set()
+            left = [job_id for job_id, record in ended.items() if record is None]
+            if not left and not looking_for:
+                return ended
+            if time.monotonic() > give_up_at:
+                self._warn_of(left, looking_for)
+                return ended
+            time.sleep(pause_seconds)
+            pause_seconds = min(1.5 * pause_seconds, _LONGEST_CONFIRM_SECONDS)
+
+    def _found(self, marks: Collection[str], ended: dict[str, JobRecord | None]) -> list[str]:
+        found = [job_id for job_id, mark in self._scheduler.marked_jobs().items() if mark in marks]
+        new = [job_id for job_id in found if job_id not in ended]
+        ended |= dict.fromkeys(new)
+        return new
+
+    def _warn_of(self, job_ids: Sequence[str], marks: Collection[str]) -> None:
+        if job_ids:
+            logger.warning(
+                "%s has not confirmed the end of job %s; see whether it is still there.",
+                *(self._scheduler.name, ", ".join(job_ids)),
+            )
+        if marks:
+            logger.warning(
+                "%s has not answered; there may be a job that it took last, with the mark %s.",
+                *(self._scheduler.name, ", ".join(sorted(marks))),
+            )
+
+    def _poll(self, job_ids: Sequence[str], *, find_marks: bool) -> PollAnswer:
+        asked_at = time.monotonic()
+        marks = {mark: job_id for job_id, mark in self._scheduler.marked_jobs().items()} if find_marks else None
+        return PollAnswer(asked_at, self._scheduler.look(job_ids) if job_ids else {}, marks)
+
+    def _run(
+        self, command: Callable[[], Answer], then: Callable[[Answer | Exception], None], script: Path | None = None
+    ) -> None:
+        def run() -> None:
+            try:
+                if self._finishing.is_set():
+                    return
+                answer: Answer | Exception = command()
+            except Exception as error:  # noqa: BLE001 - whoever asked is told
+                answer = error
+            finally:
+                if script is not None:
+                    script.unlink(missing_ok=True)
+            self._report(lambda: then(answer))
+
+        if self._finishing.is_set():
+            run()  # only to remove the script
+        else:
+            self._last = self._threads.submit(run)

@@ -67,3 +67,15 @@ from climate_ref_prefect import __version__
 print(version("climate-ref-prefect") == __version__)
 """
     assert run(program, tmp_path).stdout == "True\n"
+
+
+def test_listing_the_transports_imports_nothing_heavy(tmp_path: Path) -> None:
+    program = """
+import sys
+from climate_ref_prefect.transports.registry import usable_transports
+assert {"local", "pbs", "slurm"} <= usable_transports().keys()
+print(*sys.modules)
+"""
+    ended = run(program, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert {name.partition(".")[0] for name in ended.stdout.split()} & HEAVY == set()

@@ -189,7 +189,8 @@ class TestAccounts:
         self, open_there: Open, prepare: Prepare, cluster: SlurmCluster, caplog: pytest.LogCaptureFixture
     ) -> None:
         others = [
-            cluster.run("sbatch", "--parsable", "-A", "small", "-t", "5", "--wrap", "sleep 300") for _ in range(2)
+            cluster.run("sbatch", "--parsable", "-A", "small", "-t", "5", "--output=/dev/null", "--wrap", "sleep 300")
+            for _ in range(2)
         ]
         driving = open_there(account="small", rules={"max_jobs": 20})
         futures = [driving.start(*prepare("noop")) for _ in range(20)]

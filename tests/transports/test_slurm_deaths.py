@@ -61,7 +61,7 @@ class TestDeaths:
     def test_more_urgent_work_takes_its_place(self, open_slurm: Open, prepare: Prepare, slurm: SlurmCluster) -> None:
         running = Running(open_slurm(), prepare)
         options = ("--partition=urgent", "--time=1", "--output=/dev/null", "--nodes=2", "--exclusive")
-        job_id = slurm.run("sbatch", "--parsable", "--output=/dev/null", *options, "--wrap", "sleep 60").strip()
+        job_id = slurm.run("sbatch", "--parsable", *options, "--wrap", "sleep 60").strip()
         try:
             running.assert_ended(FailureKind.WORKER_LOST, "PREEMPTED")
         finally:

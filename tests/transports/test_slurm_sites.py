@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.driving import kind_of, message_of
 from tests.transports.in_jobs import Open, opening
 
 pytestmark = pytest.mark.slow
@@ -64,14 +62,14 @@ def test_paths_with_any_character_and_lines_around_every_answer(
     assert log.name.startswith("ref-")
 
 
-def test_jobs_whose_numbers_are_not_found_are_cancelled_and_nothing_is_given_up_for_good(
+def test_a_job_whose_number_is_not_printed_is_found_by_its_mark_and_followed(
     open_slurm: Open, prepare: Prepare, wrapped: Path, slurm: SlurmCluster
 ) -> None:
+    before = set(slurm.jobs())
     wrap(wrapped, "sbatch", '"$real" "$@" > /dev/null || exit\necho "Your job is in the queue."')
-    outcome = open_slurm("down").run(*prepare("noop"))
-    assert kind_of(outcome) is FailureKind.UNAVAILABLE
-    assert "Your job is in the queue." in message_of(outcome)
-    assert len(slurm.run("squeue", "--noheader", "--states=PENDING").splitlines()) == 1, "the last is there until later"
+    outcome = open_slurm().run(*prepare("writing"))
+    assert outcome.succeeded, outcome.failure
+    assert {int(str(outcome.telemetry.transport_meta["job_id"]))} == set(slurm.jobs()) - before
 
 
 def test_a_moment_of_trouble_gives_nothing_up(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import dask
 from distributed import Client, Future, Scheduler
@@ -18,6 +18,7 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.jobqueue import JobQueueCluster
 from climate_ref_prefect.transports.batch.keys import CommsKeys
+from climate_ref_prefect.transports.batch.pool.workers import Listener
 from climate_ref_prefect.transports.worker.underway import cancel_underway, execute_underway
 
 AGE: Final = "job_age_seconds"
@@ -43,18 +44,6 @@ class _ToldByThePool(logging.Filter):
 
 
 _FILTER: Final = _ToldByThePool()
-
-
-class Listener(Protocol):
-    """Who is told that workers come and go; called in Dask's thread, so it must not wait."""
-
-    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
-        """Hear that the pilot of a job has connected, so long after the job's start."""
-        ...
-
-    def worker_went(self, name: str, address: str) -> None:
-        """Hear that the connection to the pilot of a job, at this address, is gone."""
-        ...
 
 
 class _Watch(SchedulerPlugin):

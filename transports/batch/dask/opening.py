@@ -7,9 +7,10 @@ from climate_ref_prefect.transports.batch.job_script import make_job
 from climate_ref_prefect.transports.batch.job_script import write_script as write
 from climate_ref_prefect.transports.batch.jobqueue import load_classes
 from climate_ref_prefect.transports.batch.keys import CommsKeys
-from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
+from climate_ref_prefect.transports.batch.pilots import Pilots
 from climate_ref_prefect.transports.batch.pool.planning import Limits
 from climate_ref_prefect.transports.batch.pool.pool import Pool
+from climate_ref_prefect.transports.batch.pool.workers import Listener
 from climate_ref_prefect.transports.batch.sizing import JobSize
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def open_pool(transport: "BatchTransport", keys: CommsKeys | None) -> Pool:
         Limits(transport.rules, transport.sizing.headroom_mb),
         transport.commands(),
         lambda listener: listen(transport, listener, keys),
-        lambda pilots: lambda name, size: write_script(transport, pilots.address, name, size, keys),
+        lambda link: lambda name, size: write_script(transport, link.address, name, size, keys),
         file_delay_seconds=transport.outcome_patience_seconds,
         logs=transport.log_directory,
     )

@@ -14,7 +14,6 @@ from typing import Final
 from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
 from climate_ref_prefect.diagnostics.resources import ResourceHint
 from climate_ref_prefect.transports.base import ended_early
-from climate_ref_prefect.transports.batch.pilots import Listener, Pilots
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelAnswered,
     CancelJob,
@@ -39,6 +38,7 @@ from climate_ref_prefect.transports.batch.pool.execution_files import Heartbeats
 from climate_ref_prefect.transports.batch.pool.job import State
 from climate_ref_prefect.transports.batch.pool.planning import Limits
 from climate_ref_prefect.transports.batch.pool.state import PoolState
+from climate_ref_prefect.transports.batch.pool.workers import Listener, WorkerLink
 from climate_ref_prefect.transports.batch.scheduler import BatchScheduler
 from climate_ref_prefect.transports.batch.schedulers.command_queue import CommandQueue, PollAnswer
 from climate_ref_prefect.transports.batch.sizing import JobSize
@@ -64,7 +64,7 @@ class Pool:
         What the pool is held to.
     scheduler
         The site's commands.
-    open_pilots
+    open_link
         Starts to listen for workers, on behalf of the listener that it is given.
     write_script
         Makes the job script for a worker of this name and size.
@@ -78,8 +78,8 @@ class Pool:
         self,
         limits: Limits,
         scheduler: BatchScheduler,
-        open_pilots: Callable[[Listener], Pilots],
-        write_script: Callable[[Pilots], WriteScript],
+        open_link: Callable[[Listener], WorkerLink],
+        write_script: Callable[[WorkerLink], WriteScript],
         *,
         file_delay_seconds: float,
         logs: Path,
@@ -101,8 +101,8 @@ class Pool:
         self._polled_at: float | None = None
         self._poll_from = time.monotonic() + self._poll_seconds
         self._polling = False
-        self._pilots = open_pilots(self)
-        self._write_script = write_script(self._pilots)
+        self._link = open_link(self)
+        self._write_script = write_script(self._link)
         self._commands = CommandQueue(scheduler, self._calls.put)
         self._thread = threading.Thread(target=self._work, name="job-pool", daemon=True)
         self._thread.start()
@@ -143,7 +143,7 @@ class Pool:
             try:
                 ended = self._end_jobs(give_up_at)
             finally:
-                self._pilots.close()
+                self._link.close()
         return ended
 
     def worker_came(self, name: str, address: str, age_seconds: float) -> None:
@@ -187,11 +187,11 @@ class Pool:
                 case CancelJob():
                     to_cancel.append(action)
                 case CloseWorker(address):
-                    self._pilots.retire(address)
+                    self._link.retire(address)
                 case StartExecution(address, directory):
-                    self._pilots.run(address, directory, partial(self._answered, directory))
+                    self._link.run(address, directory, partial(self._answered, directory))
                 case StopExecution(address, directory):
-                    self._pilots.cancel(address, directory)
+                    self._link.cancel(address, directory)
                 case ReportEnd():
                     self._report(action)
                 case Warn(words):

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, model_serializer, model_validator
 
-from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.plain_numbers import PlainNumbers
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.diagnostics.number_conversion import AcceptNumpyNumbers
 
-Attributes = Annotated[Mapping[str, JsonValue], PlainNumbers]
+Attributes = Annotated[Mapping[str, JsonValue], AcceptNumpyNumbers]
 Scalar = float | int | None
 ATTRIBUTES = "attributes"
 """Key that CMEC allows at every level of RESULTS; it holds no results."""
@@ -35,7 +35,7 @@ class MetricBundle(FrozenModel):
     dimensions: Mapping[str, Mapping[str, Attributes]]
     """For each dimension, its values and the attributes of each value."""
 
-    results: Annotated[Mapping[str, Any], PlainNumbers]
+    results: Annotated[Mapping[str, Any], AcceptNumpyNumbers]
     """One level of nesting per dimension, with scalars or null at the bottom. Numbers of numpy are accepted."""
 
     provenance: Attributes = Field(default_factory=dict)

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.metric_bundle import Attributes
-from climate_ref_prefect.diagnostics.model import FrozenModel
 
 OutputType = Literal["data", "plots", "html", "metrics"]
 OUTPUT_TYPES: tuple[OutputType, ...] = ("data", "plots", "html", "metrics")

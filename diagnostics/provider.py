@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, Isolation, ProviderReference, Slug
+from climate_ref_prefect.diagnostics.base_models import FrozenModel, Text
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
+from climate_ref_prefect.diagnostics.declaration_errors import declaration_error, describe_validation_error
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import BadInputError, ProviderReferenceError, UnknownNameError
-from climate_ref_prefect.diagnostics.model import FrozenModel, Text
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult, ResultFiles
-from climate_ref_prefect.diagnostics.wording import declaration_error, in_words
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, Isolation, ProviderReference, Slug
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult, ResultFiles
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 
 _BY_MODULE = " A provider that is not installed is named by where it is, as in my_module:provider."
 ENTRY_POINT_GROUP = "climate_ref_prefect.providers"
@@ -151,7 +151,7 @@ class DiagnosticProvider:
                 faulty=tuple(each for each in described if isinstance(each, FaultyDiagnostic)),
             )
         except ValidationError as error:
-            raise BadInputError(in_words(error)) from error
+            raise BadInputError(describe_validation_error(error)) from error
 
 
 def _describe(slug: str, diagnostic: object) -> DiagnosticDescription | FaultyDiagnostic:
@@ -170,7 +170,7 @@ def _describe(slug: str, diagnostic: object) -> DiagnosticDescription | FaultyDi
         # Validated as the coordinator will read it, because a hint or requirement may have been constructed unchecked.
         return DiagnosticDescription.model_validate(described.model_dump(mode="json"))
     except ValidationError as error:
-        message = in_words(error)
+        message = describe_validation_error(error)
     except AttributeError as error:
         message = f"it does not declare {error.name!r}" if error.obj is diagnostic else f"AttributeError: {error}"
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a property may raise anything

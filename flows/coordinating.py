@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from climate_ref_prefect.flows.plain_logs import plain_logs
-from climate_ref_prefect.flows.record.unanswered import promptly
-from climate_ref_prefect.flows.retry_rules import RetryRule
+from climate_ref_prefect.flows.display.log_escaping import escaped_logs
+from climate_ref_prefect.flows.retry.retry_rules import RetryRule
+from climate_ref_prefect.flows.server.best_effort_calls import short_retries
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.workspace import StoreWorkspace, open_workspace
+from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace, open_workspace
 
 
 @contextmanager
@@ -31,8 +31,8 @@ def coordinating(retry_rules: Sequence[RetryRule] = ()) -> Iterator[StoreWorkspa
         If another coordinator has the workspace.
     """
     with (
-        promptly(),
-        plain_logs(),
+        short_retries(),
+        escaped_logs(),
         open_workspace(
             Settings(),
             coordinating=True,

@@ -9,16 +9,16 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.flows.coordinating import coordinating
-from climate_ref_prefect.flows.gate import SignalGate
-from climate_ref_prefect.flows.plain_text import LONGEST_MESSAGE, one_line
-from climate_ref_prefect.flows.record.artifacts import leave_table
-from climate_ref_prefect.flows.record.unanswered import at_best
-from climate_ref_prefect.flows.reingesting import FINE, Reingested, counted, reingest_one
-from climate_ref_prefect.flows.tables import TabularReport
-from climate_ref_prefect.store.reopening import MENDABLE
-from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.flows.display.tables import TabularReport
+from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line
+from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
+from climate_ref_prefect.flows.lifecycle.reingest_execution import FINE, Reingested, counted, reingest_one
+from climate_ref_prefect.flows.report.prefect_artifacts import create_artifact_table
+from climate_ref_prefect.flows.server.best_effort_calls import best_effort
+from climate_ref_prefect.store.sql.record_reingestion import MENDABLE
+from climate_ref_prefect.store.sql.sql_store import Store
 from climate_ref_prefect.store.values import ExecutionRow
 
 
@@ -84,12 +84,12 @@ def reingest(
         else:
             rows = _chosen(workspace.store, providers, diagnostics, kinds, failed_only=failed_only)
         for row in rows:
-            with SignalGate():
+            with DeferredSignals():
                 executions.append(reingest_one(workspace, row))
             _log(executions[-1])
     report = ReingestReport(executions=tuple(executions), seconds=time.monotonic() - began)
-    with at_best("the table there"):
-        leave_table("reingest", report.columns, report.cells(), report.headline())
+    with best_effort("the table there"):
+        create_artifact_table("reingest", report.columns, report.cells(), report.headline())
     return Completed(message=report.headline(), data=report)  # type: ignore[return-value]  # callers get the data
 
 

@@ -4,15 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
-from climate_ref_prefect.diagnostics.failure_kinds import Decision
-from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.flows.lifecycle import Lifecycle, Watch
-from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.record.artifacts import Progress
-from climate_ref_prefect.flows.record.ledger import Ledger, ledger_of_flow_run
-from climate_ref_prefect.flows.record.unanswered import promptly
-from climate_ref_prefect.flows.watching import Watcher
-from climate_ref_prefect.flows.workspace import Workspace
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.execution.failure_kinds import Decision
+from climate_ref_prefect.flows.flow_run_monitor import FlowRunMonitor
+from climate_ref_prefect.flows.lifecycle.lifecycle import Lifecycle, Watch
+from climate_ref_prefect.flows.planning.plan import PlannedExecution
+from climate_ref_prefect.flows.report.prefect_artifacts import Progress
+from climate_ref_prefect.flows.server.best_effort_calls import short_retries
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.transports.port import Transport
 
 
@@ -43,7 +43,7 @@ def run_planned(
     transport: Transport,
     planned: Sequence[PlannedExecution],
     *,
-    ledger: Ledger | None = None,
+    task_run_counter: TaskRunCounter | None = None,
     watch: Watch | None = None,
 ) -> PlannedRun:
     """
@@ -59,7 +59,7 @@ def run_planned(
         Where executions run; closed at the end.
     planned
         What to run. What each is given is asked of the transport before it is dispatched.
-    ledger
+    task_run_counter
         Counts the task runs; none for one of this call's own, which then waits until Prefect's server shows them all.
     watch
         Called about once a second; it may raise to have everything stopped, for example at a deadline.
@@ -73,19 +73,19 @@ def run_planned(
     prefect.exceptions.CancelledRun
         If the flow run was cancelled.
     """
-    own = ledger is None
-    counter = ledger or ledger_of_flow_run()
-    watcher = Watcher(Progress(len(planned)), counter)
+    own = task_run_counter is None
+    counter = task_run_counter or ledger_of_flow_run()
+    watcher = FlowRunMonitor(Progress(len(planned)), counter)
 
     def look() -> None:
-        watcher.look()
+        watcher.raise_if_cancelled()
         if watch is not None:
             watch()
 
     began = time.monotonic()
     lifecycle = Lifecycle(workspace, transport, counter, look)
-    with promptly() if own else nullcontext():
-        with watcher.following(lifecycle):
+    with short_retries() if own else nullcontext():
+        with watcher.monitoring(lifecycle):
             lifecycle.run(planned)
         seconds = time.monotonic() - began
         if own:

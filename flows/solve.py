@@ -14,31 +14,31 @@ from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled
 
-from climate_ref_prefect.diagnostics.catalogue import scan
+from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import installed_providers
-from climate_ref_prefect.flows.choice import Site, TransportChoice, transport_of
+from climate_ref_prefect.execution.worker.execute import ServerPool
 from climate_ref_prefect.flows.coordinating import coordinating
-from climate_ref_prefect.flows.file_systems import check_file_systems
-from climate_ref_prefect.flows.house_faults import patiently
-from climate_ref_prefect.flows.plain_logs import plain_logs
-from climate_ref_prefect.flows.plan import Plan
-from climate_ref_prefect.flows.planning import Rerun, data_directory, make_plan
-from climate_ref_prefect.flows.providers import check_diagnostics, find_usable, load_providers
-from climate_ref_prefect.flows.proxies import avoid_proxies
-from climate_ref_prefect.flows.record.artifacts import leave_artifacts, leave_plan
-from climate_ref_prefect.flows.record.ledger import Ledger, ledger_of_flow_run
-from climate_ref_prefect.flows.record.unanswered import at_best
-from climate_ref_prefect.flows.recovery import Leftovers, settle_leftovers
-from climate_ref_prefect.flows.report import SolveReport, read_rows
-from climate_ref_prefect.flows.retry_rules import RetryRule, retry_policies
+from climate_ref_prefect.flows.display.log_escaping import escaped_logs
+from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
+from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers, settle_leftovers
+from climate_ref_prefect.flows.planning.load_providers import check_diagnostics, find_installed_provider, load_providers
+from climate_ref_prefect.flows.planning.make_plan import Rerun, data_directory, make_plan
+from climate_ref_prefect.flows.planning.plan import Plan
+from climate_ref_prefect.flows.report.prefect_artifacts import create_plan_artifact, create_solve_artifacts
+from climate_ref_prefect.flows.report.solve_report import SolveReport, read_rows
+from climate_ref_prefect.flows.retry.retry_rules import RetryRule, retry_policies
 from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
+from climate_ref_prefect.flows.server.best_effort_calls import best_effort
+from climate_ref_prefect.flows.server.proxy_settings import avoid_proxies
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.workspace import StoreWorkspace, make_writable, open_workspace
+from climate_ref_prefect.flows.transport_parameter import Site, TransportChoice, transport_of
+from climate_ref_prefect.flows.workspace.file_system_checks import check_file_systems
+from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace, make_writable, open_workspace
 from climate_ref_prefect.store.publish_results import remove_leftovers
-from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
-from climate_ref_prefect.transports.worker.execute import ServerPool
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 DEMO = ("demo",)
 avoid_proxies(PREFECT_API_URL.value())  # before any flow: its engine asks Prefect's server before our code does
@@ -119,9 +119,9 @@ def plan(
         retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
             the rules of the site's file, and the first that matches a diagnostic is the one.
     """
-    with plain_logs():
+    with escaped_logs():
         planned = plan_only(data, providers, diagnostics, transport, rerun, retry_rules=retry_rules)
-        leave_plan(planned)
+        create_plan_artifact(planned)
     return planned
 
 
@@ -145,7 +145,7 @@ def check_request(data: str, providers: Sequence[str]) -> None:
     check_file_systems(Settings())
     retry_policies(Settings())
     for name in providers:
-        find_usable(name)
+        find_installed_provider(name)
     scan(data_directory(data))
 
 
@@ -181,30 +181,36 @@ def _solve_to_the_end(
     with coordinating(retry_rules) as workspace, closing(ServerPool()) as servers:
         remove_leftovers(workspace.results)
         transport.open(workspace.store.identity())
-        ledger = ledger_of_flow_run()
-        leftovers = settle_leftovers(workspace, transport, ledger)
+        task_run_counter = ledger_of_flow_run()
+        leftovers = settle_leftovers(workspace, transport, task_run_counter)
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
         planned = planned.without(leftovers.elsewhere)
         _hand_over(servers, planned, transport)
-        ran = run_planned(workspace, transport, planned.executions, ledger=ledger)
-        report = _report(workspace, planned, leftovers, ran, ledger, seconds=time.monotonic() - began)
+        ran = run_planned(workspace, transport, planned.executions, task_run_counter=task_run_counter)
+        report = _report(workspace, planned, leftovers, ran, task_run_counter, seconds=time.monotonic() - began)
         get_run_logger().info(report.headline())
-        with at_best("tables and plots there"):
-            leave_artifacts(report)
+        with best_effort("tables and plots there"):
+            create_solve_artifacts(report)
     return report
 
 
 def _report(
-    workspace: StoreWorkspace, planned: Plan, leftovers: Leftovers, ran: PlannedRun, ledger: Ledger, *, seconds: float
+    workspace: StoreWorkspace,
+    planned: Plan,
+    leftovers: Leftovers,
+    ran: PlannedRun,
+    task_run_counter: TaskRunCounter,
+    *,
+    seconds: float,
 ) -> SolveReport:
     return SolveReport(
         plan=planned,
-        executions=patiently(
+        executions=retry_while_unavailable(
             lambda: read_rows(workspace.store, ran.execution_ids),
             workspace.settings.house_patience.total_seconds(),
         ),
         leftovers=leftovers,
-        recorded=ledger.wait_until_recorded(),
+        recorded=task_run_counter.wait_until_recorded(),
         seconds=seconds,
         running_seconds=ran.seconds,
         results_directory=str(workspace.results),

@@ -25,7 +25,7 @@ recorder raises them. The others are those of our own database.
 """
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 
 
 class RecorderUnavailableError(ClimateRefPrefectError):

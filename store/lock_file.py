@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.model import FrozenModel
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 
 _TRIES: Final = 10

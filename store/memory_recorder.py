@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.diagnostics.controlled_vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.memory_tables import MemoryTables

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.store.errors import UnknownExecutionError
 from climate_ref_prefect.store.port import ExecutionStatus, Finalisation, GroupAddress
 from climate_ref_prefect.store.read_results import Results

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.vocabulary import Vocabulary
+from climate_ref_prefect.diagnostics.controlled_vocabulary import Vocabulary
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
+from climate_ref_prefect.store.directory_names import new_fragment
 from climate_ref_prefect.store.errors import LeaseLostError, NotCoordinatingError, UnknownExecutionError
-from climate_ref_prefect.store.fragment import new_fragment
 from climate_ref_prefect.store.memory_tables import MemoryTables, recorded_results
 from climate_ref_prefect.store.port import (
     AllocatedExecution,
@@ -19,7 +20,6 @@ from climate_ref_prefect.store.port import (
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
 from climate_ref_prefect.store.values import ExecutionRow
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 
 class MemoryWriter:

@@ -8,13 +8,13 @@ from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind, Limit
-from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, Telemetry
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, Limit
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
+from climate_ref_prefect.execution.outcome import ExecutionFailure, Telemetry
 from climate_ref_prefect.store.lock_file import Holder
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 GroupAddress = tuple[str, str, str]
 """Provider, diagnostic and key: names a group."""

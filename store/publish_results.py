@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.diagnostics.fault_points import write_point
-from climate_ref_prefect.diagnostics.outcome import FileRecord
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory, sync_directory
-from climate_ref_prefect.transports.worker.manifest import check_files, published_names, read_outputs
-from climate_ref_prefect.transports.worker.output_files import UnusableFileError, open_output_file
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory, sync_directory
+from climate_ref_prefect.execution.fault_injection import write_point
+from climate_ref_prefect.execution.open_output_file import UnusableFileError, open_output_file
+from climate_ref_prefect.execution.outcome import FileRecord
+from climate_ref_prefect.execution.output_manifest import check_files, published_names, read_outputs
 
 LOG: Final = "run.log"
 _DIRECTORY_MODE: Final = 0o750

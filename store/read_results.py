@@ -3,11 +3,17 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from climate_ref_prefect.diagnostics.controlled_vocabulary import Vocabulary
 from climate_ref_prefect.diagnostics.errors import VocabularyMismatchError
+from climate_ref_prefect.diagnostics.execution_result import (
+    METRIC_BUNDLE,
+    OUTPUT_BUNDLE,
+    SERIES,
+    Series,
+    SeriesCollection,
+)
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, Series, SeriesCollection
-from climate_ref_prefect.diagnostics.vocabulary import Vocabulary
 
 
 class Results(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.store.port import GroupAddress
 from climate_ref_prefect.store.values import ExecutionRow, GroupHistory, OutputRow, ScalarRow, SeriesRow, StatusCounts
 

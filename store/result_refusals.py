@@ -10,10 +10,10 @@ from climate_ref_prefect.diagnostics.errors import (
     SchemaMismatchError,
     VocabularyMismatchError,
 )
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
 from climate_ref_prefect.store.errors import ResultRefusedError, StoreRefusedError
 from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 _NEVER: Final = (
     ResultValidationError,

@@ -6,11 +6,11 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind, Limit
-from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.diagnostics.execution_result import Series
 from climate_ref_prefect.diagnostics.output_bundle import OutputFile, OutputType
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import Series
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, Limit
 from climate_ref_prefect.store.port import AttemptCounts, ExecutionStatus
 
 LOST_KINDS: Final = frozenset(kind for kind, rule in FAILURE_RULES.items() if rule.limit is Limit.LOST)

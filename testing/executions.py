@@ -6,20 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from climate_ref_prefect.diagnostics.definition import (
+from climate_ref_prefect.diagnostics.execution_definition import (
     Dataset,
     ExecutionDefinition,
-    ExecutionEnvelope,
     Isolation,
     ProviderReference,
-    WorkerLimits,
 )
-from climate_ref_prefect.diagnostics.fingerprint import fingerprint_now
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.testing.providers.behaving import SMALL, provider
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.diagnostics.file_fingerprint import current_fingerprint
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.envelope import ExecutionEnvelope, WorkerLimits
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.testing.providers.contract_provider import SMALL, provider
 
-WARM = "climate_ref_prefect.testing.providers.behaving:provider"
+WARM = "climate_ref_prefect.testing.providers.contract_provider:provider"
 QUICK = WorkerLimits(import_deadline_seconds=60, kill_grace_seconds=0.3, heartbeat_seconds=0.2)
 """Limits that let a test wait no longer than it has to."""
 IMPATIENT = QUICK.model_copy(update={"import_deadline_seconds": 1.0})
@@ -29,7 +28,7 @@ _numbers = itertools.count(1)
 
 class Prepare:
     """
-    Makes executions of the diagnostics in `climate_ref_prefect.testing.providers.behaving`.
+    Makes executions of the diagnostics in `climate_ref_prefect.testing.providers.contract_provider`.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ def define(diagnostic: str, files: Sequence[Path] = (), key: str = "CanESM5") ->
         instance_id="CMIP6.CanESM5",
         facets={"source_id": "CanESM5"},
         files=tuple(files) or (Path("/none.nc"),),
-        fingerprint=fingerprint_now(files) if files else "1",
+        fingerprint=current_fingerprint(files) if files else "1",
         fingerprint_of="files" if files else "other",
     )
     return ExecutionDefinition(

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from climate_ref_prefect.transports.worker.batch_job import JOB_ID
-from climate_ref_prefect.transports.worker.documents import process_start
-from climate_ref_prefect.transports.worker.process_tree import descendants
+from climate_ref_prefect.execution.host.batch_job_id import JOB_ID
+from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.execution.host.process_tree import descendants
 
 MARKER = "STARTED_BY_TEST_PROCESS"
 """Environment variable that everything inherits which the tests of one process start."""
 SERVICE = "SERVES_THE_WHOLE_TEST_SESSION"
 """Environment variable of what a session fixture starts and ends itself, whichever test asked for it first."""
-WORKER = "climate_ref_prefect.transports.worker."
+WORKER = "climate_ref_prefect.execution.worker."
 """In the command line of each process that a transport starts; forks have their parent's."""
 _PAUSE_SECONDS = 0.01
 IN_A_JOB = (f"{JOB_ID}=", "SLURM_JOB_ID=", "PBS_JOBID=")

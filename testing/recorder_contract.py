@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
 from climate_ref_prefect.store.errors import CoordinatorBusyError, LeaseLostError, ResultRefusedError
 from climate_ref_prefect.store.port import (
     AllocatedExecution,
@@ -37,7 +38,6 @@ from climate_ref_prefect.testing.recorder_values import (
     result,
     success,
 )
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 UNKNOWN = 999_999
 """Number of an execution that no recorder of the suite has."""

@@ -6,18 +6,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import (
-    Dataset,
-    ExecutionDefinition,
-    ExecutionEnvelope,
-    ProviderReference,
-)
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
-from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
-from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import (
+from climate_ref_prefect.diagnostics.execution_definition import Dataset, ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.execution_result import (
     METRIC_BUNDLE,
     OUTPUT_BUNDLE,
     SERIES,
@@ -25,11 +15,17 @@ from climate_ref_prefect.diagnostics.result import (
     Series,
     SeriesCollection,
 )
+from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
+from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.envelope import ExecutionEnvelope
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
+from climate_ref_prefect.execution.output_manifest import manifest
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.port import AllocatedExecution, Finalisation
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
-from climate_ref_prefect.transports.worker.manifest import manifest
 
 HINT = ResourceHint(memory_mb=2048, cpu=2)
 SCALARS: Mapping[str, float | None] = {"trend": 1.5, "p_value": None}

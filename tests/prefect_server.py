@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.client.schemas.sorting import LogSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from climate_ref_prefect.flows.server import LocalServer, local_server
+from climate_ref_prefect.flows.server.local_server import LocalServer, local_server
 
 _PAGE = 200
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.result import ExecutionResult
-from tests.providers import PER_DATASET, SMALL, segfault, some_metrics
+from tests.faulty_diagnostics import PER_DATASET, SMALL, segfault, some_metrics
 
 
 class Changing(Diagnostic):

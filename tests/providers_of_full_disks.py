@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.result import ExecutionResult
-from tests.providers import Behaving, segfault
+from tests.faulty_diagnostics import Behaving, segfault
 from tests.providers_of_odd_files import MUCH_BYTES, make_sparse, result
 
 

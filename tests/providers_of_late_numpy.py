@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from tests.providers import Behaving
+from tests.faulty_diagnostics import Behaving
 
 
 def draw(_: Path) -> None:

@@ -6,11 +6,11 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, ExecutionResult
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, ExecutionResult
-from tests.providers import Behaving
+from tests.faulty_diagnostics import Behaving
 
 MUCH_BYTES = 1 << 30
 """Zeros in a hole: nothing on the disk, and no time to write, but as much to read as any other file."""

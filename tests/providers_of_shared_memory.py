@@ -9,7 +9,7 @@ from multiprocessing import shared_memory
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from tests.providers import Behaving
+from tests.faulty_diagnostics import Behaving
 
 
 def make_segment(output: Path) -> None:

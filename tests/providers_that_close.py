@@ -3,7 +3,7 @@
 import sys
 
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from tests.providers import Behaving
+from tests.faulty_diagnostics import Behaving
 
 sys.stdout.close()
 sys.stderr.close()

@@ -16,13 +16,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, Isolation
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, Isolation
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 
 WHAT, WHEN, DATA = "TESTS_HOLD_WHAT", "TESTS_HOLD_WHEN", "TESTS_HOLD_DATA"
 """Environment variables: the name of a function here, when it is called, and a directory with files for it."""

@@ -6,13 +6,14 @@ from typing import Protocol, Self, runtime_checkable
 
 from pydantic import Field, JsonValue
 
-from climate_ref_prefect.diagnostics.definition import ProviderReference, WorkerLimits
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
-from climate_ref_prefect.diagnostics.model import FrozenModel
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.doctor.finding import Finding
-from climate_ref_prefect.transports.worker.execute import ServerPool
+from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.envelope import WorkerLimits
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.worker.execute import ServerPool
+from climate_ref_prefect.transports.doctor_finding import Finding
 
 
 class ResourcesRefusedError(BadInputError):
@@ -43,7 +44,7 @@ class Submission(FrozenModel):
     directory: Path
 
 
-class Death(FrozenModel):
+class Termination(FrozenModel):
     """Why the backend ended an execution, in its own words."""
 
     kind: FailureKind
@@ -148,7 +149,7 @@ class Transport(Protocol):
         """Have it stopped, whether it runs or not yet; `wait` tells when it is over. Unknown ones are ignored."""
         ...
 
-    def explain(self, submission: Submission) -> Death | None:
+    def explain(self, submission: Submission) -> Termination | None:
         """Return why the backend ended it, where it knows."""
         ...
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, cast, get_args
 from pydantic import PydanticUserError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.base_transport import TransportModel
 from climate_ref_prefect.transports.port import Traits
 
 GROUP: Final = "climate_ref_prefect.transports"

@@ -14,15 +14,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.catalogue import scan
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ExecutionEnvelope, ProviderReference
-from climate_ref_prefect.diagnostics.demo.data import sample_data_root
+from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.demo.provider import provider
-from climate_ref_prefect.flows.report import SolveReport
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.execution.envelope import ExecutionEnvelope
+from climate_ref_prefect.execution.worker.run_diagnostic import run_diagnostic
+from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.flows.server.local_server import local_server
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.transports.local import LocalTransport
-from climate_ref_prefect.transports.worker.run import run_diagnostic
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 WORKERS = 2
 ROUNDS = 5

@@ -14,11 +14,11 @@ import tempfile
 from pathlib import Path
 
 from climate_ref_prefect import __version__
-from climate_ref_prefect.flows.report import SolveReport
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.flows.server.local_server import local_server
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 _PROVIDERS = "benchmarks.overhead.ours_provider:"
 _DRS = "CMIP6/CMIP/NONE/MODEL{number:04d}/historical/r1i1p1f1/Amon/ta/gn/v20260101"

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.overhead.ours import make_tree
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.flows.server.local_server import local_server
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 
 def processor_seconds() -> float:

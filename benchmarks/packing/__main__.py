@@ -27,7 +27,7 @@ from tests.slurm.cluster import SlurmCluster
 from benchmarks.environments import python_of
 from benchmarks.packing import tables
 from benchmarks.packing.workload import MACHINE, MIXED, NO_OPS, QUICK, QUICK_NO_OPS, Kind, Task, generate
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.flows.server.local_server import local_server
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -19,8 +19,8 @@ from tests.slurm.cluster import SlurmCluster
 
 from benchmarks.packing import ours
 from benchmarks.packing.workload import MACHINE, MIXED, QUICK, generate
-from climate_ref_prefect.flows.report import SolveReport
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.flows.server.local_server import local_server
 
 _EXECUTIONS_PER_JOB = 2
 _REPEATS = 4

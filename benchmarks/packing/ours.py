@@ -15,16 +15,16 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from benchmarks.packing.workload import MACHINE, Task
-from climate_ref_prefect.flows.report import SolveReport
+from climate_ref_prefect.flows.report.solve_report import SolveReport
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from climate_ref_prefect.transports.batch.sizing import Node, Sizing
+from climate_ref_prefect.transports.batch.settings.job_sizing import Node, Sizing
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 
 TASKS = TypeAdapter(list[Task])
 RULES = {
-    "node": PoolRules(max_jobs=MACHINE.nodes, idle_seconds=5, poll_seconds=1),
-    "sizes": PoolRules(max_jobs=20, idle_seconds=0, poll_seconds=1),
+    "node": PoolLimits(max_jobs=MACHINE.nodes, idle_seconds=5, poll_seconds=1),
+    "sizes": PoolLimits(max_jobs=20, idle_seconds=0, poll_seconds=1),
 }
 """`node` packs executions of all sizes into jobs that are whole nodes, `sizes` has jobs in the sizes of executions."""
 SIZING = {

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from climate_ref_prefect.diagnostics.model import FrozenModel
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
 
 _SHORTEST_LIMIT_SECONDS = 30.0
 

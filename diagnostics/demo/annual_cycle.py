@@ -4,20 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo.base import Reading, TemperatureDiagnostic, requirement
+from climate_ref_prefect.diagnostics.demo.build_bundles import DATA_FILE, PLOT_FILE
 from climate_ref_prefect.diagnostics.demo.calculations.annual_cycle import (
     LEAST_YEARS_TO_RESAMPLE,
     AnnualCycle,
     CycleUncertainty,
 )
-from climate_ref_prefect.diagnostics.demo.calculations.interval import with_intervals
-from climate_ref_prefect.diagnostics.demo.datafile import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import with_intervals
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, Integers, require_years
 from climate_ref_prefect.diagnostics.demo.plots import annual_cycle as plots
-from climate_ref_prefect.diagnostics.demo.reading import SAMPLINGS, read_area_mean
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Integers, require_years
-from climate_ref_prefect.diagnostics.demo.results import DATA_FILE, PLOT_FILE
-from climate_ref_prefect.diagnostics.result import ExecutionResult
+from climate_ref_prefect.diagnostics.demo.read_temperature import SAMPLINGS, read_area_mean
+from climate_ref_prefect.diagnostics.demo.temperature_diagnostic import Reading, TemperatureDiagnostic, requirement
+from climate_ref_prefect.diagnostics.demo.write_netcdf import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 
 LEAST_YEARS = 2
 YEARS_FILE = "years.png"

@@ -4,22 +4,22 @@ from pathlib import Path
 
 import numpy as np
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo.base import Reading, TemperatureDiagnostic, requirement
+from climate_ref_prefect.diagnostics.demo.build_bundles import DATA_FILE, PLOT_FILE, Subject
 from climate_ref_prefect.diagnostics.demo.calculations.anomalies import HARMONICS, Anomalies
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import with_intervals
 from climate_ref_prefect.diagnostics.demo.calculations.daily_variability import (
     LONGEST_LAG,
     PROBABILITIES,
     Variability,
     VariabilityUncertainty,
 )
-from climate_ref_prefect.diagnostics.demo.calculations.interval import with_intervals
-from climate_ref_prefect.diagnostics.demo.datafile import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, require_years
 from climate_ref_prefect.diagnostics.demo.plots import daily_variability as plots
-from climate_ref_prefect.diagnostics.demo.reading import SAMPLINGS, read_area_mean
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, require_years
-from climate_ref_prefect.diagnostics.demo.results import DATA_FILE, PLOT_FILE, Subject
-from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
+from climate_ref_prefect.diagnostics.demo.read_temperature import SAMPLINGS, read_area_mean
+from climate_ref_prefect.diagnostics.demo.temperature_diagnostic import Reading, TemperatureDiagnostic, requirement
+from climate_ref_prefect.diagnostics.demo.write_netcdf import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult, Series
 
 QUANTILES_FILE = "quantiles.png"
 _LEAST_YEARS = 2

@@ -5,24 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
-from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
 from climate_ref_prefect.diagnostics.demo.annual_cycle import LEAST_YEARS, NO_INTERVAL
-from climate_ref_prefect.diagnostics.demo.base import Reading, TemperatureDiagnostic, ensemble_requirement
+from climate_ref_prefect.diagnostics.demo.build_bundles import DATA_FILE, PLOT_FILE
 from climate_ref_prefect.diagnostics.demo.calculations.annual_cycle import resampled_climatologies
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import with_intervals
 from climate_ref_prefect.diagnostics.demo.calculations.ensemble_bias import (
     Comparison,
     ComparisonUncertainty,
     one_row_per_model,
 )
-from climate_ref_prefect.diagnostics.demo.calculations.interval import with_intervals
-from climate_ref_prefect.diagnostics.demo.datafile import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, Floats, Record, require_years
 from climate_ref_prefect.diagnostics.demo.plots import ensemble_bias as plots
-from climate_ref_prefect.diagnostics.demo.reading import SAMPLINGS, Extent, read_area_mean
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Record, require_years
-from climate_ref_prefect.diagnostics.demo.results import DATA_FILE, PLOT_FILE
+from climate_ref_prefect.diagnostics.demo.read_temperature import SAMPLINGS, Extent, read_area_mean
+from climate_ref_prefect.diagnostics.demo.temperature_diagnostic import (
+    Reading,
+    TemperatureDiagnostic,
+    ensemble_requirement,
+)
+from climate_ref_prefect.diagnostics.demo.write_netcdf import Variable, write_netcdf
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult
+from climate_ref_prefect.diagnostics.execution_definition import Dataset, ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 
 LEAST_OTHERS = 3
 TAYLOR_FILE = "taylor.png"

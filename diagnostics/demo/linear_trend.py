@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo.base import Reading, TemperatureDiagnostic, requirement
-from climate_ref_prefect.diagnostics.demo.calculations.interval import Interval, with_intervals
+from climate_ref_prefect.diagnostics.demo.build_bundles import DATA_FILE, PLOT_FILE, Subject
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import Interval, with_intervals
 from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import (
     LEAST_YEARS,
     RESAMPLED,
@@ -14,12 +13,13 @@ from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import (
     TrendUncertainty,
     linear_trend,
 )
-from climate_ref_prefect.diagnostics.demo.datafile import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Floats, Integers, Years, require_years
 from climate_ref_prefect.diagnostics.demo.plots import linear_trend as plots
-from climate_ref_prefect.diagnostics.demo.reading import read_area_mean
-from climate_ref_prefect.diagnostics.demo.record import Floats, Integers, Years, require_years
-from climate_ref_prefect.diagnostics.demo.results import DATA_FILE, PLOT_FILE, Subject
-from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
+from climate_ref_prefect.diagnostics.demo.read_temperature import read_area_mean
+from climate_ref_prefect.diagnostics.demo.temperature_diagnostic import Reading, TemperatureDiagnostic, requirement
+from climate_ref_prefect.diagnostics.demo.write_netcdf import Variable, write_netcdf
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult, Series
 
 PERIOD = Years(1950, 2014)
 """Years that every monthly record of the sample data has."""

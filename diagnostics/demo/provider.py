@@ -4,7 +4,7 @@ from climate_ref_prefect.diagnostics.demo.annual_cycle import AnnualCycleDiagnos
 from climate_ref_prefect.diagnostics.demo.daily_variability import DailyVariabilityDiagnostic
 from climate_ref_prefect.diagnostics.demo.ensemble_bias import EnsembleBiasDiagnostic
 from climate_ref_prefect.diagnostics.demo.linear_trend import LinearTrendDiagnostic
-from climate_ref_prefect.diagnostics.demo.rehearsal import rehearse
+from climate_ref_prefect.diagnostics.demo.warm_up import rehearse
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 
 

@@ -1,1 +1,1 @@
-"""Executions recorded in SQLite or PostgreSQL."""
+"""The SQL store: tables, transactions, the lease of its coordinator, and migrations."""

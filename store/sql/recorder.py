@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.diagnostics.controlled_vocabulary import Vocabulary, default_vocabulary
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.port import (
     AllocatedExecution,
@@ -20,9 +22,7 @@ from climate_ref_prefect.store.port import (
 from climate_ref_prefect.store.publish_results import publish
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
-from climate_ref_prefect.store.store import Store
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
+from climate_ref_prefect.store.sql.sql_store import Store
 
 logger = logging.getLogger(__name__)
 

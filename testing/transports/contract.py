@@ -7,11 +7,11 @@ module scope that returns a `Backend`. A `conftest.py` beside it imports the fix
 the port's methods.
 """
 
-from climate_ref_prefect.testing.transports.endings import EndingContract
-from climate_ref_prefect.testing.transports.isolation import IsolationContract
-from climate_ref_prefect.testing.transports.port import PortContract
-from climate_ref_prefect.testing.transports.protocol import ProtocolContract
-from climate_ref_prefect.testing.transports.stopping import StoppingContract
+from climate_ref_prefect.testing.transports.contract_cancelling import StoppingContract
+from climate_ref_prefect.testing.transports.contract_file_protocol import ProtocolContract
+from climate_ref_prefect.testing.transports.contract_isolation import IsolationContract
+from climate_ref_prefect.testing.transports.contract_outcomes import EndingContract
+from climate_ref_prefect.testing.transports.contract_port_methods import PortContract
 
 
 class TransportContract(EndingContract, IsolationContract, ProtocolContract, StoppingContract, PortContract):

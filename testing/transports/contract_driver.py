@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.testing.processes import wait_until
-from climate_ref_prefect.transports.driver import TransportDriver
 from climate_ref_prefect.transports.port import Ended, Submission, Transport
+from climate_ref_prefect.transports.transport_driver import TransportDriver
 
 _THREADS = 16
 

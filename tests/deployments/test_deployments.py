@@ -8,8 +8,8 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
+from climate_ref_prefect.execution.host.process_tree import descendants
 from climate_ref_prefect.flows.solve import run_diagnostic, solve
-from climate_ref_prefect.transports.worker.process_tree import descendants
 from tests.deployments.work import MODELS, POOL, Work, results
 from tests.prefect_server import task_runs
 from tests.processes import wait_until

@@ -10,12 +10,12 @@ from prefect import Flow
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from climate_ref_prefect.flows.recover import replay_abandoned
 from climate_ref_prefect.flows.reingest import reingest
-from climate_ref_prefect.flows.retry_rules import RetryRule
-from climate_ref_prefect.flows.server import SERVER_SETTINGS
+from climate_ref_prefect.flows.replay_abandoned import replay_abandoned
+from climate_ref_prefect.flows.retry.retry_rules import RetryRule
+from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
 from climate_ref_prefect.flows.solve import plan, run_diagnostic, solve
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.host.batch_job_id import lines_naming_job
+from climate_ref_prefect.execution.host.environment_variables import lines_for_job_script
+from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from climate_ref_prefect.transports.batch.transport import BatchTransport
 from climate_ref_prefect.transports.port import ResourcesRefusedError
-from climate_ref_prefect.transports.profiles import read_profile
-from climate_ref_prefect.transports.worker.batch_job import lines_naming_job
-from climate_ref_prefect.transports.worker.environment import lines_for_job_script
+from climate_ref_prefect.transports.site_profiles import read_profile
 
 SITES = Path(__file__).resolve().parents[2] / "deployments" / "sites"
 EXAMPLES = ("slurm-example", "pbs-example", "pbs-gadi")
@@ -52,7 +52,7 @@ def test_the_worker_is_what_a_job_becomes_after_its_prologue(name: str, tmp_path
     assert lines[: len(given)] == given
     assert tuple(lines[len(given) :]) == transport.prologue != ()
     assert last.startswith(
-        f"exec {transport.python} -P -m climate_ref_prefect.transports.batch.pilot tls://COORDINATOR:PORT "
+        f"exec {transport.python} -P -m climate_ref_prefect.transports.batch.dask.pilot_worker tls://COORDINATOR:PORT "
     )
     assert f' --local-directory "{transport.local_directory}" ' in last
 

@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import Artifact, FlowRun, StateType
 from selenium.webdriver.common.by import By
 
-from climate_ref_prefect.flows.server import LocalServer
+from climate_ref_prefect.flows.server.local_server import LocalServer
 from tests.browser import Browser
 from tests.deployments.work import MODELS, Work, wait_for_end
 from tests.prefect_server import task_runs

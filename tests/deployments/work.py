@@ -15,11 +15,11 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 
-from climate_ref_prefect.diagnostics.demo.data import sample_data_root
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, SERIES
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, SERIES
+from climate_ref_prefect.execution.host.process_tree import end_with_parent
+from climate_ref_prefect.store.sql.sql_store import Store, open_store
 from climate_ref_prefect.store.values import ExecutionRow
-from climate_ref_prefect.transports.worker.process_tree import end_with_parent
 from tests.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.catalogue import Catalogue, DataGroup
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.data_catalogue import Catalogue, DataGroup
 from climate_ref_prefect.diagnostics.demo.provider import provider
-from climate_ref_prefect.diagnostics.result import ExecutionResult
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 
 
 @dataclass(frozen=True)

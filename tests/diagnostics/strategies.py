@@ -6,26 +6,15 @@ from pathlib import Path
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.definition import (
-    Dataset,
-    ExecutionDefinition,
-    ExecutionEnvelope,
-    ProviderReference,
-    WorkerLimits,
-)
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
+from climate_ref_prefect.diagnostics.execution_definition import Dataset, ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult, Series, SeriesCollection
 from climate_ref_prefect.diagnostics.metric_bundle import ATTRIBUTES, MetricBundle
-from climate_ref_prefect.diagnostics.outcome import (
-    ExecutionFailure,
-    ExecutionOutcome,
-    FailureKind,
-    FileRecord,
-    Telemetry,
-)
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile, Provenance
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult, Series, SeriesCollection
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.envelope import ExecutionEnvelope, WorkerLimits
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, FileRecord, Telemetry
 
 texts = st.text(max_size=12)
 names = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)

@@ -10,9 +10,9 @@ import xarray
 from hypothesis import given
 from pydantic import ValidationError
 
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult, Series
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle, Scalar
 from climate_ref_prefect.diagnostics.output_bundle import OUTPUT_TYPES, OutputBundle, OutputFile, Provenance
-from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
 from tests.diagnostics import strategies
 
 STRUCTURE = ("source_id", "statistic")

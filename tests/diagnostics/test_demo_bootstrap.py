@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
+from climate_ref_prefect.diagnostics.demo.calculations.autocorrelation import autocorrelation_within
 from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Bootstrap, block_length
-from climate_ref_prefect.diagnostics.demo.calculations.interval import (
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import (
     ARTANH,
     LINEAR,
     LOGARITHM,
@@ -19,8 +19,8 @@ from climate_ref_prefect.diagnostics.demo.calculations.interval import (
     interval,
 )
 from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import TrendUncertainty, linear_trend
-from climate_ref_prefect.diagnostics.demo.calculations.memory import autocorrelation_within
-from climate_ref_prefect.diagnostics.demo.record import Floats
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Floats
+from climate_ref_prefect.diagnostics.execution_definition import Dataset, ExecutionDefinition
 
 COVERAGE = (0.88, 0.99)
 """Of 300 intervals of 95 %: what chance and the known shortness of bootstrap intervals leave possible."""

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.demo.calculations.annual_cycle import AnnualCycle
 from climate_ref_prefect.diagnostics.demo.calculations.anomalies import Anomalies, annual_harmonics
+from climate_ref_prefect.diagnostics.demo.calculations.autocorrelation import autocorrelation
 from climate_ref_prefect.diagnostics.demo.calculations.daily_variability import Variability
 from climate_ref_prefect.diagnostics.demo.calculations.ensemble_bias import Comparison, one_row_per_model
 from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import linear_trend
-from climate_ref_prefect.diagnostics.demo.calculations.memory import autocorrelation
-from climate_ref_prefect.diagnostics.demo.reading import area_mean, area_weights
-from climate_ref_prefect.diagnostics.demo.record import Record, Years, require_years
-from climate_ref_prefect.diagnostics.demo.times import decode
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Record, Years, require_years
+from climate_ref_prefect.diagnostics.demo.decode_times import decode
+from climate_ref_prefect.diagnostics.demo.read_temperature import area_mean, area_weights
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 
 CALENDARS = ["standard", "proleptic_gregorian", "julian", "noleap", "360_day", "all_leap"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from climate_ref_prefect.diagnostics.catalogue import Catalogue, scan
-from climate_ref_prefect.diagnostics.definition import Dataset
-from climate_ref_prefect.diagnostics.demo.data import sample_data_root
+from climate_ref_prefect.diagnostics.data_catalogue import Catalogue, scan
+from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
+from climate_ref_prefect.diagnostics.execution_definition import Dataset
 from tests.diagnostics.demo_runs import Run, define, run
 
 OTHERS = 5

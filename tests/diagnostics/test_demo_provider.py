@@ -9,14 +9,14 @@ import netCDF4
 import numpy as np
 import pytest
 
-from climate_ref_prefect.diagnostics.catalogue import Catalogue, scan
-from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo.data import sample_data_root
+from climate_ref_prefect.diagnostics.controlled_vocabulary import default_vocabulary
+from climate_ref_prefect.diagnostics.data_catalogue import Catalogue, scan
 from climate_ref_prefect.diagnostics.demo.provider import provider
-from climate_ref_prefect.diagnostics.demo.statistic import STATISTICS
+from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
+from climate_ref_prefect.diagnostics.demo.statistic_names import STATISTICS
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.execution_definition import Dataset, ExecutionDefinition
 from climate_ref_prefect.diagnostics.provider import find_provider, load_provider
-from climate_ref_prefect.diagnostics.vocabulary import default_vocabulary
 from tests.diagnostics.demo_runs import define, groups, run
 
 EXAMPLES = [
@@ -36,7 +36,7 @@ WITHOUT_INTERVAL = {"years_used", "reference_models", "p_value", "trend_standard
 IN_A_PROCESS_OF_ITS_OWN = """
 import sys
 from pathlib import Path
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from tests.diagnostics.demo_runs import run
 for path in sorted(Path(sys.argv[1]).glob("*.json")):
     found = run(ExecutionDefinition.model_validate_json(path.read_text()), path.with_suffix(".there"))
@@ -46,7 +46,7 @@ AFTER_WARMING_UP = """
 import os
 import sys
 from pathlib import Path
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.demo.provider import provider
 from tests.diagnostics.demo_runs import run
 left = set(os.listdir(os.environ["TMPDIR"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.definition import Dataset, ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.diagnostic import CommandLineDiagnostic
 from climate_ref_prefect.diagnostics.errors import (
     BadInputError,
@@ -19,6 +19,8 @@ from climate_ref_prefect.diagnostics.errors import (
     ProviderReferenceError,
     UnknownNameError,
 )
+from climate_ref_prefect.diagnostics.execution_definition import Dataset, ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.provider import (
     DiagnosticProvider,
@@ -26,9 +28,7 @@ from climate_ref_prefect.diagnostics.provider import (
     installed_providers,
     load_provider,
 )
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 
 
 class LineCount(CommandLineDiagnostic):
@@ -196,7 +196,7 @@ def test_what_an_import_raises_passes_through(module: str) -> None:
 HEAVY = ("numpy", "xarray", "matplotlib", "netCDF4", "prefect", "sqlalchemy", "dask", "distributed", "yaml")
 
 
-@pytest.mark.parametrize("name", ["provider", "catalogue"])
+@pytest.mark.parametrize("name", ["provider", "data_catalogue"])
 def test_the_ground_floor_imports_nothing_heavy(name: str) -> None:
     program = f"import sys, climate_ref_prefect.diagnostics.{name}; print(*set(sys.modules) & set({HEAVY!r}))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -9,20 +9,21 @@ import pytest
 import typer
 from pydantic import BaseModel, TypeAdapter
 
-from climate_ref_prefect.diagnostics.definition import WorkerLimits
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, Decision, FailureKind, Limit
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FileRecord, Telemetry
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.command import app
-from climate_ref_prefect.flows.server import SERVER_SETTINGS
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.claim import Claim
+from climate_ref_prefect.execution.closed import Closed
+from climate_ref_prefect.execution.envelope import WorkerLimits
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind, Limit
+from climate_ref_prefect.execution.host.environment_variables import TABLE
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FileRecord, Telemetry
+from climate_ref_prefect.execution.worker import resource_sampler
+from climate_ref_prefect.flows.cli.main import app
+from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.store.models import Base
-from climate_ref_prefect.transports.inline import InlineTransport
-from climate_ref_prefect.transports.local import LocalTransport
-from climate_ref_prefect.transports.worker import meter
-from climate_ref_prefect.transports.worker.documents import Claim, Closed
-from climate_ref_prefect.transports.worker.environment import TABLE
+from climate_ref_prefect.store.sql.table_models import Base
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
 from tests.docs.pages import DOCS
 
 REFERENCE = DOCS / "reference"
@@ -58,7 +59,7 @@ def test_settings_has_the_default_of_every_variable(field: str) -> None:
 
 def test_the_first_look_at_the_memory_is_when_the_page_says() -> None:
     text = (HOW_TO / "size-executions.md").read_text(encoding="utf-8")
-    assert f"first {meter._FIRST_PAUSE_SECONDS:g} s after the start" in text
+    assert f"first {resource_sampler._FIRST_PAUSE_SECONDS:g} s after the start" in text
 
 
 def test_settings_names_every_variable() -> None:

@@ -12,14 +12,14 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from climate_ref_prefect.diagnostics.definition import WorkerLimits
+from climate_ref_prefect.execution.envelope import WorkerLimits
 from climate_ref_prefect.transports.batch.pool.job import Job
 from climate_ref_prefect.transports.batch.pool.termination import meta_of
-from climate_ref_prefect.transports.batch.schedulers.pbs.records import read_record
+from climate_ref_prefect.transports.batch.schedulers.pbs.output_parser import read_record
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.profiles import read_profile
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.site_profiles import read_profile
 from tests.docs.pages import DOCS, pages
 from tests.packaging.checkout import ROOT
 

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows.lives import noted
-from tests.flows.notes import Run, note_run, notes
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from tests.flows.providers import PER_MODEL, after, numbers, raise_error, wait_for_file
+from tests.flows.run_intervals import noted
+from tests.flows.run_log import Run, note_run, notes
 
 SMALL = ResourceHint(memory_mb=64, wall_clock=timedelta(seconds=60))
 ENOUGH_MB = 128

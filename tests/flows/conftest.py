@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.flows.disks import Disk
-from tests.flows.sites import Site
+from tests.flows.temporary_site import Site
+from tests.flows.tmpfs_disk import Disk
 from tests.postgres import postgres_server
 from tests.prefect_server import prefect_server
 

@@ -7,12 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from tests.flows.providers import PER_MODEL, SMALL, Noting
 
 

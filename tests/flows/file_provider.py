@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ResultFiles
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.result import ResultFiles
 
 UNLISTED = "unlisted.txt"
 FAILS_ONCE = "fails-once"

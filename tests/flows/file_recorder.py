@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.finished_execution import FinishedExecution
+from climate_ref_prefect.store.directory_names import new_fragment
 from climate_ref_prefect.store.errors import UnknownExecutionError
-from climate_ref_prefect.store.fragment import new_fragment
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import (
@@ -21,7 +22,6 @@ from climate_ref_prefect.store.port import (
     UnfinishedExecution,
     Writer,
 )
-from climate_ref_prefect.transports.worker.finished import FinishedExecution
 
 
 class FileRecorder:

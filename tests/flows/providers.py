@@ -9,18 +9,18 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.diagnostic import Diagnostic
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
+from climate_ref_prefect.diagnostics.execution_result import ExecutionResult, Series
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.requirement import DataRequirement
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.diagnostics.result import ExecutionResult, Series
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows import disks
-from tests.flows.notes import DATABASE, Run, note_run, notes, read_runs
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from tests.flows import tmpfs_disk
+from tests.flows.run_log import DATABASE, Run, note_run, notes, read_runs
 
 PER_MODEL = DataRequirement(filters={"variable_id": ("ta",)}, group_by=("source_id",))
 SMALL = ResourceHint(memory_mb=200, wall_clock=timedelta(seconds=60))
@@ -247,8 +247,8 @@ DIAGNOSTICS = (
     Noting("fails-after-go", fail_after_go),
     Noting("waits-for-others", wait_for_others),
     Noting("fails-then-waits", fail_then_wait),
-    Noting("fills-disk", spoil(disks.fill)),
-    Noting("locks-disk", spoil(lambda path: disks.remount(path, "ro"))),
+    Noting("fills-disk", spoil(tmpfs_disk.fill)),
+    Noting("locks-disk", spoil(lambda path: tmpfs_disk.remount(path, "ro"))),
     Noting("spoils-documents", spoil_documents),
     Noting("blocks-outcome", block_outcome),
     Publishing("huge-integer", huge_integer),

@@ -7,8 +7,8 @@ What has planned runs the executions that ask for one processor too; for those t
 import time
 
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from tests.flows.notes import notes
 from tests.flows.providers import DIAGNOSTICS
+from tests.flows.run_log import notes
 
 with (notes() / "imports").open("a") as file:
     file.write("once\n")

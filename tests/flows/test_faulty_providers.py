@@ -4,25 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.catalogue import scan
+from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.errors import UnknownNameError
-from climate_ref_prefect.diagnostics.outcome import FailureKind
 from climate_ref_prefect.diagnostics.provider import find_provider
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows import providers as flows_providers
-from climate_ref_prefect.flows.plan import Plan
-from climate_ref_prefect.flows.planning import make_plan
-from climate_ref_prefect.flows.policy import RetryPolicy
-from climate_ref_prefect.flows.providers import find_usable, load_providers
-from climate_ref_prefect.flows.retry_rules import RetryPolicies
-from climate_ref_prefect.store.location import sqlite_url
-from climate_ref_prefect.store.store import open_store
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.flows.planning import load_providers as flows_providers
+from climate_ref_prefect.flows.planning.load_providers import find_installed_provider, load_providers
+from climate_ref_prefect.flows.planning.make_plan import make_plan
+from climate_ref_prefect.flows.planning.plan import Plan
+from climate_ref_prefect.flows.retry.retry_policy import RetryPolicy
+from climate_ref_prefect.flows.retry.retry_rules import RetryPolicies
+from climate_ref_prefect.store.sql.database_location import sqlite_url
+from climate_ref_prefect.store.sql.sql_store import open_store
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
-from tests.diagnostics.trees import add
-from tests.flows.coordinators import run_command
-from tests.flows.notes import NOTES
-from tests.flows.sites import PROVIDER, Site
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from tests.diagnostics.cmip6_trees import add
+from tests.flows.coordinator_processes import run_command
+from tests.flows.run_log import NOTES
+from tests.flows.temporary_site import PROVIDER, Site
 
 MODULE = "tests.flows.faulty_providers"
 DEADLINE_SECONDS = 60.0
@@ -185,7 +185,7 @@ class TestEntryPoints:
 
     def test_a_name_that_is_not_installed_is_refused_with_what_it_may_be(self) -> None:
         with pytest.raises(UnknownNameError, match=r"'my_temperature'.*as in my_module:provider"):
-            find_usable("my_temperature")
+            find_installed_provider("my_temperature")
         with pytest.raises(UnknownNameError, match=r"Is it 'demo'"):
             find_provider("dem0")
 

@@ -16,24 +16,24 @@ import pytest
 from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 from prefect.exceptions import CancelledRun
 
-from climate_ref_prefect.diagnostics.demo.data import sample_data_root
+from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.workspace import open_workspace
+from climate_ref_prefect.flows.workspace.workspace import open_workspace
 from climate_ref_prefect.store.errors import CoordinatorBusyError
-from climate_ref_prefect.transports.inline import InlineTransport, UnguardedWarning
-from climate_ref_prefect.transports.local import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.port import Transport
-from tests.diagnostics.trees import add
+from climate_ref_prefect.transports.this_machine.in_parallel import ClippedResourcesWarning, LocalTransport
+from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport, UnguardedWarning
+from tests.diagnostics.cmip6_trees import add
 from tests.executions import QUICK
-from tests.flows.disks import Disk
-from tests.flows.sites import PROVIDER, AttemptRow, Site, Solved, when
+from tests.flows.temporary_site import PROVIDER, AttemptRow, Site, Solved, when
+from tests.flows.tmpfs_disk import Disk
 from tests.prefect_server import cancel_flow_run, messages, state_of, task_runs
-from tests.store.builders import coordinated
+from tests.store.example_values import coordinated
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

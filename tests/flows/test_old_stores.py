@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
-from climate_ref_prefect.flows.plan import Plan
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
+from climate_ref_prefect.flows.planning.plan import Plan
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import plan_only
-from climate_ref_prefect.store import migration
 from climate_ref_prefect.store.errors import SchemaOutdatedError
-from climate_ref_prefect.transports.local import LocalTransport
-from tests.flows.coordinators import run_command
-from tests.flows.sites import PROVIDER, Site
-from tests.store.old import restore_first_schema
+from climate_ref_prefect.store.sql import schema_migration
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from tests.flows.coordinator_processes import run_command
+from tests.flows.temporary_site import PROVIDER, Site
+from tests.store.earlier_databases import restore_first_schema
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -57,7 +57,7 @@ def test_it_is_upgraded_and_all_is_up_to_date(site: Site) -> None:
 
 
 def test_its_results_directory_is_its_own(site: Site) -> None:
-    migration.upgrade_database(Settings().store_url)
+    schema_migration.upgrade_database(Settings().store_url)
     assert site.solve("good", "flaky").report.headline().startswith("All up to date")
     assert (Settings().results_directory / "store.json").exists()
     site.add_models("ModelC")

@@ -19,9 +19,9 @@ from prefect.settings.models.root import Settings
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from climate_ref_prefect.flows.record import ledger
-from climate_ref_prefect.flows.record.events import batched_events
-from climate_ref_prefect.flows.server import SERVER_SETTINGS
+from climate_ref_prefect.flows.server import task_run_counter
+from climate_ref_prefect.flows.server.event_batches import batched_events
+from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
 
 EVENTS_PER_TASK_RUN = 3
 """Pending, running and a final state."""
@@ -116,7 +116,7 @@ def test_a_task_runs_the_function_that_its_copy_is_given() -> None:
 
 def test_the_servers_queue_holds_what_the_ledger_keeps_in_reserve() -> None:
     queue = Subscription(Topic("test"))._queue
-    assert queue.maxsize / 2 > ledger._LAG_AT_MOST * EVENTS_PER_TASK_RUN
+    assert queue.maxsize / 2 > task_run_counter._LAG_AT_MOST * EVENTS_PER_TASK_RUN
 
 
 def test_every_setting_that_our_server_is_given_is_one_of_prefects() -> None:

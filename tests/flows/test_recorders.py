@@ -11,31 +11,31 @@ from prefect import flow
 from prefect.runtime import flow_run
 from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.catalogue import scan
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition, ProviderReference
-from climate_ref_prefect.diagnostics.failure_kinds import FailureKind
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.phases import PHASES
-from climate_ref_prefect.flows.plan import PlannedExecution
-from climate_ref_prefect.flows.planning import make_plan
-from climate_ref_prefect.flows.providers import load_providers
-from climate_ref_prefect.flows.recovery import Leftovers, settle_leftovers
-from climate_ref_prefect.flows.report import read_rows
-from climate_ref_prefect.flows.retry_rules import RetryPolicies
+from climate_ref_prefect.diagnostics.data_catalogue import scan
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, ProviderReference
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.flows.lifecycle.phases import PHASES
+from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers, settle_leftovers
+from climate_ref_prefect.flows.planning.load_providers import load_providers
+from climate_ref_prefect.flows.planning.make_plan import make_plan
+from climate_ref_prefect.flows.planning.plan import PlannedExecution
+from climate_ref_prefect.flows.report.solve_report import read_rows
+from climate_ref_prefect.flows.retry.retry_rules import RetryPolicies
 from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
-from climate_ref_prefect.flows.server import LocalServer, configured_or_local_server
+from climate_ref_prefect.flows.server.local_server import LocalServer, configured_or_local_server
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.workspace import open_recorder_workspace
+from climate_ref_prefect.flows.workspace.workspace import open_recorder_workspace
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import Allocation, Recorder
 from climate_ref_prefect.testing.recorder_values import HINT, SCALARS, definition, holder, leave_results, result
-from climate_ref_prefect.transports.inline import InlineTransport
-from climate_ref_prefect.transports.local import LocalTransport
 from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
 from tests.executions import QUICK
 from tests.flows.file_provider import FAILS_ONCE, UNLISTED
 from tests.flows.file_recorder import FileRecorder
-from tests.flows.sites import PROVIDER, Site
+from tests.flows.temporary_site import PROVIDER, Site
 from tests.prefect_server import task_runs
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

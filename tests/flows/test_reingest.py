@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.flows.lifecycle.reingest_execution import Reingested, ReingestOutcome
 from climate_ref_prefect.flows.reingest import ReingestReport, reingest
-from climate_ref_prefect.flows.reingesting import Reingested, ReingestOutcome
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.workspace import open_workspace
+from climate_ref_prefect.flows.workspace.workspace import open_workspace
 from climate_ref_prefect.store.errors import CoordinatorBusyError
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows.sites import AttemptRow, Site
+from tests.flows.temporary_site import AttemptRow, Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

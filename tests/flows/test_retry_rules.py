@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.failure_kinds import FAILURE_RULES, Decision, FailureKind
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.flows.policy import RetryPolicy
-from climate_ref_prefect.flows.retry_rules import RetryPolicies, RetryRule, read_retry_rules, retry_policies
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
+from climate_ref_prefect.flows.retry.retry_policy import RetryPolicy
+from climate_ref_prefect.flows.retry.retry_rules import RetryPolicies, RetryRule, read_retry_rules, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.port import AttemptCounts
 

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.flows.retry_rules import RetryRule
-from tests.flows.sites import Site
+from climate_ref_prefect.flows.retry.retry_rules import RetryRule
+from tests.flows.temporary_site import Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

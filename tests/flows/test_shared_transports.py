@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.flows import solve as flows
-from climate_ref_prefect.flows.choice import transport_of
-from climate_ref_prefect.flows.report import SolveReport
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.flows.transport_parameter import transport_of
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from tests.executions import QUICK
-from tests.flows.sites import PROVIDER, Site, Solved, when
+from tests.flows.temporary_site import PROVIDER, Site, Solved, when
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from climate_ref_prefect.diagnostics.demo.data import sample_data_root
 from climate_ref_prefect.diagnostics.demo.provider import provider
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, SERIES
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, SERIES
 from climate_ref_prefect.transports.port import Transport
-from tests.flows.clusters import assert_nothing_is_left, transport_to
-from tests.flows.sites import Site
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from tests.flows.slurm_site import assert_nothing_is_left, transport_to
+from tests.flows.temporary_site import Site
 from tests.slurm.cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("prefect_server")]

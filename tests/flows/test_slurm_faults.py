@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from tests.flows.cluster_provider import fails, waits_for_walltime
-from tests.flows.clusters import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to
-from tests.flows.faults import Faults
-from tests.flows.sites import AttemptRow, Site
+from tests.flows.random_faults import Faults
+from tests.flows.slurm_site import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to
+from tests.flows.temporary_site import AttemptRow, Site
 from tests.slurm.cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("prefect_server")]

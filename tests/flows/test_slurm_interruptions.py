@@ -11,20 +11,13 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.objects import StateType
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.flows.house_faults import HouseFaultError
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.flows.lifecycle.infrastructure_faults import InfrastructureFaultError
 from tests.flows.cluster_provider import started
-from tests.flows.clusters import (
-    PROVIDER,
-    assert_goes_on,
-    assert_nothing_is_left,
-    jobs_in,
-    solving,
-    transport_to,
-)
-from tests.flows.coordinators import Coordinator
-from tests.flows.disks import Disk
-from tests.flows.sites import Site
+from tests.flows.coordinator_processes import Coordinator
+from tests.flows.slurm_site import PROVIDER, assert_goes_on, assert_nothing_is_left, jobs_in, solving, transport_to
+from tests.flows.temporary_site import Site
+from tests.flows.tmpfs_disk import Disk
 from tests.prefect_server import cancel_flow_run, state_of
 from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
@@ -124,7 +117,9 @@ def test_a_full_disk_ends_it(site: Site, shared: Path, slurm: SlurmCluster, disk
 
     filling = threading.Thread(target=fill_disk)
     filling.start()
-    with pytest.raises(HouseFaultError, match="full"):  # which does not wait for jobs that only wait in a queue
+    with pytest.raises(
+        InfrastructureFaultError, match="full"
+    ):  # which does not wait for jobs that only wait in a queue
         site.solve(*DIAGNOSTICS, providers=[PROVIDER], transport=transport_to(shared, tagged="down"))
     filling.join()
     assert_nothing_is_left(slurm, shared)

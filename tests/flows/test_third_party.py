@@ -11,8 +11,8 @@ import pytest
 
 from tests.distributions import install
 from tests.docs.pages import DOCS, examples
-from tests.flows.coordinators import Ended, run_command
-from tests.flows.sites import PROVIDER, Site, environment
+from tests.flows.coordinator_processes import Ended, run_command
+from tests.flows.temporary_site import PROVIDER, Site, environment
 
 pytestmark = pytest.mark.slow
 GROUP = "climate_ref_prefect.transports"
@@ -74,7 +74,7 @@ def test_python_solves_on_it(site: Site, installed: Mapping[str, str]) -> None:
     site.add_models("ModelA")
     code = f"""
 from acme_transport import AcmeTransport
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.flows.server.local_server import local_server
 from climate_ref_prefect.flows.settings import Settings
 if __name__ == "__main__":
     with local_server(Settings().home_directory):

@@ -6,14 +6,14 @@ import time
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind, Telemetry
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.documents import Claim
-from climate_ref_prefect.transports.worker.here import execute_here
+from climate_ref_prefect.execution.claim import Claim
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.outcome import FailureKind, Telemetry
+from climate_ref_prefect.execution.worker.execute_in_process import execute_in_process
 from tests.executions import QUICK
-from tests.flows.leftovers import leave_behind
-from tests.flows.sites import Site, when
-from tests.unreadable import UNREADABLE
+from tests.flows.temporary_site import Site, when
+from tests.flows.unfinished_executions import leave_behind
+from tests.unreadable_documents import UNREADABLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -73,7 +73,7 @@ def test_telemetry_and_closing_that_cannot_be_read_say_nothing(site: Site) -> No
 
 def test_a_result_beside_a_torn_claim_is_taken_in(site: Site) -> None:
     for directory in leave_behind(site, "good"):
-        assert execute_here(directory.path).succeeded
+        assert execute_in_process(directory.path).succeeded
         (directory.path / "claim.json").write_bytes(b"")
     assert not site.solve("good").report.executions
     assert {(row.attempt, row.successful) for row in site.attempts()} == {(1, True)}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("diagnostics", "transports", "store", "flows", "testing")
+FOLDERS = ("diagnostics", "execution", "transports", "store", "flows", "testing")
 PACKAGE = "climate_ref_prefect"
 
 

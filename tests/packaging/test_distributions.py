@@ -59,9 +59,9 @@ def test_sdist_installs_the_files_of_the_checkout(installed: Path) -> None:
     [
         "py.typed",
         "diagnostics/vocabulary.yaml",
-        "store/migrations/env.py",
-        "store/migrations/script.py.mako",
-        "store/migrations/versions/0001_first_schema.py",
+        "store/sql/migrations/env.py",
+        "store/sql/migrations/script.py.mako",
+        "store/sql/migrations/versions/0001_first_schema.py",
     ],
 )
 def test_what_is_read_at_run_time_is_shipped(wheel: Path, name: str) -> None:

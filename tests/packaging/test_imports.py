@@ -14,8 +14,8 @@ def run(program: str, directory: Path) -> subprocess.CompletedProcess[str]:
 
 
 LIGHT = (
-    "transports.worker.execute",
-    "transports.worker.server",
+    "execution.worker.execute",
+    "execution.worker.provider_server",
     "transports.port",
     "store.port",
     "store.memory_recorder",
@@ -33,7 +33,7 @@ def test_help_of_no_command_imports_anything_heavy(tmp_path: Path) -> None:
     program = f"""
 import contextlib, os, sys
 import typer
-from climate_ref_prefect.flows.command import app
+from climate_ref_prefect.flows.cli.main import app
 
 def commands(group, path=()):
     yield path

@@ -15,31 +15,31 @@ FOR_OTHERS = ("testing",)
 """Folders whose names are for tests of other distributions."""
 REASONS = {
     "written for people who read the file": (
-        "flows.results_owner.ResultsOwner.since",
+        "flows.workspace.results_ownership.ResultsOwner.since",
         "store.lock_file.Holder.since",
-        "transports.worker.documents.Claim.claimed_at",
-        "transports.worker.documents.Closed.closed_at",
+        "execution.claim.Claim.claimed_at",
+        "execution.closed.Closed.closed_at",
         "diagnostics.output_bundle.OutputBundle.provenance",
         "diagnostics.output_bundle.Provenance.*",
     ),
     "called by a library": (
-        "diagnostics.vocabulary.Vocabulary.model_post_init",  # pydantic
-        "flows.record.events.EventSender.client_type",  # Prefect
-        "flows.record.events.EventSender.send",
+        "diagnostics.controlled_vocabulary.Vocabulary.model_post_init",  # pydantic
+        "flows.server.event_batches.EventSender.client_type",  # Prefect
+        "flows.server.event_batches.EventSender.send",
     ),
     "shown in the documentation, which a test compares": (
-        "diagnostics.failure_kinds.FailureRule.meaning",
-        "transports.worker.environment.Rule.why",
+        "execution.failure_kinds.FailureRule.meaning",
+        "execution.host.environment_variables.Rule.why",
     ),
     "told to recorders of others": ("store.port.Finalisation.another_follows",),
     "for users, in reports and in Python": (
-        "flows.report.SolveReport.running_seconds",
+        "flows.report.solve_report.SolveReport.running_seconds",
         "store.memory_recorder.MemoryRecorder",
         "store.memory_recorder.MemoryRecorder.take_over",
     ),
     "for the pool, which withdraws what an earlier coordinator left": (
-        "transports.batch.marks.is_owned_by",
-        "transports.batch.scheduler.BatchScheduler.*",
+        "transports.batch.schedulers.job_marks.is_owned_by",
+        "transports.batch.schedulers.scheduler_port.BatchScheduler.*",
         "transports.batch.schedulers.pbs.commands.PbsCommands.*",
         "transports.batch.schedulers.slurm.commands.SlurmCommands.*",
     ),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.transports.worker.documents import process_start
+from climate_ref_prefect.execution.host.process_identity import process_start
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import Settings
 from tests.processes import Process, wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.transports.worker.documents import process_start
+from climate_ref_prefect.execution.host.process_identity import process_start
 from tests.pbs.cluster import JobView, PbsCluster
 from tests.pbs.conftest import QUICK, StartCluster, process_noted
 from tests.pbs.settings import GADI, NodeSettings, QueueSettings

@@ -16,10 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from climate_ref_prefect.flows.server import local_server
+from climate_ref_prefect.flows.server.local_server import local_server
 from tests.postgres import running_postgres
 from tests.soak.campaign import Outcome, disturb_local
-from tests.soak.preloaded import preloaded_command
+from tests.soak.command_forks import preloaded_command
 
 
 def table(outcomes: list[Outcome]) -> Table:

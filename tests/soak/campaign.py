@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from climate_ref_prefect.store.location import SQLITE, parse_location
-from tests.flows.disks import Disk
+from climate_ref_prefect.store.sql.database_location import SQLITE, parse_location
+from tests.flows.tmpfs_disk import Disk
 from tests.postgres import PostgresServer
 from tests.processes import Process
+from tests.soak.command_forks import PreloadedCommand, Started
+from tests.soak.coordinator_site import Place
 from tests.soak.faults import CoordinatorFaults, DiskFaults, Fault, PostgresFaults, SqliteFaults, WorkerFaults
 from tests.soak.invariants import broken
-from tests.soak.place import Place
-from tests.soak.preloaded import PreloadedCommand, Started
 
 DIAGNOSTICS = ("good", "brief", "flaky", "hungry", "late", "own-error")
 _MOST_STARTS = 40

@@ -10,10 +10,10 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.fault_points import VARIABLE
+from climate_ref_prefect.execution.fault_injection import VARIABLE
+from tests.soak.command_forks import PreloadedCommand, preloaded_command
+from tests.soak.coordinator_site import Place
 from tests.soak.invariants import broken
-from tests.soak.place import Place
-from tests.soak.preloaded import PreloadedCommand, preloaded_command
 from tests.soak.provider import FAILS
 
 DIAGNOSTICS = ("brief", "flaky", FAILS)

@@ -10,13 +10,13 @@ from pathlib import Path
 from random import Random
 from subprocess import CalledProcessError
 
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.documents import process_start
-from tests.flows.disks import Disk
-from tests.flows.lives import Life, read_lives
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.host.process_identity import process_start
+from tests.flows.run_intervals import Life, read_lives
+from tests.flows.tmpfs_disk import Disk
 from tests.postgres import PostgresServer
 from tests.processes import Process
-from tests.soak.place import Place
+from tests.soak.coordinator_site import Place
 
 Fault = Callable[[], bool]
 """Makes a fault; false where there is nothing that it could meet just now."""

@@ -5,14 +5,14 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
-from climate_ref_prefect.store.store import Store
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.store.sql.sql_store import Store
 from climate_ref_prefect.store.values import ExecutionRow
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from tests.flows.lives import read_lives
-from tests.flows.notes import read_runs
-from tests.soak.place import Place
+from tests.flows.run_intervals import read_lives
+from tests.flows.run_log import read_runs
+from tests.soak.coordinator_site import Place
 from tests.soak.provider import FAILS
 
 Groups = dict[tuple[str, str], list[ExecutionRow]]

@@ -5,11 +5,11 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from tests.flows.cluster_provider import Living, wait_for_go
 from tests.flows.providers import fail_at_first, raise_error
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.postgres import PostgresServer
 from tests.soak.campaign import disturb_local
-from tests.soak.preloaded import PreloadedCommand, preloaded_command
+from tests.soak.command_forks import PreloadedCommand, preloaded_command
 
 EXECUTIONS = 60
 FAULT_SECONDS = 8.0

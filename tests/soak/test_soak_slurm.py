@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests.executions import QUICK
-from tests.flows.clusters import assert_nothing_is_left, write_profile
-from tests.flows.faults import Faults
+from tests.flows.random_faults import Faults
+from tests.flows.slurm_site import assert_nothing_is_left, write_profile
 from tests.slurm.cluster import SlurmCluster
 from tests.soak.campaign import DIAGNOSTICS, Campaign
+from tests.soak.command_forks import preloaded_command
+from tests.soak.coordinator_site import Place
 from tests.soak.faults import CoordinatorFaults
-from tests.soak.place import Place
-from tests.soak.preloaded import preloaded_command
 
 SEED = 4
 MODELS = 10

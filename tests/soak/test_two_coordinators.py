@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.flows.endings import LEASE_LOST
+from climate_ref_prefect.flows.cli.errors_and_exit_codes import LEASE_LOST
 from tests.postgres import PostgresServer
-from tests.soak.preloaded import preloaded_command
+from tests.soak.command_forks import preloaded_command
 from tests.soak.two_coordinators import contend
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("prefect_server")]

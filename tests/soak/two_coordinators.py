@@ -22,13 +22,13 @@ from random import Random
 
 from sqlalchemy import NullPool, create_engine, text
 
-from climate_ref_prefect.flows.endings import FAILED, LEASE_LOST
-from climate_ref_prefect.flows.server import local_server
-from tests.flows.lives import read_lives
+from climate_ref_prefect.flows.cli.errors_and_exit_codes import FAILED, LEASE_LOST
+from climate_ref_prefect.flows.server.local_server import local_server
+from tests.flows.run_intervals import read_lives
 from tests.postgres import PostgresServer, running_postgres
+from tests.soak.command_forks import PreloadedCommand, preloaded_command
+from tests.soak.coordinator_site import Place
 from tests.soak.invariants import broken
-from tests.soak.place import Place
-from tests.soak.preloaded import PreloadedCommand, preloaded_command
 
 _TAKEOVERS = 5
 """Epochs that there must be before the connections are left alone: coordinators have taken over several times then."""

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from climate_ref_prefect.store.engine import build_engine
-from climate_ref_prefect.store.location import parse_location, sqlite_url
-from climate_ref_prefect.store.migration import upgrade_database
-from climate_ref_prefect.store.models import Base, Lease
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.sql.database_location import parse_location, sqlite_url
+from climate_ref_prefect.store.sql.engine import build_engine
+from climate_ref_prefect.store.sql.schema_migration import upgrade_database
+from climate_ref_prefect.store.sql.sql_store import Store, open_store
+from climate_ref_prefect.store.sql.table_models import Base, Lease
 from tests.postgres import PostgresServer, postgres_server
-from tests.store.builders import holder
+from tests.store.example_values import holder
 
 __all__ = ["postgres_server"]
 

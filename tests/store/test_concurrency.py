@@ -9,17 +9,17 @@ from threading import Barrier
 import pytest
 from sqlalchemy import make_url, text
 
-from climate_ref_prefect.store.engine import build_engine
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.port import Allocation
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.sql.engine import build_engine
+from climate_ref_prefect.store.sql.sql_store import Store, open_store
 from tests.postgres import PostgresServer
-from tests.store.builders import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, holder, success
+from tests.store.example_values import HINT, METRICS, OUTPUTS, SERIES, allocate, definition, holder, success
 
 HOLDER = """
 import sys, time
 from climate_ref_prefect.store.lock_file import Holder
-from climate_ref_prefect.store.store import open_store
+from climate_ref_prefect.store.sql.sql_store import open_store
 with open_store(sys.argv[1]).coordinate(Holder(host="there", pid=1, since=0)):
     print("held", flush=True)
     time.sleep(60)

@@ -7,13 +7,13 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, inspect, select
 
-from climate_ref_prefect.store import migration
-from climate_ref_prefect.store.engine import build_engine, writer
-from climate_ref_prefect.store.location import parse_location, sqlite_url
-from climate_ref_prefect.store.models import Base, Lease
-from climate_ref_prefect.store.store import open_store
-from tests.store.builders import coordinated
-from tests.store.old import restore_first_schema
+from climate_ref_prefect.store.sql import schema_migration
+from climate_ref_prefect.store.sql.database_location import parse_location, sqlite_url
+from climate_ref_prefect.store.sql.engine import build_engine, writer
+from climate_ref_prefect.store.sql.sql_store import open_store
+from climate_ref_prefect.store.sql.table_models import Base, Lease
+from tests.store.earlier_databases import restore_first_schema
+from tests.store.example_values import coordinated
 
 TABLES = [table for table in Base.metadata.sorted_tables if table.name != Lease.__tablename__]
 
@@ -34,7 +34,7 @@ def old(request: pytest.FixtureRequest, file: Engine) -> Iterator[Engine]:
         yield file
         return
     engine = build_engine(parse_location(request.getfixturevalue("postgres_url")))
-    migration.migrate(engine, "0001")
+    schema_migration.migrate(engine, "0001")
     rows = rows_of(file)
     with writer(engine).begin() as connection:
         for table in TABLES:
@@ -60,14 +60,14 @@ def test_up_and_down_keep_every_row(old: Engine) -> None:
     url = old.url.render_as_string(hide_password=False)
     identities = set()
     for _ in range(2):
-        assert migration.upgrade_database(url) == "0002"
+        assert schema_migration.upgrade_database(url) == "0002"
         with open_store(url) as store:
             identities.add(store.identity())
             assert len(store.executions()) == 8
         with coordinated(url):
             assert rows_of(old) == before
         with writer(old).begin() as connection:
-            config = migration.migration_config()
+            config = schema_migration.migration_config()
             config.attributes["connection"] = connection
             command.downgrade(config, "0001")
         assert rows_of(old) == before

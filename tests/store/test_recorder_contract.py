@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
-from climate_ref_prefect.diagnostics.result import METRIC_BUNDLE
-from climate_ref_prefect.store.engine import build_engine
-from climate_ref_prefect.store.location import parse_location
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import Recorder
 from climate_ref_prefect.store.reading_port import ExecutionReader
+from climate_ref_prefect.store.sql.database_location import parse_location
+from climate_ref_prefect.store.sql.engine import build_engine
 from climate_ref_prefect.store.sql.recorder import SqlRecorder
-from climate_ref_prefect.store.store import Store, open_store
+from climate_ref_prefect.store.sql.sql_store import Store, open_store
 from climate_ref_prefect.testing.recorder_contract import BundleContract, ReadingContract, RecorderContract
 from climate_ref_prefect.testing.recorder_values import holder
 from tests.flows.file_recorder import FileRecorder

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from climate_ref_prefect.testing.transports.fixtures import allowances, narrow, own, shared
-from tests.transports.programs import Program, program_writer
+from tests.transports.scheduler_programs import Program, program_writer
 
 __all__ = ["allowances", "narrow", "own", "shared"]
 

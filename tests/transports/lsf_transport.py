@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.printed import lines_of, shortened
-from climate_ref_prefect.transports.batch.quoting import directive
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     BatchScheduler,
     DaskJobQueue,
     JobRecord,
@@ -20,8 +20,8 @@ from climate_ref_prefect.transports.batch.scheduler import (
     UnreadAnswerError,
     run_command,
 )
-from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.batch.transport import BatchTransport
+from climate_ref_prefect.transports.batch.settings.job_script_quoting import directive
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 MARK: Final = "-Jd climate-ref-prefect-"
 _STATES: Final = {

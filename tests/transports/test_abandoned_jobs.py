@@ -7,7 +7,7 @@ import pytest
 
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.abandoned_jobs import withdraw_waiting_jobs
-from climate_ref_prefect.transports.batch.marks import new_mark
+from climate_ref_prefect.transports.batch.schedulers.job_marks import new_mark
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from tests.pbs.cluster import PbsCluster

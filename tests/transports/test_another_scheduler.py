@@ -8,17 +8,15 @@ from typing import Final
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import running_with, wait_until
 from climate_ref_prefect.testing.transports.contract_driver import Allowances, Driving, kind_of
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import (
-    JobRefusedError,
-)
-from climate_ref_prefect.transports.batch.sizing import Sizing
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRefusedError
+from climate_ref_prefect.transports.batch.settings.job_sizing import Sizing
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from tests.transports.lsf_transport import MARK, LsfCommands, LsfTransport
 
 _EMULATOR: Final = '''#!{python} -IS
@@ -82,7 +80,7 @@ def lsf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def transport(tmp_path: Path) -> LsfTransport:
     return LsfTransport(
-        rules=PoolRules(max_jobs=2, idle_seconds=5, poll_seconds=1),
+        rules=PoolLimits(max_jobs=2, idle_seconds=5, poll_seconds=1),
         sizing=Sizing(headroom_mb=512),
         shared_directory=tmp_path / "shared",
         interface="lo",
@@ -106,7 +104,7 @@ class TestLsf:
     def driving(self, lsf: Path, transport: LsfTransport) -> Iterator[Driving]:
         with Driving(transport, Allowances(patience_seconds=60, close_seconds=20)) as driving:
             yield driving
-        wait_until(lambda: not running_with("climate_ref_prefect.transports.batch.pilot", transport.shared))
+        wait_until(lambda: not running_with("climate_ref_prefect.transports.batch.dask.pilot_worker", transport.shared))
 
     def test_executions_run_in_its_jobs(self, driving: Driving, prepare: Prepare) -> None:
         outcomes = driving.run_all([prepare("environment"), prepare("own-error")])

@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 
 from climate_ref_prefect import __version__
-from climate_ref_prefect.diagnostics.definition import ProviderReference
-from climate_ref_prefect.transports.batch.rules import PoolRules
+from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
+from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from climate_ref_prefect.transports.batch.sizing import Queue, Sizing
-from climate_ref_prefect.transports.batch.transport import BatchTransport
-from climate_ref_prefect.transports.doctor.examination import examine
-from climate_ref_prefect.transports.doctor.finding import Finding, Verdict
-from climate_ref_prefect.transports.local import LocalTransport
+from climate_ref_prefect.transports.batch.settings.job_sizing import Queue, Sizing
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
+from climate_ref_prefect.transports.doctor.check_transport import check_transport
+from climate_ref_prefect.transports.doctor_finding import CheckStatus, Finding
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import QueueSettings, Settings
 from tests.slurm.cluster import SlurmCluster
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-PROVIDER = "tests.providers:provider"
+PROVIDER = "tests.faulty_diagnostics:provider"
 ON_THE_NODE = "Clock, Python and size of the job"
 LIVING = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED")
 HEALTHY = (
@@ -98,24 +98,24 @@ def look(kind: type[BatchTransport], root: Path, providers: tuple[str, ...], set
     usual = {
         "shared_directory": root / "shared",
         "host": "127.0.0.1",
-        "rules": PoolRules(poll_seconds=0.5),
+        "rules": PoolLimits(poll_seconds=0.5),
         "outcome_patience_seconds": 2,
     }
     references = [ProviderReference(target=target) for target in providers or (PROVIDER,)]
-    return list(examine(kind(**{**usual, **settings}), references, root / "scratch", wait_seconds))
+    return list(check_transport(kind(**{**usual, **settings}), references, root / "scratch", wait_seconds))
 
 
-def of(verdict: Verdict, findings: list[Finding]) -> list[str]:
+def of(verdict: CheckStatus, findings: list[Finding]) -> list[str]:
     return [str(finding) for finding in findings if finding.verdict is verdict]
 
 
 def the_wrong_one(findings: list[Finding]) -> str:
-    (told,) = of(Verdict.WRONG, findings)
+    (told,) = of(CheckStatus.WRONG, findings)
     return told
 
 
 def is_skipped(what: str, findings: list[Finding]) -> bool:
-    return any(what in told for told in of(Verdict.SKIPPED, findings))
+    return any(what in told for told in of(CheckStatus.SKIPPED, findings))
 
 
 class TestHealthySite:
@@ -124,18 +124,18 @@ class TestHealthySite:
     def test_slurm(self, on_slurm: Look) -> None:
         findings = on_slurm()
         assert [words in str(found) for words, found in zip(HEALTHY, findings, strict=True)] == [True] * len(HEALTHY)
-        assert of(Verdict.OK, findings) == [str(found) for found in findings]
+        assert of(CheckStatus.OK, findings) == [str(found) for found in findings]
         assert "CPU and 1280 MiB; it asked" in str(findings[11])
 
     def test_pbs_whose_memory_limits_cannot_be_seen(self, on_pbs: Look) -> None:
         findings = on_pbs()
         assert [words in str(found) for words, found in zip(HEALTHY, findings, strict=True)] == [True] * len(HEALTHY)
-        assert not of(Verdict.WRONG, findings)
+        assert not of(CheckStatus.WRONG, findings)
 
     def test_what_was_there_before_stays(self, on_pbs: Look, root: Path) -> None:
         (root / "shared").mkdir(mode=0o700, parents=True)
         (root / "shared" / "theirs").touch()
-        assert not of(Verdict.WRONG, on_pbs())
+        assert not of(CheckStatus.WRONG, on_pbs())
         assert [path.name for path in root.rglob("*")] == ["shared", "theirs"]
         shutil.rmtree(root)
 
@@ -149,7 +149,7 @@ class TestScheduler:
         assert "cannot be found on PATH. -> run this where jobs are submitted" in the_wrong_one(findings)
         assert is_skipped("A job: there is no scheduler", findings)
         assert is_skipped(ON_THE_NODE, findings)
-        assert [told for told in of(Verdict.OK, findings) if "without a key is refused" in told]
+        assert [told for told in of(CheckStatus.OK, findings) if "without a key is refused" in told]
 
     def test_a_server_that_does_not_answer(self, on_pbs: Look, pbs: PbsCluster) -> None:
         pbs.misbehave.go_down()
@@ -220,7 +220,7 @@ class TestDirectories:
         assert f"is not for you alone: keys and logs lie there. -> `chmod 700 {root / 'shared'}`" in the_wrong_one(
             findings
         )
-        assert not of(Verdict.SKIPPED, findings)
+        assert not of(CheckStatus.SKIPPED, findings)
 
     def test_one_that_cannot_be_made(self, on_pbs: Look, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
@@ -242,7 +242,7 @@ class TestDirectories:
         told = the_wrong_one(findings)
         assert "does not see the shared directory" in told
         assert "has not shown there for 2 s" in told
-        assert len(of(Verdict.OK, findings)) == len(HEALTHY) - 3
+        assert len(of(CheckStatus.OK, findings)) == len(HEALTHY) - 3
 
     def test_one_in_which_the_job_cannot_leave_its_output(self, on_slurm: Look) -> None:
         findings = on_slurm(directives=("--output=/nonexistent/out", "--error=/nonexistent/err"))
@@ -285,11 +285,11 @@ class TestNode:
             PROVIDER,
             "climate_ref_prefect.testing.providers.crashing:provider",
         )
-        failing, crashing = of(Verdict.WRONG, findings)
+        failing, crashing = of(CheckStatus.WRONG, findings)
         assert "RuntimeError: the licence server does not answer. -> install what it lacks" in failing
         assert "SIGSEGV" in crashing
         assert "(asking the licence server)" in crashing
-        assert len(of(Verdict.OK, findings)) == len(HEALTHY) - 1
+        assert len(of(CheckStatus.OK, findings)) == len(HEALTHY) - 1
 
     def test_another_version_and_a_clock_that_is_ahead(self, on_pbs: Look, tmp_path: Path) -> None:
         (tmp_path / "sitecustomize.py").write_text(
@@ -298,7 +298,7 @@ class TestNode:
             "time.time = lambda: now() + 100\n"
             "package.__version__ = '0.0.1'\n"
         )
-        package, clock = of(Verdict.WRONG, on_pbs(prologue=(f"export PYTHONPATH={tmp_path}:$PYTHONPATH",)))
+        package, clock = of(CheckStatus.WRONG, on_pbs(prologue=(f"export PYTHONPATH={tmp_path}:$PYTHONPATH",)))
         assert f"climate-ref-prefect 0.0.1 there and {__version__} here" in package
         assert "clock is 100.0" in clock
         assert "s ahead of the coordinator's" in clock
@@ -340,8 +340,8 @@ class TestNetwork:
 
     def test_without_tls_a_client_without_a_key_is_let_in_and_that_is_told(self, on_pbs: Look) -> None:
         findings = on_pbs(tls=False)
-        assert not of(Verdict.WRONG, findings)
-        assert "can run programs as you" in of(Verdict.NOTE, findings)[-1]
+        assert not of(CheckStatus.WRONG, findings)
+        assert "can run programs as you" in of(CheckStatus.NOTE, findings)[-1]
 
 
 class TestThisMachine:
@@ -350,7 +350,7 @@ class TestThisMachine:
     def test_providers_are_imported_here(self, root: Path) -> None:
         names = (PROVIDER, "climate_ref_prefect.testing.providers.exiting:provider")
         references = [ProviderReference(target=target) for target in names]
-        told, good, bad = examine(LocalTransport(), references, root, 1)
+        told, good, bad = check_transport(LocalTransport(), references, root, 1)
         assert "nothing to check but providers" in str(told)
-        assert (good.verdict, bad.verdict) == (Verdict.OK, Verdict.WRONG)
+        assert (good.verdict, bad.verdict) == (CheckStatus.OK, CheckStatus.WRONG)
         assert "SystemExit: 4" in str(bad)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch.dask.opening import write_script
-from climate_ref_prefect.transports.batch.keys import CommsKeys
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.dask.open_transport import write_script
+from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from climate_ref_prefect.transports.batch.sizing import Sizing
-from climate_ref_prefect.transports.batch.transport import BatchTransport
-from climate_ref_prefect.transports.profiles import read_profile
+from climate_ref_prefect.transports.batch.settings.job_sizing import Sizing
+from climate_ref_prefect.transports.site_profiles import read_profile
 
 NAMES = [
     "plain",

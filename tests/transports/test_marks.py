@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch.marks import is_owned_by, new_mark
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.transports.batch.schedulers.job_marks import is_owned_by, new_mark
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import SlurmCommands

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     BatchScheduler,
     JobRecord,
     JobRefusedError,
@@ -17,7 +18,6 @@ from climate_ref_prefect.transports.batch.scheduler import (
     SchedulerSilentError,
     SubmissionLimitError,
 )
-from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import GADI, QueueSettings, Settings
 from tests.processes import wait_until

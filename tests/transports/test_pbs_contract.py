@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.testing.transports.contract import TransportContract
-from climate_ref_prefect.transports.batch.rules import PoolRules
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
-from climate_ref_prefect.transports.batch.sizing import Sizing
+from climate_ref_prefect.transports.batch.settings.job_sizing import Sizing
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from tests.pbs.cluster import PbsCluster
 from tests.processes import running_with, wait_until
-from tests.transports.driving import Allowances, Backend
+from tests.transports.contract_driver import Allowances, Backend
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-PILOT = "climate_ref_prefect.transports.batch.pilot"
+PILOT = "climate_ref_prefect.transports.batch.dask.pilot_worker"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def assert_no_job_is_left(cluster: PbsCluster) -> None:
 
 def open_pbs(shared: Path, max_jobs: int) -> PbsTransport:
     return PbsTransport(
-        rules=PoolRules(max_jobs=max_jobs, idle_seconds=5, poll_seconds=1),
+        rules=PoolLimits(max_jobs=max_jobs, idle_seconds=5, poll_seconds=1),
         sizing=Sizing(headroom_mb=512),
         shared_directory=shared,
         prologue=(f"export PYTHONPATH={ROOT}",),  # jobs of PBS inherit nothing

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
-from climate_ref_prefect.transports.batch.sizing import Queue
+from climate_ref_prefect.transports.batch.settings.job_sizing import Queue
 from tests.executions import Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, QueueSettings, Settings
 from tests.processes import wait_until
-from tests.transports.in_jobs import PATIENT, Open, opening
+from tests.transports.job_executions import PATIENT, Open, opening
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]

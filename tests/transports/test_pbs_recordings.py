@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,
     JobState,
     SchedulerSilentError,
     SubmissionLimitError,
 )
-from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from tests.pbs.recording import JOBS, Recording, recorded_job, recorded_submissions, write_program
 
 LOST, KILLED = FailureKind.WORKER_LOST, FailureKind.KILLED

@@ -13,7 +13,7 @@ from tests.distributions import install
 
 MODULE = """
 from typing import Any, Callable, ClassVar, Literal
-from climate_ref_prefect.transports.base import TransportModel
+from climate_ref_prefect.transports.base_transport import TransportModel
 from climate_ref_prefect.transports.port import Traits
 
 class Whole(TransportModel):
@@ -120,7 +120,7 @@ def test_of_two_that_have_one_name_neither_is_used(installed: Callable[..., None
 
 def test_nobody_takes_a_name_of_ours(installed: Callable[..., None]) -> None:
     installed({"their_module": MODULE}, {"local": "their_module:Whole"})
-    assert registry.transport_class("local").__module__ == "climate_ref_prefect.transports.local"
+    assert registry.transport_class("local").__module__ == "climate_ref_prefect.transports.this_machine.in_parallel"
     assert [str(one) for one in registry.unusable_transports()] == [
         "The transport `local`, which theirs has registered, cannot be used: climate-ref-prefect itself has a "
         "transport of this name."

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.transports.batch import scheduler
-from climate_ref_prefect.transports.batch.scheduler import JobState, SchedulerSilentError, SubmissionInDoubtError
+from climate_ref_prefect.transports.batch.schedulers import scheduler_port
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
+    JobState,
+    SchedulerSilentError,
+    SubmissionInDoubtError,
+)
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
 from tests.processes import wait_until
-from tests.transports.programs import Program
+from tests.transports.scheduler_programs import Program
 
 FORGOTTEN = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
 ROW = "COMPLETED|0:0|4K|00:01|9|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"
@@ -46,14 +50,14 @@ def test_accounts_that_have_missed_the_end_of_a_job_are_not_believed_for_ever(pr
 def test_a_submission_that_is_not_answered_is_in_doubt_and_found_by_its_mark_when_it_shows(
     program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "COMMAND_SECONDS", 0.2)
+    monkeypatch.setattr(scheduler_port, "COMMAND_SECONDS", 0.2)
     script = tmp_path / "job.sh"
     script.write_text(f"#!/bin/sh\n#SBATCH {MARK}store-abc\n")
     program("sbatch", "exec sleep 60")
     commands = SlurmCommands()
     with pytest.raises(SubmissionInDoubtError, match="has not answered"):
         commands.submit(script)
-    monkeypatch.setattr(scheduler, "COMMAND_SECONDS", 60.0)
+    monkeypatch.setattr(scheduler_port, "COMMAND_SECONDS", 60.0)
     program("squeue", f'echo "8|another"; echo "9|{MARK.partition("=")[2]}store-abc"')
     assert commands.marked_jobs() == {"9": commands.mark_in(script)}
 

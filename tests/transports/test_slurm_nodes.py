@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from climate_ref_prefect.transports.batch.sizing import Node
+from climate_ref_prefect.transports.batch.settings.job_sizing import Node
 from tests.executions import Prepare
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.driving import Driving
-from tests.transports.in_jobs import PATIENT, Running, opening
+from tests.transports.contract_driver import Driving
+from tests.transports.job_executions import PATIENT, Running, opening
 
 pytestmark = pytest.mark.slow
 

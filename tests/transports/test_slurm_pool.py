@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
-from climate_ref_prefect.transports.batch.pilot import STARTED
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.transports.batch.dask.pilot_worker import STARTED
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.slurm.accounting import ACCOUNTS
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.driving import Driving, kind_of, message_of
-from tests.transports.in_jobs import PATIENT, Open, Running, opening
+from tests.transports.contract_driver import Driving, kind_of, message_of
+from tests.transports.job_executions import PATIENT, Open, Running, opening
 
 pytestmark = pytest.mark.slow
 TWELVE_MINUTES = {"walltime_margin": "PT1M"}

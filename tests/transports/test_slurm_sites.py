@@ -12,7 +12,7 @@ from climate_ref_prefect.transports.batch.schedulers.slurm.transport import Slur
 from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.in_jobs import Open, opening
+from tests.transports.job_executions import Open, opening
 
 pytestmark = pytest.mark.slow
 ODD = "my \"data\", o'brien's (1) & 100%j; #2 $ `x` [é]: {~}=*?!"

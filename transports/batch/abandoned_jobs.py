@@ -3,8 +3,12 @@
 import logging
 from collections.abc import Collection
 
-from climate_ref_prefect.transports.batch.marks import is_owned_by
-from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.schedulers.job_marks import is_owned_by
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
+    BatchScheduler,
+    JobState,
+    SchedulerSilentError,
+)
 
 logger = logging.getLogger(__name__)
 

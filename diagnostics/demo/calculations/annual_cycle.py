@@ -8,8 +8,7 @@ from scipy.special import chdtri
 
 from climate_ref_prefect.diagnostics.demo.calculations.anomalies import Anomalies, SeasonalNoise
 from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Bootstrap, block_length
-from climate_ref_prefect.diagnostics.demo.calculations.division import ratio
-from climate_ref_prefect.diagnostics.demo.calculations.interval import (
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import (
     CONFIDENCE,
     LINEAR,
     LOGARITHM,
@@ -18,7 +17,8 @@ from climate_ref_prefect.diagnostics.demo.calculations.interval import (
     interval,
 )
 from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import departures_from_line
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Record
+from climate_ref_prefect.diagnostics.demo.calculations.safe_division import ratio
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, Floats, Record
 
 MIDDLES = (np.arange(MONTHS) + 0.5) / MONTHS
 """Middles of twelve equal months, as fractions of a year."""

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Blocks
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Integers, Record
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, Floats, Integers, Record
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 
 HARMONICS = 3

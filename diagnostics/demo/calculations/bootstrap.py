@@ -13,9 +13,9 @@ from typing import Self
 
 import numpy as np
 
-from climate_ref_prefect.diagnostics.definition import ExecutionDefinition
-from climate_ref_prefect.diagnostics.demo.calculations.memory import autocorrelation
-from climate_ref_prefect.diagnostics.demo.record import Floats, Integers
+from climate_ref_prefect.diagnostics.demo.calculations.autocorrelation import autocorrelation
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Floats, Integers
+from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 
 RESAMPLES = 10_000
 _ELEMENTS = 2**17

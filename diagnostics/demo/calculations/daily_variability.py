@@ -7,15 +7,21 @@ import numpy as np
 from scipy.special import ndtri
 
 from climate_ref_prefect.diagnostics.demo.calculations.anomalies import Anomalies, SeasonalNoise, annual_harmonics
-from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Blocks, Bootstrap, block_length
-from climate_ref_prefect.diagnostics.demo.calculations.interval import ARTANH, LOGARITHM, Interval, Scale, interval
-from climate_ref_prefect.diagnostics.demo.calculations.memory import (
+from climate_ref_prefect.diagnostics.demo.calculations.autocorrelation import (
     autocorrelation,
     autocorrelation_within,
     circular_autocorrelation,
     decorrelation_time,
 )
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats, Integers
+from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Blocks, Bootstrap, block_length
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import (
+    ARTANH,
+    LOGARITHM,
+    Interval,
+    Scale,
+    interval,
+)
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, Floats, Integers
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 
 LONGEST_LAG = 20

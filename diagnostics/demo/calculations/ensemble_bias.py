@@ -7,9 +7,15 @@ from typing import Self
 import numpy as np
 
 from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Bootstrap
-from climate_ref_prefect.diagnostics.demo.calculations.division import ratio
-from climate_ref_prefect.diagnostics.demo.calculations.interval import ARTANH, LINEAR, LOGARITHM, Interval, interval
-from climate_ref_prefect.diagnostics.demo.record import MONTHS, Floats
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import (
+    ARTANH,
+    LINEAR,
+    LOGARITHM,
+    Interval,
+    interval,
+)
+from climate_ref_prefect.diagnostics.demo.calculations.safe_division import ratio
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import MONTHS, Floats
 
 _SCALES = {
     "bias": LINEAR,

@@ -6,15 +6,15 @@ from typing import Self
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Bootstrap, block_length
-from climate_ref_prefect.diagnostics.demo.calculations.interval import ARTANH, CONFIDENCE, Interval, interval
-from climate_ref_prefect.diagnostics.demo.calculations.memory import (
+from climate_ref_prefect.diagnostics.demo.calculations.autocorrelation import (
     autocorrelation,
     autocorrelation_within,
     circular_autocorrelation,
     effective_sample_size,
 )
-from climate_ref_prefect.diagnostics.demo.record import Floats, Integers
+from climate_ref_prefect.diagnostics.demo.calculations.bootstrap import Bootstrap, block_length
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import ARTANH, CONFIDENCE, Interval, interval
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Floats, Integers
 
 LEAST_YEARS = 10
 LONGEST_LAG = LEAST_YEARS - 1

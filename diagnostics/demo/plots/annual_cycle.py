@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from climate_ref_prefect.diagnostics.demo.calculations.annual_cycle import AnnualCycle, CycleUncertainty
-from climate_ref_prefect.diagnostics.demo.plots.canvas import (
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Integers
+from climate_ref_prefect.diagnostics.demo.plots.plot_style import (
     BLUE,
     MONTH_NUMBERS,
     RED,
@@ -17,7 +18,6 @@ from climate_ref_prefect.diagnostics.demo.plots.canvas import (
     one_panel,
     save,
 )
-from climate_ref_prefect.diagnostics.demo.record import Integers
 
 _YEARS_NAMED = 6
 

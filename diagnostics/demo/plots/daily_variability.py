@@ -12,7 +12,8 @@ from climate_ref_prefect.diagnostics.demo.calculations.daily_variability import 
     Variability,
     VariabilityUncertainty,
 )
-from climate_ref_prefect.diagnostics.demo.plots.canvas import (
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Record
+from climate_ref_prefect.diagnostics.demo.plots.plot_style import (
     BLUE,
     GREY,
     MONTH_NUMBERS,
@@ -26,7 +27,6 @@ from climate_ref_prefect.diagnostics.demo.plots.canvas import (
     stacked_panels,
     two_panels,
 )
-from climate_ref_prefect.diagnostics.demo.record import Record
 
 
 def draw(path: Path, title: str, record: Record, found: tuple[Anomalies, Variability, VariabilityUncertainty]) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
+from climate_ref_prefect.diagnostics.demo.calculations.confidence_interval import Interval
 from climate_ref_prefect.diagnostics.demo.calculations.ensemble_bias import Comparison, ComparisonUncertainty, compare
-from climate_ref_prefect.diagnostics.demo.calculations.interval import Interval
-from climate_ref_prefect.diagnostics.demo.plots.canvas import (
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Floats
+from climate_ref_prefect.diagnostics.demo.plots.plot_style import (
     BLUE,
     GREY,
     MONTH_NUMBERS,
@@ -21,7 +22,6 @@ from climate_ref_prefect.diagnostics.demo.plots.canvas import (
     save,
     stacked_panels,
 )
-from climate_ref_prefect.diagnostics.demo.record import Floats
 
 _CORRELATIONS = (1.0, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8, 0.6, 0.3)
 _STEPS = (0.02, 0.05, 0.1, 0.2, 0.5)

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from climate_ref_prefect.diagnostics.demo.calculations.linear_trend import Trend, TrendUncertainty
-from climate_ref_prefect.diagnostics.demo.plots.canvas import (
+from climate_ref_prefect.diagnostics.demo.calculations.time_series import Floats, Integers
+from climate_ref_prefect.diagnostics.demo.plots.plot_style import (
     BLUE,
     GREY,
     NORMAL_LIMIT,
@@ -18,7 +19,6 @@ from climate_ref_prefect.diagnostics.demo.plots.canvas import (
     save,
     two_panels,
 )
-from climate_ref_prefect.diagnostics.demo.record import Floats, Integers
 
 _BINS = 60
 

@@ -6,12 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, State
-from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Submission
 
 SIZE = JobSize(cpu=8, memory_mb=1100, walltime_seconds=3600, queue=None)

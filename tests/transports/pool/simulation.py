@@ -28,10 +28,14 @@ from climate_ref_prefect.transports.batch.pool.events import (
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import State
 from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.state import PoolState
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import JobRecord, SubmissionInDoubtError, SubmissionLimitError
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.pool.pool_state import PoolState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
+    JobRecord,
+    SubmissionInDoubtError,
+    SubmissionLimitError,
+)
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from tests.transports.pool.making import CANCELLED, FAILED, HEADROOM_MB, NODE_FAIL, PENDING, RUNNING, UNKNOWN, outcome
 
 SUBMIT_SECONDS, START_SECONDS, END_SECONDS, QUIET_SECONDS = 0.2, 2.0, 0.5, 5.0
@@ -81,7 +85,7 @@ class Cluster:
     def __init__(
         self,
         cpus: int,
-        rules: PoolRules,
+        rules: PoolLimits,
         seconds_of: Callable[[Execution], float],
         faults: dict[str, float] | None = None,
         seed: int = 0,

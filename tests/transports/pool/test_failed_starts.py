@@ -2,14 +2,14 @@
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.pilot_messages import NO_COORDINATOR
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.events import Polled, StartFailed
 from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts
 from climate_ref_prefect.transports.batch.pool.job import State
 from climate_ref_prefect.transports.batch.pool.transitions import step
-from climate_ref_prefect.transports.batch.scheduler import JobRecord
-from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord
+from climate_ref_prefect.transports.port import Termination
 from tests.transports.pool.making import (
     CANCELLED,
     FAILED,
@@ -35,7 +35,7 @@ def failed_start(record: JobRecord, output: str | None = None) -> StartFailed:
     return failed
 
 
-def rejected(*failures: StartFailed, seconds_between: float = 0.0) -> Death | None:
+def rejected(*failures: StartFailed, seconds_between: float = 0.0) -> Termination | None:
     starts, cause = FailedStarts(), None
     for number, failed in enumerate(failures):
         now = NOW + number * seconds_between

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from climate_ref_prefect.transports.batch.pool.assignment import next_for
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, State
-from climate_ref_prefect.transports.batch.pool.pace import Pace
 from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
 from climate_ref_prefect.transports.batch.pool.shares import demand, shares
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
+from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
+from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
 from tests.transports.pool.making import HEADROOM_MB, NOW, ONE, OTHER_SIZE, SIZE, execution, holding, job
 
 
@@ -32,7 +32,7 @@ def planned(jobs: Iterable[Job], waiting: Iterable[Execution] = (), **options: A
     for one in waiting:
         by_size.setdefault(one.size, []).append(one)
     more = {name: options.pop(name) for name in ("pace", "paused") if name in options}
-    rules = PoolRules(**{"max_jobs": 4, "idle_seconds": 5, **options})
+    rules = PoolLimits(**{"max_jobs": 4, "idle_seconds": 5, **options})
     return plan(list(jobs), by_size, Limits(rules, HEADROOM_MB), NOW, **more)
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.pool.execution_files import (
@@ -15,17 +16,16 @@ from climate_ref_prefect.transports.batch.pool.execution_files import (
     output_of_job,
 )
 from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.pool import Pool
+from climate_ref_prefect.transports.batch.pool.pool_thread import Pool
 from climate_ref_prefect.transports.batch.pool.workers import Listener
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     SchedulerSilentError,
     SubmissionInDoubtError,
 )
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from climate_ref_prefect.transports.port import Ended, Submission
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
 from tests.transports.pool.making import CANCELLED, FAILED, HINT, NODE_FAIL, PENDING, RUNNING, SIZE, outcome
 
 
@@ -106,7 +106,7 @@ class Site:
         self.directory = directory
         self.links: list[Link] = []
         self.logs = directory / "logs"
-        limits = Limits(PoolRules(max_jobs=2, **{"poll_seconds": 0.05, "idle_seconds": 0, **rules}), 100)
+        limits = Limits(PoolLimits(max_jobs=2, **{"poll_seconds": 0.05, "idle_seconds": 0, **rules}), 100)
         self.pool = Pool(
             limits, self.scheduler, self._open, lambda _: self._write, file_delay_seconds=0.0, logs=self.logs
         )

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.polled_records import CANCEL_PAUSE_SECONDS
 from climate_ref_prefect.transports.batch.pool.transitions import CANCEL_RETRY_SECONDS
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from tests.transports.pool.making import OTHER_SIZE, execution
 from tests.transports.pool.simulation import Cluster
 
@@ -51,7 +51,7 @@ def test_everything_ends_once_and_nothing_is_leaked(
     seed: int, faults: dict[str, float], max_jobs: int, cancelled: int
 ) -> None:
     chance = random.Random(seed)
-    rules = PoolRules(max_jobs=max_jobs, idle_seconds=5, poll_seconds=2, scheduler_patience=PATIENT)
+    rules = PoolLimits(max_jobs=max_jobs, idle_seconds=5, poll_seconds=2, scheduler_patience=PATIENT)
     executions = mixed(12, seed, [OTHER_SIZE, OTHER_SIZE.model_copy(update={"queue": "short"})])
     cluster = Cluster(6, rules, lambda one: chance.uniform(0, 30), faults, seed)
     for one in executions[:cancelled]:
@@ -75,7 +75,7 @@ def wasted(cluster: Cluster) -> float:
 @pytest.mark.parametrize(("seed", "idle_seconds"), [(0, 0), (1, 5), (2, 60)])
 def test_few_jobs_are_cancelled_before_they_start(seed: int, idle_seconds: int) -> None:
     chance = random.Random(seed)
-    rules = PoolRules(max_jobs=20, idle_seconds=idle_seconds, poll_seconds=1, executions_per_job=2)
+    rules = PoolLimits(max_jobs=20, idle_seconds=idle_seconds, poll_seconds=1, executions_per_job=2)
     sizes = [JobSize(cpu=cpu, memory_mb=600, walltime_seconds=3600, queue=None) for cpu in (1, 2, 4)]
     executions = mixed(400, seed, sizes)
     seconds: dict[Path, float] = {one.directory: chance.uniform(5, 30) for one in executions}

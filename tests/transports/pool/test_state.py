@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelAnswered,
     CancelJob,
@@ -29,9 +29,8 @@ from climate_ref_prefect.transports.batch.pool.events import (
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, State
 from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.state import CANCEL_SECONDS, EXPLAIN_SECONDS, PoolState
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.transports.batch.pool.pool_state import CANCEL_SECONDS, EXPLAIN_SECONDS, PoolState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobRefusedError,
     SchedulerSilentError,
@@ -39,7 +38,8 @@ from climate_ref_prefect.transports.batch.scheduler import (
     SubmissionLimitError,
     UnreadAnswerError,
 )
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from tests.transports.pool.making import (
     ADDRESS,
     CANCELLED,
@@ -65,7 +65,7 @@ class Pool:
     def __init__(self, **rules: Any) -> None:
         self.now = NOW
         self.names = 0
-        limits = Limits(PoolRules(**{"max_jobs": 4, "idle_seconds": 5, **rules}), HEADROOM_MB)
+        limits = Limits(PoolLimits(**{"max_jobs": 4, "idle_seconds": 5, **rules}), HEADROOM_MB)
         self.state = PoolState("SLURM", limits, self._new_name)
         self.asked: list[PoolAction] = []
 

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pytest
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelAnswered,
     CancelJob,
@@ -32,7 +32,7 @@ from climate_ref_prefect.transports.batch.pool.events import (
 from climate_ref_prefect.transports.batch.pool.job import Job, State
 from climate_ref_prefect.transports.batch.pool.polled_records import CANCEL_PAUSE_SECONDS, LEAVING_SECONDS
 from climate_ref_prefect.transports.batch.pool.transitions import CANCEL_RETRY_SECONDS, DOUBT_SECONDS, step
-from climate_ref_prefect.transports.batch.scheduler import JobRecord
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord
 from tests.transports.pool.making import (
     ADDRESS,
     CANCELLED,

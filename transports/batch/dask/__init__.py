@@ -1,1 +1,1 @@
-"""What of a batch transport needs Dask: it is imported when the first job is to be submitted."""
+"""Dask in batch jobs: the workers, the connection to them, its keys and the job script."""

@@ -1,1 +1,1 @@
-"""A pool of batch jobs: pure state machines that decide, and one thread that does what they say."""
+"""The pool of batch jobs: which jobs to submit, which execution to give to which job."""

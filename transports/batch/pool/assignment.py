@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, State
-from climate_ref_prefect.transports.packing import OVERTAKEN_AT_MOST
+from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
 
 Choice: TypeAlias = tuple[Execution | None, Execution | None]
 

@@ -7,11 +7,11 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch.scheduler import JobRecord
-from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.port import Death, Submission
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.port import Submission, Termination
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class EndExecutions:
     """Report that executions have ended with the job that they ran in."""
 
     directories: tuple[Path, ...]
-    cause: Death
+    cause: Termination
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class RejectSize:
     """Run nothing in jobs of a size any more: the scheduler refuses them, or will never start them."""
 
     size: JobSize
-    cause: Death
+    cause: Termination
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class StartFailed:
 
     size: JobSize
     job_id: str
-    cause: Death
+    cause: Termination
     own_fault: bool
     """Whether the cause lies in the job itself, so that others of its size would meet it, too."""
 
@@ -214,7 +214,7 @@ class ReportEnd:
     submission: Submission
     outcome: ExecutionOutcome | None = None
     """Where its worker could bring it back, or it was found in the execution's directory."""
-    cause: Death | None = None
+    cause: Termination | None = None
     """Why it ended without an outcome."""
     started: bool = True
     """Whether it was ever given to a worker: no file of one that was not is waited for."""

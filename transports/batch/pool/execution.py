@@ -4,9 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Submission
 
 

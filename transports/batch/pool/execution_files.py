@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
-from climate_ref_prefect.transports.batch.pool.state import is_of_its_job
-from climate_ref_prefect.transports.worker.directory import ExecutionDirectory
-from climate_ref_prefect.transports.worker.silence import quiet_seconds
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.heartbeat_expiry import heartbeat_expiry_seconds
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.transports.batch.pool.pool_state import is_of_its_job
 
 _TAIL_BYTES: Final = 4096
 
@@ -49,7 +49,7 @@ class Heartbeats:
         if sequence != last:
             since = now
         self._seen[path] = sequence, since
-        return now - since > quiet_seconds(directory, self._delay_seconds)
+        return now - since > heartbeat_expiry_seconds(directory, self._delay_seconds)
 
 
 def outcome_left(path: Path) -> ExecutionOutcome | None:
@@ -63,7 +63,7 @@ def outcome_left(path: Path) -> ExecutionOutcome | None:
 
 def is_silent(execution: ExecutionDirectory, delay_seconds: float) -> bool:
     """Return whether an execution has left an outcome, or its last sign of life is old, shown with this delay."""
-    return execution.has_outcome() or execution.silence_seconds() > quiet_seconds(execution, delay_seconds)
+    return execution.has_outcome() or execution.silence_seconds() > heartbeat_expiry_seconds(execution, delay_seconds)
 
 
 def output_of_job(job_id: str, logs: Path) -> str | None:

@@ -4,10 +4,10 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import StartFailed
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
-from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.port import Termination
 
 _OWN_FAULTS_ALLOWED: Final = 2
 
@@ -30,7 +30,9 @@ class FailedStarts:
             return dataclasses.replace(self, own_faults=self.own_faults + 1)
         return dataclasses.replace(self, backoff=self.backoff.after_lost_start(now))
 
-    def cause_to_reject(self, failed: StartFailed, scheduler: str, now: float, patience_seconds: float) -> Death | None:
+    def cause_to_reject(
+        self, failed: StartFailed, scheduler: str, now: float, patience_seconds: float
+    ) -> Termination | None:
         """
         Return why no more jobs of this size are to be tried; none as long as they are.
 
@@ -48,8 +50,8 @@ class FailedStarts:
         last = f"The last, {failed.job_id}: {failed.cause.message}"
         if self.own_faults > _OWN_FAULTS_ALLOWED:
             message = f"{self.own_faults} {scheduler} jobs of {failed.size.label} in a row ran nothing. {last}"
-            return Death(kind=failed.cause.kind, message=message)
+            return Termination(kind=failed.cause.kind, message=message)
         if self.backoff.is_exhausted(now, patience_seconds):
             message = f"No {scheduler} job of {failed.size.label} has started for {patience_seconds:g} s. {last}"
-            return Death(kind=FailureKind.UNAVAILABLE, message=message)
+            return Termination(kind=FailureKind.UNAVAILABLE, message=message)
         return None

@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.diagnostics.resources import ResourceHint
-from climate_ref_prefect.transports.batch.scheduler import JobRecord
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 
 class State(StrEnum):

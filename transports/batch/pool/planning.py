@@ -10,10 +10,10 @@ from typing import Final
 from climate_ref_prefect.transports.batch.pool.assignment import next_for
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import TO_START, Job, State
-from climate_ref_prefect.transports.batch.pool.pace import UNKNOWN_PACE, Pace
 from climate_ref_prefect.transports.batch.pool.shares import demand, jobs_filled_by, shares
-from climate_ref_prefect.transports.batch.rules import PoolRules
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.pool.throughput_estimate import UNKNOWN_PACE, Pace
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 
 _STARVING_SECONDS: Final = 60.0
 """How long executions of a size that has no job wait until others give up their places in the queue for it."""
@@ -25,7 +25,7 @@ _GRACE_SECONDS: Final = 600.0
 class Limits:
     """What a pool is held to."""
 
-    rules: PoolRules
+    rules: PoolLimits
     headroom_mb: int
     """Memory of each job that is not for executions."""
 

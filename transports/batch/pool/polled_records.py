@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Final, TypeAlias
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
-from climate_ref_prefect.transports.batch.pilot_messages import NO_COORDINATOR
+from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelJob,
     EndExecutions,
@@ -15,9 +15,9 @@ from climate_ref_prefect.transports.batch.pool.events import (
 )
 from climate_ref_prefect.transports.batch.pool.job import Job, State
 from climate_ref_prefect.transports.batch.pool.termination import termination_of
-from climate_ref_prefect.transports.batch.printed import lines_of, shortened
-from climate_ref_prefect.transports.batch.scheduler import JobRecord, JobState
-from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState
+from climate_ref_prefect.transports.port import Termination
 
 Transition: TypeAlias = tuple[Job, tuple[JobAction, ...]]
 CANCEL_PAUSE_SECONDS: Final = 60.0
@@ -87,7 +87,7 @@ def _pending(job: Job, event: Polled, now: float) -> Transition:
 def _never_starts(job: Job, now: float) -> Transition:
     words = job.record.words if job.record else ""
     message = f"{job.scheduler} will never start job {job.job_id} of {job.size.label}: {words}"
-    cause = Death(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+    cause = Termination(kind=FailureKind.SUBMISSION_REFUSED, message=message)
     told, actions = tell_to_end(job, now)
     return told, (*actions, RejectSize(job.size, cause))
 
@@ -109,7 +109,9 @@ def _start_failed(job: Job, output: str | None) -> StartFailed:
     number = job.job_id.partition(";")[0]
     words += f" Its output is in the transport's directory `logs`, in the file with {number} in its name."
     kind = record.kind if record and record.kind else FailureKind.UNAVAILABLE
-    return StartFailed(job.size, job.job_id, Death(kind=kind, message=words), own_fault=_is_own_fault(record, output))
+    return StartFailed(
+        job.size, job.job_id, Termination(kind=kind, message=words), own_fault=_is_own_fault(record, output)
+    )
 
 
 def _is_own_fault(record: JobRecord | None, output: str | None) -> bool:

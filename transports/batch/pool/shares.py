@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from climate_ref_prefect.diagnostics.resources import ResourceHint
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job
-from climate_ref_prefect.transports.batch.sizing import JobSize
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 
 def shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:

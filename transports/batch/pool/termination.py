@@ -6,28 +6,28 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.transports.batch.pool.job import Job
-from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.port import Termination
 
 
-def termination_of(job: Job) -> Death:
+def termination_of(job: Job) -> Termination:
     """Return why a job that is over has ended, in the scheduler's words."""
     record = job.record
     if record is None:
-        return Death(kind=FailureKind.WORKER_LOST, message=f"{job.scheduler} job {job.job_id} is gone.")
+        return Termination(kind=FailureKind.WORKER_LOST, message=f"{job.scheduler} job {job.job_id} is gone.")
     where = f" on {record.node}" if record.node else ""
     words = record.words or "nothing is known of its end"
-    return Death(
+    return Termination(
         kind=record.kind or FailureKind.WORKER_LOST,
         message=f"{job.scheduler} job {job.job_id} ended{where} before the execution did: {words}.",
         meta=meta_of(job),
     )
 
 
-def termination_by_restart(job: Job) -> Death:
+def termination_by_restart(job: Job) -> Termination:
     """Return why an execution has ended whose job the scheduler has started again from its beginning."""
-    return Death(
+    return Termination(
         kind=FailureKind.WORKER_LOST,
         message=f"{job.scheduler} has started job {job.job_id} again, although it was submitted so as to run once; "
         "the execution has given no sign of life since.",
@@ -35,10 +35,10 @@ def termination_by_restart(job: Job) -> Death:
     )
 
 
-def termination_of_waiting(jobs: Iterable[Job], scheduler: str, limit: timedelta) -> Death:
+def termination_of_waiting(jobs: Iterable[Job], scheduler: str, limit: timedelta) -> Termination:
     """Return why an execution ends that no job has taken within a limit."""
     words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in jobs if job.record)
-    return Death(
+    return Termination(
         kind=FailureKind.UNAVAILABLE,
         message=f"{scheduler} had no job for it within {limit}. {words}".rstrip(),
     )

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from climate_ref_prefect.diagnostics.outcome import FailureKind
+from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelAnswered,
     CancelRequested,
@@ -34,7 +34,7 @@ from climate_ref_prefect.transports.batch.pool.polled_records import (
     tell_to_end,
 )
 from climate_ref_prefect.transports.batch.pool.termination import termination_by_restart, termination_of
-from climate_ref_prefect.transports.port import Death
+from climate_ref_prefect.transports.port import Termination
 
 DOUBT_SECONDS: Final = 900.0
 """How long a job is looked for whose submission was not answered: SLURM refuses requests that are older (munge)."""
@@ -71,7 +71,7 @@ def _identified(job: Job, event: Submitted | Found, now: float) -> Transition:
 
 def _refused(job: Job, event: Refused, now: float) -> Transition:
     message = f"{job.scheduler} refused a job of {job.size.label}: {event.words}"
-    cause = Death(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+    cause = Termination(kind=FailureKind.SUBMISSION_REFUSED, message=message)
     job, actions = _not_taken(job, NotTaken(), now)
     return job, (*actions, RejectSize(job.size, cause)) if job.state is State.CLOSED else actions
 

@@ -1,10 +1,10 @@
-"""What a pool needs of the connection to its workers; Dask's is `transports/batch/pilots.py`."""
+"""What a pool needs of the connection to its workers; Dask's is `transports/batch/dask/link.py`."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from climate_ref_prefect.diagnostics.outcome import ExecutionOutcome
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 
 
 class Listener(Protocol):

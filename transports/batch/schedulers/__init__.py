@@ -1,1 +1,1 @@
-"""Batch schedulers: a module, or a package of modules, for each."""
+"""Batch schedulers: their commands, what these print, and what a refusal means."""

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, JobRecord, SchedulerSilentError
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
+    BatchScheduler,
+    JobRecord,
+    SchedulerSilentError,
+)
 
 logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from climate_ref_prefect.transports.batch.printed import lines_of, shortened
-from climate_ref_prefect.transports.batch.refusals import error_of
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
+from climate_ref_prefect.transports.batch.schedulers.pbs.output_parser import read_json, read_record
+from climate_ref_prefect.transports.batch.schedulers.pbs.refusals import of_qsub
+from climate_ref_prefect.transports.batch.schedulers.refusal_messages import error_of
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobState,
     SchedulerSilentError,
@@ -17,8 +19,6 @@ from climate_ref_prefect.transports.batch.scheduler import (
     UnreadAnswerError,
     run_command,
 )
-from climate_ref_prefect.transports.batch.schedulers.pbs.records import read_json, read_record
-from climate_ref_prefect.transports.batch.schedulers.pbs.refusals import of_qsub
 
 MARK: Final = "CLIMATE_REF_PREFECT_MARK"
 """Variable of a job, with the mark that tells it from all others."""

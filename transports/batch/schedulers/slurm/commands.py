@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.transports.batch.printed import lines_of, shortened
-from climate_ref_prefect.transports.batch.refusals import Refusal, error_of
-from climate_ref_prefect.transports.batch.scheduler import (
+from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
+from climate_ref_prefect.transports.batch.schedulers.refusal_messages import Refusal, error_of
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobState,
     SchedulerSilentError,
@@ -21,7 +21,7 @@ from climate_ref_prefect.transports.batch.scheduler import (
     run_command,
 )
 from climate_ref_prefect.transports.batch.schedulers.slurm.environment import overruled_variables
-from climate_ref_prefect.transports.batch.schedulers.slurm.records import (
+from climate_ref_prefect.transports.batch.schedulers.slurm.output_parser import (
     SACCT,
     SQUEUE,
     read_accounts,

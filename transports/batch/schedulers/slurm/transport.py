@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from climate_ref_prefect.transports.batch.quoting import directive
-from climate_ref_prefect.transports.batch.scheduler import BatchScheduler, DaskJobQueue, JobVariables
+from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import BatchScheduler, DaskJobQueue, JobVariables
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
-from climate_ref_prefect.transports.batch.sizing import JobSize
-from climate_ref_prefect.transports.batch.transport import BatchTransport
+from climate_ref_prefect.transports.batch.settings.job_script_quoting import directive
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 _CLUSTERS: Final = re.compile(r"(?:--clusters?[= ]|-M ?)([\w.,-]+)")
 _COMMENT: Final = "--comment"

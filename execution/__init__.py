@@ -1,0 +1,1 @@
+"""One execution: its directory, its documents, and the worker that runs it."""

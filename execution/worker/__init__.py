@@ -1,0 +1,1 @@
+"""The worker: the processes that run one execution on any node."""

@@ -1,0 +1,1 @@
+"""Tables and text that are safe to show on consoles, in HTML and in Markdown."""

@@ -1,0 +1,1 @@
+"""The lifecycle: takes executions through the seven phases."""

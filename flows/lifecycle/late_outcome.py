@@ -1,0 +1,36 @@
+"""Reads the outcome that an execution has left whose coordinator has died: it goes on through the phases from there."""
+
+from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.workspace.workspace import Workspace
+from climate_ref_prefect.store.port import UnfinishedExecution, address_of
+
+
+def attempt_with_outcome(
+    workspace: Workspace, execution: UnfinishedExecution, patience_seconds: float = 0.0
+) -> Attempt | None:
+    """
+    Return the attempt of an execution that has left an outcome; None without one, or if it was given up.
+
+    Parameters
+    ----------
+    workspace
+        Whose execution it is.
+    execution
+        What is recorded of it.
+    patience_seconds
+        For how long the outcome is waited for.
+    """
+    directory = ExecutionDirectory(workspace.scratch / execution.fragment)
+    try:
+        outcome = directory.read_outcome(patience_seconds)
+        if outcome is None or directory.is_closed():
+            return None
+        envelope = directory.read_envelope()
+    except (UnreadableDocumentError, FileNotFoundError):  # an outcome that cannot be read counts as missing
+        return None
+    counts = workspace.recorder.attempt_counts([envelope.definition])[address_of(envelope.definition)]
+    attempt = Attempt(execution, workspace, counts)
+    attempt.envelope, attempt.outcome = envelope, outcome
+    return attempt

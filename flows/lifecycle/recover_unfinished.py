@@ -1,0 +1,212 @@
+"""What a coordinator that died has left behind: found, confirmed dead, and taken through the phases that remain."""
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from prefect.logging import get_run_logger
+
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
+from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
+from climate_ref_prefect.flows.lifecycle.execution_liveness import POLL_SECONDS, ExecutionLiveness
+from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
+from climate_ref_prefect.flows.lifecycle.late_outcome import attempt_with_outcome
+from climate_ref_prefect.flows.lifecycle.phase_calls import PhaseCalls
+from climate_ref_prefect.flows.lifecycle.phases import complete
+from climate_ref_prefect.flows.server.low_overhead_task_runs import low_overhead_task_runs
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.workspace.workspace import Workspace
+from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution
+from climate_ref_prefect.transports.port import Transport
+from climate_ref_prefect.transports.registry import traits_of
+
+
+class Leftovers(FrozenModel):
+    """What was done about the executions of a dead coordinator."""
+
+    settled: int = 0
+    """Executions that are finalised now. Those that have not succeeded will be run again."""
+
+    elsewhere: tuple[str, ...] = ()
+    """Labels of executions that still run in a batch job or on another host. They are left alone."""
+
+
+def settle_leftovers(
+    workspace: Workspace, transport: Transport, task_run_counter: TaskRunCounter | None = None
+) -> Leftovers:
+    """
+    Finalise every execution that another coordinator has left: by its outcome if it left one, else once it is dead.
+
+    Must be called in a Prefect flow, by the one coordinator of the workspace, before it starts anything. Waits some
+    heartbeats for executions of which it is not known yet whether they have ended, for all of them at once. Waits for
+    the directories and the recorder, too, where they are full or away, for as long as `house_patience` says.
+
+    Parameters
+    ----------
+    workspace
+        The workspace of the executions.
+    transport
+        Is asked about those that it started; what other transports have started is judged by its files.
+    task_run_counter
+        Counts the task runs; None for one of this call's own.
+
+    Raises
+    ------
+    HouseFaultError
+        If the house has a fault that does not pass.
+    """
+    settled, elsewhere = 0, []
+    patience_seconds = workspace.settings.house_patience.total_seconds()
+    unfinished = retry_while_unavailable(workspace.recorder.unfinished, patience_seconds)
+    with low_overhead_task_runs() if unfinished else nullcontext():
+        calls = PhaseCalls(task_run_counter or ledger_of_flow_run(), transport, workspace.writer)
+        undecided = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
+        while undecided:
+            decisions = [
+                (leftover, retry_while_unavailable(leftover.settle, patience_seconds)) for leftover in undecided
+            ]
+            settled += sum(decision is True for _, decision in decisions)
+            elsewhere += [leftover.label for leftover, decision in decisions if decision is False]
+            _report_once(undecided, still := [leftover for leftover, decision in decisions if decision is None])
+            undecided = still
+    return Leftovers(settled=settled, elsewhere=tuple(elsewhere))
+
+
+def _report_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -> None:
+    """Log once which executions are awaited, and pause."""
+    if not undecided:
+        return
+    if not any(leftover.is_reported for leftover in undecided):
+        longest_seconds = max(leftover.longest_wait_seconds for leftover in undecided)
+        get_run_logger().info(
+            "%d executions of an earlier coordinator may still run: waiting until it is known whether they have ended "
+            "(%.0f s at most).",
+            len(undecided),
+            longest_seconds,
+        )
+        for leftover in before:
+            leftover.is_reported = True
+    time.sleep(POLL_SECONDS)
+
+
+class _Leftover:
+    """One unfinished execution, until it is finalised or known to run."""
+
+    def __init__(
+        self, workspace: Workspace, execution: UnfinishedExecution, transport: Transport, calls: PhaseCalls
+    ) -> None:
+        self.label = execution.label
+        self.is_reported = False
+        """Whether the log has named it as awaited."""
+        self._workspace = workspace
+        self._execution = execution
+        self._transport = transport
+        self._calls = calls
+        self._directory = ExecutionDirectory(workspace.scratch / execution.fragment)
+        self._liveness: ExecutionLiveness | None = None
+
+    @property
+    def longest_wait_seconds(self) -> float:
+        """The longest time until it is settled, or known to run."""
+        return self._liveness.longest_wait_seconds if self._liveness else 0.0
+
+    def settle(self) -> bool | None:
+        """Settle it as `_settle` does, telling faults of the house from its own."""
+        with self._workspace.scratch_place.guarded():
+            return self._settle()
+
+    def _settle(self) -> bool | None:
+        """Finalise it. Returns False if it runs elsewhere, None while that is unknown; call it repeatedly."""
+        self._workspace.writer.raise_if_lease_lost()  # A coordinator that has lost the lease must not end processes.
+        if self._liveness is None and self._take_in_outcome():
+            return True
+        ended = self._has_ended()
+        if ended and not self._take_in_outcome(self._delay_seconds()):
+            self._close()
+            complete(self._lost_attempt(), self._calls.call_without_task)
+        return ended
+
+    def _has_ended(self) -> bool | None:
+        """Return whether an execution has ended, in a batch job or as a process of this host."""
+        if self._liveness is None:
+            ended = self._has_job_ended()
+            if ended is not None:
+                return ended
+            self._liveness = ExecutionLiveness(self._directory, self._transport.outcome_patience_seconds)
+        return self._liveness.has_ended()
+
+    def _has_job_ended(self) -> bool | None:
+        """
+        Return whether the job of an execution has ended; None if that is unknown.
+
+        An execution that has no job is closed. One that a job may still run is not, because that would stop it.
+        """
+        over = self._as_the_scheduler_says()
+        if over is not None:
+            return over
+        may_outlive = traits_of(self._execution.transport).may_outlive_coordinator
+        try:
+            claim = self._directory.read_claim()
+        except UnreadableDocumentError:
+            if may_outlive:
+                return None
+        else:
+            if claim is not None and claim.job_id and may_outlive:
+                return claim.is_visible_here() and not claim.is_alive_here()
+        self._close()
+        return None
+
+    def _close(self) -> None:
+        self._workspace.writer.confirm_lease()
+        self._directory.close("its coordinator had ended")
+
+    def _as_the_scheduler_says(self) -> bool | None:
+        if self._execution.transport != self._transport.name:
+            return None
+        try:
+            return self._transport.is_over(self._directory.path)
+        except (OSError, ValueError, ClimateRefPrefectError):  # The scheduler does not answer, or a file is torn.
+            return None
+
+    def _take_in_outcome(self, patience_seconds: float = 0.0) -> bool:
+        attempt = attempt_with_outcome(self._workspace, self._execution, patience_seconds)
+        if attempt is None:
+            return False
+        with DeferredSignals():
+            complete(attempt, self._calls.call)
+        return True
+
+    def _delay_seconds(self) -> float:
+        """Return how long the outcome of an execution that has just ended may take to become visible."""
+        silence_seconds = self._directory.silence_seconds()  # Without a heartbeat no outcome is to be expected.
+        return max(0.0, self._transport.outcome_patience_seconds - silence_seconds)
+
+    def _lost_attempt(self) -> Attempt:
+        """Return an attempt that has ended and left no outcome."""
+        attempt = Attempt(self._execution, self._workspace, AttemptCounts())
+        failure = ExecutionFailure(
+            kind=FailureKind.COORDINATOR_LOST,
+            message=f"The coordinator ended while it was {self._execution.status}; it will be run again."
+            f"{self._unreadable()}",
+        )
+        attempt.outcome = ExecutionOutcome(
+            execution_id=attempt.execution_id, failure=failure, telemetry=self._directory.last_telemetry()
+        )
+        return attempt
+
+    def _unreadable(self) -> str:
+        """Return a sentence that names the files that could not be read."""
+        words = ""
+        for read in (self._directory.read_envelope, self._directory.read_claim, self._directory.read_outcome):
+            try:
+                read()
+            except UnreadableDocumentError as error:
+                words += f" {error}"
+            except FileNotFoundError:
+                continue
+        return words

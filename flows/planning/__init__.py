@@ -1,0 +1,1 @@
+"""Planning: which executions a solve has to run."""

@@ -1,0 +1,1 @@
+"""Reports on solves, for shells, notebooks and Prefect's user interface."""

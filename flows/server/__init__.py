@@ -1,0 +1,1 @@
+"""Prefect's server: a local one, and what keeps its record of task runs complete."""

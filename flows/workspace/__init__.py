@@ -1,0 +1,1 @@
+"""The workspace of a coordinator: its directories, and who may write in them."""

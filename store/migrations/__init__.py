@@ -1,1 +1,0 @@
-"""Alembic's environment and the revisions, read by `climate_ref_prefect.store.migration`."""

@@ -1,0 +1,1 @@
+"""Alembic's environment and the revisions, read by `climate_ref_prefect.store.sql.schema_migration`."""

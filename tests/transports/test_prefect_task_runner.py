@@ -1,0 +1,183 @@
+"""The task runner in real flows: task runs stay here, their bodies run on the transport."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.events.worker import EventsWorker
+from prefect.futures import PrefectConcurrentFuture
+from prefect.testing.utilities import prefect_test_harness
+
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.worker.execute import execute
+from climate_ref_prefect.transports.prefect_task_runner import TransportTaskRunner
+from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
+from tests.executions import Prepare
+from tests.processes import left_behind, noted_processes, started_here, wait_until
+from tests.transports.contract_driver import kind_of
+
+PATIENCE_SECONDS = 30.0
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect_server() -> Iterator[None]:
+    """Give this module a Prefect server of its own."""
+    with prefect_test_harness(server_startup_timeout=120):
+        EventsWorker.drain_all(timeout=PATIENCE_SECONDS)  # one that another module has left goes on with its own server
+        yield
+        EventsWorker.drain_all(timeout=PATIENCE_SECONDS)
+
+
+@dataclass
+class Execution:
+    """What a flow hands to the runner, and what comes back in it."""
+
+    directory: Path
+    resources: ResourceHint
+    outcome: ExecutionOutcome | None = None
+
+
+@task(task_run_name="run {label}", cache_policy=NO_CACHE, persist_result=False)
+def run(label: str, execution: Execution) -> None:
+    """Do what a worker does."""
+    execution.outcome = execute(execution.directory)
+
+
+def submit(runner: TransportTaskRunner, execution: Execution) -> PrefectConcurrentFuture[None]:
+    """Start a task run as a flow does."""
+    return runner.submit(run, {"label": execution.directory.name, "execution": execution})
+
+
+def some(prepare: Prepare, *names: str) -> list[Execution]:
+    """Prepare executions."""
+    return [Execution(*prepare(name)) for name in names]
+
+
+def test_results_of_a_flow_come_from_the_transport(prepare: Prepare) -> None:
+    executions = some(prepare, "writing", "noop", "own-error")
+
+    @flow
+    def solve() -> list[State[Any]]:
+        with TransportTaskRunner(LocalTransport(cpu=2)) as runner:
+            futures = [submit(runner, execution) for execution in executions]
+            for future in futures:
+                future.wait(PATIENCE_SECONDS)
+            return [future.state for future in futures]
+
+    states = solve()
+    assert [state.name for state in states] == ["Completed", "Completed", "Failed"]
+    assert str(states[2].message).startswith("error of the diagnostic: ")
+    assert [kind_of(execution.outcome) for execution in executions] == [None, None, FailureKind.DIAGNOSTIC_ERROR]
+    assert (executions[0].directory / "output" / "values.txt").exists()
+
+
+def test_task_runs_are_named_after_their_execution(prepare: Prepare) -> None:
+    (execution,) = some(prepare, "noop")
+
+    @flow
+    def solve() -> str:
+        with TransportTaskRunner(InlineTransport()) as runner:
+            future = submit(runner, execution)
+            future.wait(PATIENCE_SECONDS)
+            assert future.state.state_details.task_run_id == future.task_run_id
+            with get_client(sync_client=True) as client:
+                return wait_until(lambda: client.read_task_run(future.task_run_id)).name
+
+    assert solve() == f"run {execution.directory.name}"
+
+
+def test_several_runners_in_one_flow_keep_their_executions_apart(prepare: Prepare) -> None:
+    executions = some(prepare, *["work"] * 6)
+
+    @flow
+    def solve() -> None:
+        with TransportTaskRunner(LocalTransport(cpu=2)) as local, TransportTaskRunner(InlineTransport()) as inline:
+            futures = [submit((local, inline)[number % 2], execution) for number, execution in enumerate(executions)]
+            for future in futures:
+                future.wait(PATIENCE_SECONDS)
+
+    solve()
+    assert [kind_of(execution.outcome) for execution in executions] == [None] * 6
+
+
+def test_a_duplicate_runs_on_the_same_transport_after_the_first_is_closed(prepare: Prepare) -> None:
+    executions = some(prepare, "noop", "noop")
+    runner = TransportTaskRunner(LocalTransport(cpu=1))
+
+    @flow
+    def solve() -> None:
+        for execution in executions:
+            with runner.duplicate() as duplicate:
+                assert duplicate.transport is runner.transport
+                submit(duplicate, execution).wait(PATIENCE_SECONDS)
+
+    solve()
+    assert [kind_of(execution.outcome) for execution in executions] == [None, None]
+
+
+def test_tasks_that_differ_in_their_options_keep_them(prepare: Prepare) -> None:
+    executions = some(prepare, *["noop"] * 4)
+
+    @flow
+    def solve() -> list[str | None]:
+        with TransportTaskRunner(InlineTransport()) as runner:
+            names: list[str | None] = []
+            for number, execution in enumerate(executions):  # each copy is gone before the next is made
+                renamed = run.with_options(name=f"run-{number}")
+                future = runner.submit(renamed, {"label": "a", "execution": execution})
+                del renamed
+                future.wait(PATIENCE_SECONDS)
+                names.append(future.state.name)
+            return names
+
+    assert solve() == ["Completed"] * 4
+    assert [kind_of(execution.outcome) for execution in executions] == [None] * 4
+
+
+def test_an_error_in_the_flow_closes_the_runner_and_leaves_no_process(prepare: Prepare) -> None:
+    (execution,) = some(prepare, "tree-long")
+    before = started_here()
+    futures = []
+
+    @flow
+    def solve() -> None:
+        with TransportTaskRunner(LocalTransport(cpu=2)) as runner:
+            futures.append(submit(runner, execution))
+            noted_processes(execution.directory / "output", 3)
+            raise RuntimeError("the flow has failed")
+
+    with pytest.raises(RuntimeError, match="the flow has failed"):
+        solve()
+    futures[0].wait(PATIENCE_SECONDS)
+    assert futures[0].state.is_failed()
+    assert "closed before the execution had ended" in str(futures[0].state.message)
+    wait_until(lambda: not left_behind(before), PATIENCE_SECONDS)
+
+
+def test_an_error_while_closing_reaches_the_flow(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    (execution,) = some(prepare, "noop")
+    close = LocalTransport.close
+
+    def fail(transport: LocalTransport, timeout_seconds: float = 1.0) -> None:
+        close(transport, timeout_seconds)
+        raise OSError("the scheduler did not answer")
+
+    monkeypatch.setattr(LocalTransport, "close", fail)
+
+    @flow
+    def solve() -> None:
+        with TransportTaskRunner(LocalTransport(cpu=1)) as runner:
+            submit(runner, execution).wait(PATIENCE_SECONDS)
+
+    with pytest.raises(OSError, match="did not answer"):
+        solve()
+    assert kind_of(execution.outcome) is None

@@ -1,0 +1,109 @@
+"""What the adapters share: a frozen model of settings, with the state of an open transport beside it."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import Field
+
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPrefectError
+from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.envelope import WorkerLimits
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.worker.execute import ServerPool
+from climate_ref_prefect.execution.worker.supervisor_process import refuse, refuse_unreadable
+from climate_ref_prefect.transports.doctor_finding import Finding, note
+from climate_ref_prefect.transports.port import Ended, Submission, Termination, Traits
+
+
+class TransportModel(FrozenModel):
+    """
+    Settings that every transport has, and what a transport does that can no more than it must.
+
+    A subclass adds a `kind: Literal["name"] = "name"`, which is the name of its entry point, too, and implements
+    `slots`, `submit`, `wait`, `cancel` and `close` of the port.
+    """
+
+    traits: ClassVar[Traits] = Traits()
+    """What transports of this kind can; a subclass sets its own."""
+
+    limits: WorkerLimits = WorkerLimits()
+    """What the worker holds an execution to."""
+
+    outcome_patience_seconds: float = Field(default=0.0, ge=0)
+    """How late an outcome file may show after the end of an execution."""
+
+    def unopened(self) -> Self:
+        """Return another one with the same settings, whatever this one has open."""
+        return self.model_validate({name: getattr(self, name) for name in self.model_fields_set})
+
+    @property
+    def name(self) -> str:
+        """Short name, recorded with each execution."""
+        return str(getattr(self, "kind", type(self).__name__))
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many submissions it pays to have here at once, running or ready to start."""
+
+    @abstractmethod
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        """Take an execution whose envelope lies in `directory`; return without waiting for it to start."""
+
+    @abstractmethod
+    def wait(self, timeout_seconds: float) -> Sequence[Ended]:
+        """Return what has ended since the last call, waiting up to `timeout_seconds` for the first."""
+
+    @abstractmethod
+    def cancel(self, submission: Submission) -> None:
+        """Have an execution stopped, or keep it from starting; `wait` tells when it is over."""
+
+    @abstractmethod
+    def close(self, timeout_seconds: float) -> None:
+        """Stop what runs and leave nothing behind; safe to repeat."""
+
+    def check(self, resources: ResourceHint) -> ResourceHint:
+        """Return what an execution is given: by default what it asks for."""
+        return resources
+
+    def explain(self, submission: Submission) -> Termination | None:
+        """Return why the backend ended it: by default nothing is known."""
+        return None
+
+    def is_over(self, directory: Path) -> bool | None:
+        """Return whether another coordinator's execution has ended: by default its claim has to tell."""
+        return None
+
+    def open(self, owner: str) -> None:
+        """Take note of the store: by default nothing here waits for a coordinator that is gone."""
+
+    def take_servers(self, servers: ServerPool) -> None:
+        """Close the servers of planning: by default nothing here runs from them."""
+        servers.close()
+
+    def render(self, resources: ResourceHint) -> str:
+        """Refuse: by default there is nothing to show."""
+        raise BadInputError(f"The transport {self.name!r} has no job scripts.")
+
+    def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
+        """Say that nothing is known of how to check it, which is so by default."""
+        yield note(f"Nothing is known of how to check the transport `{self.name}`.")
+
+
+def cancelled_early(directory: Path) -> ExecutionOutcome:
+    """Return the outcome of an execution that was cancelled before it began."""
+    return ended_early(directory, FailureKind.CANCELLED, "Cancelled before it had started.")
+
+
+def ended_early(directory: Path, kind: FailureKind, message: str) -> ExecutionOutcome:
+    """Return the outcome of an execution that never began: no file of it is waited for."""
+    try:
+        envelope = ExecutionDirectory(directory).read_envelope()
+    except (OSError, ValueError, ClimateRefPrefectError) as error:
+        return refuse_unreadable(error)
+    return refuse(envelope, kind, message)

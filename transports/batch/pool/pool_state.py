@@ -1,0 +1,293 @@
+"""A pool of batch jobs in memory: it hears what has happened, and returns what is to be done. It asks nobody."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.transports.batch.pool.events import (
+    CancelRequested,
+    CloseWorker,
+    Connected,
+    Disconnected,
+    Drain,
+    EndExecutions,
+    Event,
+    ExecutionEnded,
+    ExecutionStarted,
+    Found,
+    JobAction,
+    Polled,
+    PoolAction,
+    RejectSize,
+    ReportEnd,
+    StartExecution,
+    StartFailed,
+    StopExecution,
+    SubmitJob,
+    Submitted,
+    Warn,
+)
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts
+from climate_ref_prefect.transports.batch.pool.failed_submissions import Submissions
+from climate_ref_prefect.transports.batch.pool.job import FOLLOWED_BY_FILES, Job, State
+from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
+from climate_ref_prefect.transports.batch.pool.termination import meta_of, termination_of_waiting
+from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
+from climate_ref_prefect.transports.batch.pool.transitions import step
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobState
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.port import Termination
+
+CANCEL_SECONDS: Final = 15.0
+"""How long an execution may take to end that was cancelled, before its job is."""
+EXPLAIN_SECONDS: Final = 5.0
+"""How long the end of a job may take to show that explains the end of an execution in it."""
+_CANCELLED_EARLY: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
+_LOOKED_FOR: Final = (State.IN_DOUBT, State.MISSING, State.ARRIVED)
+_WITH_ITS_JOB: Final = (FailureKind.WORKER_LOST, FailureKind.COORDINATOR_LOST)
+
+
+class PoolState:
+    """
+    The jobs and executions of one pool.
+
+    Every method that changes it takes the time, in seconds of the monotonic clock, and returns actions.
+
+    Parameters
+    ----------
+    scheduler
+        Name of the scheduler, for messages.
+    limits
+        What the pool is held to.
+    new_name
+        Makes a name for a job of a size that no other job has, of this coordinator or another.
+    """
+
+    def __init__(self, scheduler: str, limits: Limits, new_name: Callable[[JobSize], str]) -> None:
+        self._scheduler = scheduler
+        self._limits = limits
+        self._new_name = new_name
+        self._jobs: dict[str, Job] = {}
+        self._waiting: dict[JobSize, dict[Path, Execution]] = {}
+        self._running: dict[Path, Execution] = {}
+        self._rejected: dict[JobSize, Termination] = {}
+        self._failed_starts: dict[JobSize, FailedStarts] = {}
+        self._submissions = Submissions(scheduler, limits.rules.scheduler_patience.total_seconds())
+        self._pace = Pace()
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """All jobs that are not closed."""
+        return tuple(self._jobs.values())
+
+    def jobs_to_find(self) -> list[str]:
+        """Return the names of jobs that are to be looked for by their marks."""
+        return [job.name for job in self._jobs.values() if job.state in _LOOKED_FOR]
+
+    def jobs_to_follow(self) -> list[Job]:
+        """Return jobs of which no worker tells how what runs in them ends: their executions leave files."""
+        return [job for job in self._jobs.values() if job.executions and job.state in FOLLOWED_BY_FILES]
+
+    def take(self, execution: Execution) -> list[PoolAction]:
+        """Take an execution that was submitted."""
+        if execution.directory in self._running or execution.directory in self._waiting.get(execution.size, {}):
+            return []
+        if execution.size in self._rejected:
+            return [_never_started(execution, self._rejected[execution.size])]
+        self._waiting.setdefault(execution.size, {})[execution.directory] = execution
+        return []
+
+    def cancel(self, directory: Path, now: float) -> list[PoolAction]:
+        """Stop an execution, or keep it from starting; one that is not known is ignored."""
+        for waiting in self._waiting.values():
+            if directory in waiting:
+                return [_never_started(waiting.pop(directory), _CANCELLED_EARLY)]
+        execution = self._running.get(directory)
+        if execution is None or execution.cancelled_at is not None:
+            return []
+        self._running[directory] = dataclasses.replace(execution, cancelled_at=now)
+        job = self._jobs[execution.job]
+        if job.state in (State.READY, State.DRAINING):
+            return [StopExecution(job.address, directory)]
+        return self.on(job.name, CancelRequested(), now)
+
+    def on(self, name: str, event: Event, now: float) -> list[PoolAction]:
+        """Have a job hear an event; a worker in a job that is not known is told to go."""
+        job = self._jobs.get(name)
+        if job is None:
+            return [CloseWorker(event.address)] if isinstance(event, Connected) else []
+        after, actions = step(job, event, now)
+        if after.state is State.CLOSED:
+            del self._jobs[name]
+        else:
+            self._jobs[name] = after
+        if isinstance(event, Submitted | Found):
+            self._submissions.succeeded(job.size)
+        if isinstance(event, Connected) and job.state is State.QUEUED:
+            self._pace = self._pace.with_start(now - event.age_seconds - job.submitted_at)
+        warnings = [self._pending_report(job, after)] if isinstance(event, Polled) else []
+        done = [one for action in actions for one in self._carried_out(action, after, now)]
+        return [*(warning for warning in warnings if warning), *done]
+
+    def not_submitted(self, name: str, error: Exception, now: float) -> list[PoolAction]:
+        """Take note of a submission that has failed."""
+        job = self._jobs.get(name)
+        if job is None:
+            return []
+        has_jobs = any(other.has_place for other in self._jobs.values() if other is not job)
+        failure = self._submissions.failed(job.size, error, now, has_jobs=has_jobs)
+        actions = self.on(name, failure.event, now)
+        if failure.cause is not None:
+            actions += self._reject(RejectSize(job.size, failure.cause))
+        return [*([Warn(failure.warning)] if failure.warning else []), *actions]
+
+    def answered(self, directory: Path, outcome: ExecutionOutcome, now: float) -> list[PoolAction]:
+        """Take the outcome that a worker has brought back; why it went itself, its job may explain better."""
+        execution = self._running.get(directory)
+        if execution is None:
+            return []
+        if is_of_its_job(outcome):
+            self._running[directory] = dataclasses.replace(execution, said=outcome, said_at=now)
+            return []
+        return self.ended(directory, outcome, now)
+
+    def ended(self, directory: Path, outcome: ExecutionOutcome, now: float) -> list[PoolAction]:
+        """Take an outcome for the last word on an execution."""
+        execution = self._running.pop(directory, None)
+        if execution is None:
+            return []
+        job = self._jobs[execution.job]
+        if outcome.succeeded:
+            self._pace = self._pace.with_run(execution.size, now - execution.started_at)
+        report = ReportEnd(execution.submission, outcome=outcome, meta=meta_of(job))
+        event = ExecutionEnded(directory, out_of_memory=_kind_of(outcome) is FailureKind.OUT_OF_MEMORY)
+        return [report, *self.on(job.name, event, now)]
+
+    def worker_lost(self, directory: Path, now: float) -> list[PoolAction]:
+        """Take note that the worker that ran an execution cannot be reached any more."""
+        execution = self._running.get(directory)
+        if execution is None:
+            return []
+        job = self._jobs[execution.job]
+        return self.on(job.name, Disconnected(job.address), now)
+
+    def arrange(self, now: float) -> list[PoolAction]:
+        """Do what time demands, then give executions to jobs, submit jobs, and let go of others."""
+        actions = list(self._overdue(now))
+        resting = {size for size, failed in self._failed_starts.items() if not failed.backoff.is_due(now)}
+        waiting = {size: tuple(executions.values()) for size, executions in self._waiting.items() if executions}
+        made = plan(
+            self._jobs.values(),
+            waiting,
+            self._limits,
+            now,
+            pace=self._pace,
+            paused=resting | self._submissions.paused(now),
+        )
+        return [*actions, *self._follow(made, now)]
+
+    def _follow(self, made: Plan, now: float) -> Iterator[PoolAction]:
+        for execution in made.waiting.values():
+            self._waiting[execution.size][execution.directory] = execution
+        for directory, name in made.starts:
+            job = self._jobs[name]
+            execution = self._waiting[job.size].pop(directory).started(name, now)
+            self._running[directory] = execution
+            self._failed_starts.pop(job.size, None)
+            yield from self.on(name, ExecutionStarted(directory, execution.resources), now)
+            yield StartExecution(job.address, directory)
+        for name in made.needed:
+            self._jobs[name] = dataclasses.replace(self._jobs[name], idle_since=now)
+        for name in made.too_late:
+            yield from self._carried_out(_too_late(self._jobs[name]), self._jobs[name], now)
+        for name in made.drain:
+            yield from self.on(name, Drain(), now)
+        if made.submit is not None:
+            name = self._new_name(made.submit)
+            self._jobs[name] = Job(name, made.submit, self._scheduler, submitted_at=now, since=now, idle_since=now)
+            yield SubmitJob(name, made.submit)
+
+    def _overdue(self, now: float) -> Iterator[PoolAction]:
+        """End the jobs of executions that do not heed their cancelling, and executions that wait for too long."""
+        for execution in list(self._running.values()):
+            job = self._jobs.get(execution.job)
+            if job is None:  # it has ended with another one of its job, just now
+                continue
+            if execution.cancelled_at is not None and now - execution.cancelled_at > CANCEL_SECONDS:
+                yield from self.on(job.name, CancelRequested(), now)
+            elif execution.said is not None and now - execution.said_at > EXPLAIN_SECONDS and job.state is State.READY:
+                yield from self.ended(execution.directory, execution.said, now)
+        if self._limits.rules.pending_limit:
+            yield from self._waiting_for_too_long(self._limits.rules.pending_limit, now)
+
+    def _waiting_for_too_long(self, limit: timedelta, now: float) -> Iterator[PoolAction]:
+        for waiting in self._waiting.values():
+            for execution in list(waiting.values()):
+                if now - execution.submitted_at <= limit.total_seconds():
+                    break  # those behind it have come later
+                del waiting[execution.directory]
+                yield _never_started(execution, termination_of_waiting(self.jobs, self._scheduler, limit))
+
+    def _carried_out(self, action: JobAction, job: Job, now: float) -> list[PoolAction]:
+        """Return what is to be done outside for what a job asks, having done what concerns the pool alone."""
+        if isinstance(action, EndExecutions):
+            return list(self._ended_with_their_job(action, job))
+        if isinstance(action, RejectSize):
+            return self._reject(action)
+        if isinstance(action, StartFailed):
+            return self._failed_to_start(action, now)
+        return [action]
+
+    def _ended_with_their_job(self, end: EndExecutions, job: Job) -> Iterable[PoolAction]:
+        for directory in end.directories:
+            execution = self._running.pop(directory)
+            cause = end.cause
+            if execution.cancelled_at is not None:
+                cause = cause.model_copy(update={"kind": FailureKind.CANCELLED})
+            yield ReportEnd(execution.submission, cause=cause, meta=meta_of(job))
+
+    def _reject(self, rejection: RejectSize) -> list[PoolAction]:
+        self._rejected.setdefault(rejection.size, rejection.cause)
+        waiting = self._waiting.pop(rejection.size, {})
+        return [_never_started(execution, rejection.cause) for execution in waiting.values()]
+
+    def _failed_to_start(self, failed: StartFailed, now: float) -> list[PoolAction]:
+        starts = self._failed_starts.get(failed.size, FailedStarts()).after(failed, now)
+        self._failed_starts[failed.size] = starts
+        words = f"{self._scheduler} job {failed.job_id} of {failed.size.label} ran nothing: {failed.cause.message}"
+        patience_seconds = self._limits.rules.scheduler_patience.total_seconds()
+        cause = starts.cause_to_reject(failed, self._scheduler, now, patience_seconds)
+        return [Warn(words), *(self._reject(RejectSize(failed.size, cause)) if cause else [])]
+
+    def _pending_report(self, before: Job, after: Job) -> Warn | None:
+        """Return what is to be said of a job that has just waited for too long."""
+        record, limit = after.record, self._limits.rules.pending_report.total_seconds()
+        waited = after.polled_at - after.submitted_at
+        told_before = before.polled_at - before.submitted_at > limit
+        pending = record is not None and record.state is JobState.PENDING and after.state is State.QUEUED
+        if record is None or not pending or waited <= limit or told_before:
+            return None
+        job = f"{self._scheduler} job {after.job_id} ({after.size.label})"
+        return Warn(f"{job} has waited for {waited / 60:.0f} min: {record.words}")
+
+
+def is_of_its_job(outcome: ExecutionOutcome) -> bool:
+    """Return whether an outcome says only that the job, or the worker in it, went: the scheduler knows why."""
+    return _kind_of(outcome) in _WITH_ITS_JOB
+
+
+def _kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
+    return outcome.failure.kind if outcome.failure else None
+
+
+def _never_started(execution: Execution, cause: Termination) -> ReportEnd:
+    return ReportEnd(execution.submission, cause=cause, started=False)
+
+
+def _too_late(job: Job) -> StartFailed:
+    words = "it took longer to start than `walltime_margin` allows."
+    return StartFailed(job.size, job.job_id, Termination(kind=FailureKind.UNAVAILABLE, message=words), own_fault=True)

@@ -1,0 +1,1 @@
+"""Transports that run executions as child processes of this machine."""

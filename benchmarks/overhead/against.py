@@ -21,6 +21,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 _CACHE = ROOT / ".cache" / "benchmarks"
+_PROGRAM = Path(__file__).with_name("processor_time.py")
 _MEASURED = ("cpu_ms_each", "wall_ms_each")
 Measured = dict[str, Any]
 
@@ -69,10 +70,10 @@ def _environment(checkout: Path) -> Path:
 
 
 def _measure(python: Path, checkout: Path, count: int) -> Measured:
-    program = [str(python), "-P", "-m", "benchmarks.overhead.processor_time", "--count", str(count)]
+    program = [str(python), "-P", str(_PROGRAM), "--count", str(count)]
     ended = subprocess.run(
         program,
-        env={**os.environ, "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{ROOT}"},
+        env={**os.environ, "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"},
         check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

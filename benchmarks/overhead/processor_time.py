@@ -1,24 +1,39 @@
 """
 Measure the processor time that no-op executions cost in all processes together, and print one JSON line.
 
-Only what every commit since the first offers is imported, so that the same program measures an earlier commit, too.
+The same program measures an earlier commit, with that commit's own no-op: what it imports is looked for under the names
+of today, then under those that it had before.
 The clock starts once Prefect's server answers; planning and the start of the provider's process are included.
 """
 
 import argparse
+import importlib
 import json
 import os
 import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from benchmarks.overhead.ours import make_tree
-from climate_ref_prefect.flows.server.local_server import local_server
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+
+
+def imported(attribute: str, *modules: str) -> Any:
+    """Return an attribute of the first of some modules that exists and has it."""
+    for module in modules:
+        try:
+            return getattr(importlib.import_module(f"climate_ref_prefect.{module}"), attribute)
+        except (ImportError, AttributeError):
+            continue
+    raise SystemExit(f"None of {', '.join(modules)} has {attribute}.")
+
+
+local_server = imported("local_server", "flows.server.local_server", "flows.server")
+LocalTransport = imported("LocalTransport", "transports.this_machine.in_parallel", "transports.local")
 
 
 def processor_seconds() -> float:

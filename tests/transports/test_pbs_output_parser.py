@@ -15,6 +15,7 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,
     JobState,
     SchedulerSilentError,
+    SubmissionInDoubtError,
     SubmissionLimitError,
     UnreadAnswerError,
 )
@@ -208,12 +209,12 @@ def test_an_answer_without_a_word_is_none(answering: Answering) -> None:
 REFUSALS = [
     (170, "qsub: Unknown queue", JobRefusedError),
     (188, "qsub: Job violates queue and/or server resource limits", JobRefusedError),
-    (32, "qsub: the hook of the site wants a project", SchedulerSilentError),
-    (160, "qsub: Access from host not allowed, or unknown host", SchedulerSilentError),
+    (32, "qsub: the hook of the site wants a project", SubmissionInDoubtError),
+    (160, "qsub: Access from host not allowed, or unknown host", SubmissionInDoubtError),
     (173, "qsub: Queue is not enabled", SchedulerSilentError),
-    (160, "Unknown Host.\nqsub: cannot connect to server server (errno=15008)", SchedulerSilentError),
-    (171, "qsub: Invalid credential", SchedulerSilentError),
-    (111, "Connection refused", SchedulerSilentError),
+    (160, "Unknown Host.\nqsub: cannot connect to server server (errno=15008)", SubmissionInDoubtError),
+    (171, "qsub: Invalid credential", SubmissionInDoubtError),
+    (111, "Connection refused", SubmissionInDoubtError),
     (38, "qsub: would exceed queue workq's per-user limit", SubmissionLimitError),
     (198, "qsub: Maximum number of jobs already in queue", SubmissionLimitError),
 ]

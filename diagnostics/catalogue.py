@@ -40,6 +40,7 @@ _STEM_LAYOUT = "_".join(f"<{facet}>" for facet in _IN_FILE_NAME)
 _ERA = re.compile(r"CMIP[0-9]+[A-Za-z]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _VERSION = re.compile(r"v[0-9]+")
+_AFTER_STEM = re.compile(r"(_[0-9][0-9A-Za-z-]*)?\.nc")
 
 logger = logging.getLogger(__name__)
 
@@ -229,9 +230,12 @@ def _fitting(values: tuple[str, ...], files: Sequence[os.DirEntry[str]]) -> list
         return []
     facets = dict(zip(FACETS, values, strict=True))
     stem = "_".join(facets[facet] for facet in _IN_FILE_NAME)
-    name = re.compile(rf"{re.escape(stem)}(_[0-9][0-9A-Za-z-]*)?\.nc")
     # All names share the stem, and time ranges (YYYYMM-YYYYMM) sort as text.
-    return sorted((file for file in files if name.fullmatch(file.name)), key=lambda file: file.name)
+    return sorted((file for file in files if _is_named(file.name, stem)), key=lambda file: file.name)
+
+
+def _is_named(name: str, stem: str) -> bool:
+    return name.startswith(stem) and _AFTER_STEM.fullmatch(name, len(stem)) is not None
 
 
 def _dataset(values: tuple[str, ...], files: Sequence[os.DirEntry[str]]) -> Dataset:

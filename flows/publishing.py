@@ -1,7 +1,6 @@
 """Bring results from scratch to the results directory: checked, and visible all at once or not at all."""
 
 import errno
-import glob
 import hashlib
 import os
 import shutil
@@ -88,8 +87,11 @@ def publish(
 
 def _remove_earlier_copies(target: Path) -> None:
     """Remove what earlier tries could not: a file system that has become read-only keeps what was copied by then."""
-    for leftover in target.parent.glob(f".incoming-{glob.escape(target.name)}-*"):
-        _remove(leftover)
+    prefix = f".incoming-{target.name}-"
+    with suppress(OSError):  # whatever is wrong with the directory, the copy will say
+        for name in os.listdir(target.parent):  # noqa: PTH208 - asked for each execution
+            if name.startswith(prefix):
+                _remove(target.parent / name)
 
 
 def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from climate_ref_prefect.transports.worker.process_tree import read_kernel_file
+from climate_ref_prefect.transports.worker.process_tree import process_state
 
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 _WAIT_SLACK_SECONDS: Final = 2.0
@@ -81,7 +81,7 @@ class Suspension:
 
     def _follow_caller(self) -> None:
         """Stop with the process that asked for the execution, and go on with it."""
-        if self._caller is not None and _is_stopped(self._caller):
+        if self._caller is not None and process_state(self._caller) == "T":  # not "t": who is in a debugger goes on
             self.stopped = True
             self._tell(signal.SIGSTOP)  # again each time: something may have been started meanwhile
         else:
@@ -97,10 +97,3 @@ def _peer_of(connection: socket.socket) -> int | None:
         pid: int = _PEER_CREDENTIALS.unpack(credentials)[0]
         return pid or None
     return None
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        return read_kernel_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] == b"T"
-    except OSError:
-        return False

@@ -18,7 +18,7 @@ from prefect.logging import get_run_logger
 from climate_ref_prefect.flows.plain_text import markdown_text
 from climate_ref_prefect.flows.plan import Plan
 from climate_ref_prefect.flows.policy import DEFAULT_RULE
-from climate_ref_prefect.flows.report import SUMMARY_COLUMNS, SolveReport, summary_cells
+from climate_ref_prefect.flows.report import SolveReport
 
 _PLOTS: Final = 6
 _LARGEST_PLOT_BYTES: Final = 200_000
@@ -56,8 +56,8 @@ def leave_artifacts(report: SolveReport) -> None:
     if not report.executions:
         return
     rows = [
-        dict(zip(SUMMARY_COLUMNS, (markdown_text(name), *numbers, markdown_text(rule)), strict=True))
-        for name, *numbers, rule in summary_cells(report.summary())
+        dict(zip(report.columns, (markdown_text(name), *numbers, markdown_text(rule)), strict=True))
+        for name, *numbers, rule in report.cells()
     ]
     create_table_artifact(rows, key="solve-summary", description="By diagnostic: asked against used.")
     create_table_artifact(_execution_cells(report), key="solve-executions", description="Every attempt.")

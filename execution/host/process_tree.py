@@ -192,15 +192,15 @@ def end_tree(pid: int, patience_seconds: float) -> list[int]:
 
 def is_stopped(pid: int) -> bool:
     """Whether a process is stopped, as by SIGSTOP. Always False on macOS."""
-    return _state(pid) in ("T", "t")
+    return process_state(pid) in ("T", "t")
 
 
 def living(pids: Iterable[int]) -> list[int]:
     """Return those of some processes that have not ended. A zombie has ended."""
-    return [pid for pid in pids if _state(pid) not in ("", "Z", "X")]
+    return [pid for pid in pids if process_state(pid) not in ("", "Z", "X")]
 
 
-def _state(pid: int) -> str:
+def process_state(pid: int) -> str:
     """Return the state of a process as the kernel's letter; empty if there is no such process."""
     if not _LINUX:
         import psutil  # noqa: PLC0415 - only macOS needs it

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from climate_ref_prefect.execution.host.process_tree import read_kernel_file
+from climate_ref_prefect.execution.host.process_tree import process_state
 
 _PEER_CREDENTIALS: Final = struct.Struct("3i")
 _WAIT_SLACK_SECONDS: Final = 2.0
@@ -81,7 +81,7 @@ class SuspendedTime:
 
     def _follow_caller(self) -> None:
         """Stop the processes when the caller is stopped, and resume them when it is resumed."""
-        if self._caller is not None and _is_stopped(self._caller):
+        if self._caller is not None and process_state(self._caller) == "T":  # "t" is a caller that is in a debugger.
             self.stopped = True
             self._tell(signal.SIGSTOP)  # Sent each time, because new processes may have been started.
         else:
@@ -97,10 +97,3 @@ def _peer_of(connection: socket.socket) -> int | None:
         pid: int = _PEER_CREDENTIALS.unpack(credentials)[0]
         return pid or None
     return None
-
-
-def _is_stopped(pid: int) -> bool:
-    try:
-        return read_kernel_file(f"/proc/{pid}/stat").rpartition(b")")[2].split()[0] == b"T"
-    except OSError:
-        return False

@@ -17,7 +17,7 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.flows.display.text_escaping import markdown_text
 from climate_ref_prefect.flows.planning.plan import Plan
-from climate_ref_prefect.flows.report.solve_report import SUMMARY_COLUMNS, SolveReport, summary_cells
+from climate_ref_prefect.flows.report.solve_report import SolveReport
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE
 
 _PLOTS: Final = 6
@@ -56,8 +56,8 @@ def create_solve_artifacts(report: SolveReport) -> None:
     if not report.executions:
         return
     rows = [
-        dict(zip(SUMMARY_COLUMNS, (markdown_text(name), *numbers, markdown_text(rule)), strict=True))
-        for name, *numbers, rule in summary_cells(report.summary())
+        dict(zip(report.columns, (markdown_text(name), *numbers, markdown_text(rule)), strict=True))
+        for name, *numbers, rule in report.cells()
     ]
     create_table_artifact(rows, key="solve-summary", description="By diagnostic: asked against used.")
     create_table_artifact(_execution_cells(report), key="solve-executions", description="Every attempt.")

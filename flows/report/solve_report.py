@@ -16,8 +16,6 @@ from climate_ref_prefect.flows.server.task_run_counter import RecordedTaskRuns
 from climate_ref_prefect.store.reading_port import ExecutionReader
 from climate_ref_prefect.store.values import ExecutionRow
 
-SUMMARY_COLUMNS = ("diagnostic", "succeeded", "failed", "retried", "median s", "asked MiB", "used MiB", "retry rule")
-
 
 class DiagnosticSummary(FrozenModel):
     """Summary of the executions of one diagnostic in one solve, with requested and used resources."""
@@ -39,7 +37,16 @@ class DiagnosticSummary(FrozenModel):
 class SolveReport(TabularReport):
     """Report of a solve, which is shown as tables in notebooks and on consoles."""
 
-    columns: ClassVar = SUMMARY_COLUMNS
+    columns: ClassVar = (
+        "diagnostic",
+        "succeeded",
+        "failed",
+        "retried",
+        "median s",
+        "asked MiB",
+        "used MiB",
+        "retry rule",
+    )
 
     plan: Plan
     executions: tuple[ExecutionRow, ...]
@@ -99,7 +106,17 @@ class SolveReport(TabularReport):
 
     def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield a row per diagnostic."""
-        yield from summary_cells(self.summary())
+        for line in self.summary():
+            yield (
+                line.diagnostic,
+                str(line.succeeded),
+                str(line.failed),
+                str(line.retried),
+                "" if line.median_seconds is None else f"{line.median_seconds:.2f}",
+                str(line.asked_memory_mb),
+                "" if line.used_memory_mb is None else f"{line.used_memory_mb:.0f}",
+                line.retry_rule,
+            )
 
     @property
     def _unsettled(self) -> bool:
@@ -135,23 +152,6 @@ class SolveReport(TabularReport):
                 f"Prefect's server shows {self.recorded.recorded} of {self.recorded.finished} task runs in a final "
                 "state; the store has all results. docs/how-to/prefect-server.md says how to tune the server."
             )
-
-
-def summary_cells(lines: Sequence[DiagnosticSummary]) -> list[tuple[str, ...]]:
-    """Return the summary as text, a row per diagnostic."""
-    return [
-        (
-            line.diagnostic,
-            str(line.succeeded),
-            str(line.failed),
-            str(line.retried),
-            "" if line.median_seconds is None else f"{line.median_seconds:.2f}",
-            str(line.asked_memory_mb),
-            "" if line.used_memory_mb is None else f"{line.used_memory_mb:.0f}",
-            line.retry_rule,
-        )
-        for line in lines
-    ]
 
 
 def summarise(rows: Sequence[ExecutionRow], retry_rules: Mapping[str, str]) -> tuple[DiagnosticSummary, ...]:

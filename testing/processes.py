@@ -48,7 +48,7 @@ class Process:
         return WORKER in self.command
 
 
-def wait_until(predicate: Callable[[], Value | None], timeout_seconds: float = 20.0) -> Value:
+def wait_until(predicate: Callable[[], Value | None], timeout_seconds: float = 60.0) -> Value:
     """Return what `predicate` gives as soon as that is true; fails after `timeout_seconds`."""
     give_up_at = time.monotonic() + timeout_seconds
     while not (value := predicate()):

@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
@@ -11,6 +11,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -29,6 +30,7 @@ _SWITCHES = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 _PATIENCE_SECONDS = 60.0
+_ATTEMPT_SECONDS = 20.0
 Value = TypeVar("Value")
 
 
@@ -99,6 +101,19 @@ class Browser:
     def button(self, text: str) -> WebElement:
         """Return the button with this text."""
         return self.driver.find_element(By.XPATH, f"//button[normalize-space()='{text}']")
+
+    def submit(self) -> None:
+        """Submit a form, which leads to another page; as people do, try again when nothing has come of it."""
+        page, attempts = self.driver.current_url, iter(range(int(_PATIENCE_SECONDS / _ATTEMPT_SECONDS)))
+
+        def left() -> bool:
+            return self.driver.current_url != page
+
+        while not left() and next(attempts, None) is not None:
+            self.button("Submit").send_keys(Keys.ENTER)  # a click may miss, because the page moves below the pointer
+            with suppress(TimeoutException):
+                WebDriverWait(self.driver, _ATTEMPT_SECONDS).until(lambda _: left())
+        assert left(), f"nothing came of Submit on {page}, which says:\n{self.text}"
 
     def _labels(self) -> list[WebElement]:
         return self.driver.find_elements(By.TAG_NAME, "label")

@@ -97,8 +97,7 @@ def test_a_run_that_is_submitted_by_the_form_succeeds(form: Browser, tree: Path)
     for name, value in {"diagnostic": "annual-cycle", "key": KEY.format("CanESM5"), "data": str(tree)}.items():
         form.fill(name, value)
     name = str(form.field("Run").get_property("value"))
-    form.button("Submit").click()
-    form.wait_for_text(f"{name} scheduled to start now")
+    form.submit()
     assert wait_for_end(_started(name)).state_type is StateType.COMPLETED
 
 

@@ -39,7 +39,7 @@ ODD_KINDS = {
     "link": "link",
     "sparse": "sparse",
 }
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 trees = st.dictionaries(st.lists(names, min_size=1, max_size=3).map(tuple), st.binary(max_size=100), max_size=6)
 """Contents of files by the parts of their paths."""
 

@@ -19,7 +19,7 @@ from tests.transports.contract_driver import Backend, Driving, kind_of, message_
 from tests.transports.local_backend import local_backend, warmed
 
 ODD = "tests.providers_of_odd_files:provider"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,8 @@ class TestLongExamination:
 
     def test_it_shows_life_and_hears_that_it_is_cancelled(self, own: Driving, prepare: Prepare) -> None:
         directory, future = examined(own, prepare)
-        first = ExecutionDirectory(directory).read_telemetry()
-        assert first is not None
-        seen = first.sequence
-        wait_until(lambda: (now := ExecutionDirectory(directory).read_telemetry()) and now.sequence > seen)
+        first = wait_until(ExecutionDirectory(directory).read_telemetry)
+        wait_until(lambda: (now := ExecutionDirectory(directory).read_telemetry()) and now.sequence > first.sequence)
         own.cancel_all()
         assert kind_of(future.result(PATIENCE_SECONDS)) is FailureKind.CANCELLED
 

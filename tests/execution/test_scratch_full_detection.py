@@ -16,7 +16,7 @@ from tests.transports.contract_driver import Backend, Driving, kind_of, message_
 from tests.transports.local_backend import local_backend, warmed
 
 FULL = "tests.providers_of_full_disks:provider"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 Mount = Callable[[str], Path]
 pytestmark = pytest.mark.slow
 

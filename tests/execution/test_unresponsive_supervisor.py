@@ -20,7 +20,7 @@ from tests.processes import Process, none_alive, noted_processes, wait_until
 from tests.transports.contract_driver import Allowances, Backend, Driving, kind_of, message_of
 from tests.transports.local_backend import local_backend
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 pytestmark = pytest.mark.slow
 
 

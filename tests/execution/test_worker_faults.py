@@ -19,7 +19,7 @@ from tests.executions import QUICK, Prepare
 from tests.processes import Process, left_behind, none_alive, noted_processes, started_here, wait_until
 from tests.transports.contract_driver import Backend, Driving, kind_of, message_of
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 GONE_SECONDS = 8.0
 """How long processes may outlive the one that had started them."""
 pytestmark = pytest.mark.slow

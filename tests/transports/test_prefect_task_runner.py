@@ -24,7 +24,7 @@ from tests.executions import Prepare
 from tests.processes import left_behind, noted_processes, started_here, wait_until
 from tests.transports.contract_driver import kind_of
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 pytestmark = pytest.mark.slow
 
 

@@ -21,7 +21,7 @@ from tests.executions import Prepare
 from tests.processes import wait_until
 from tests.transports.contract_driver import kind_of, message_of
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 SUCCESS = ExecutionOutcome(execution_id=0)
 CLAIMED = ExecutionOutcome(
     execution_id=0, failure=ExecutionFailure(kind=FailureKind.ALREADY_CLAIMED, message="Another has it.")

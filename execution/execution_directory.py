@@ -60,18 +60,18 @@ class ExecutionDirectory:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(self._envelope, envelope.to_json())
 
-    def read_envelope(self, patience_seconds: float = 0.0) -> ExecutionEnvelope:
+    def read_envelope(self, timeout_seconds: float = 0.0) -> ExecutionEnvelope:
         """
         Read the envelope and wait for it, because a shared file system may show it late.
 
         Raises
         ------
         FileNotFoundError
-            If it has not appeared in `patience_seconds`.
+            If it has not appeared in `timeout_seconds`.
         UnreadableDocumentError
             If it is not an envelope; `SchemaMismatchError` if the coordinator uses another version of the protocol.
         """
-        give_up_at = time.monotonic() + patience_seconds
+        give_up_at = time.monotonic() + timeout_seconds
         while not self._envelope.exists() and time.monotonic() < give_up_at:
             time.sleep(_POLL_SECONDS)
         envelope = _read(self._envelope, ExecutionEnvelope)
@@ -149,14 +149,14 @@ class ExecutionDirectory:
         _replace(self._outcome, outcome.to_json(), durable=True)
 
     def read_outcome(
-        self, patience_seconds: float = 0.0, pause: Callable[[float], object] = time.sleep
+        self, timeout_seconds: float = 0.0, pause: Callable[[float], object] = time.sleep
     ) -> ExecutionOutcome | None:
         """
-        Return the outcome and wait for it up to `patience_seconds`; None if it does not appear.
+        Return the outcome and wait for it up to `timeout_seconds`; None if it does not appear.
 
         `pause` waits between two reads. It ends the waiting by returning a true value.
         """
-        give_up_at = time.monotonic() + patience_seconds
+        give_up_at = time.monotonic() + timeout_seconds
         while (outcome := _read(self._outcome, ExecutionOutcome)) is None and time.monotonic() < give_up_at:
             if pause(_POLL_SECONDS):
                 break

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import Field, JsonValue, field_validator
 
 from climate_ref_prefect.diagnostics.base_models import Document, FrozenModel
-from climate_ref_prefect.execution.failure_kinds import FailureKind as FailureKind  # noqa: PLC0414 - for importers
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 
 
 class ExecutionFailure(FrozenModel):

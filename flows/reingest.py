@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.coordinating import coordinating
 from climate_ref_prefect.flows.display.tables import TabularReport
 from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line

@@ -29,7 +29,7 @@ _SWITCHES = (
     "--hide-scrollbars",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-_PATIENCE_SECONDS = 60.0
+_TIMEOUT_SECONDS = 60.0
 _ATTEMPT_SECONDS = 20.0
 Value = TypeVar("Value")
 
@@ -53,13 +53,13 @@ class Browser:
     def wait(self, condition: Callable[[], Value], what: str) -> Value:
         """Return what `condition` gives as soon as that is true."""
         waiting = WebDriverWait(
-            self.driver, _PATIENCE_SECONDS, ignored_exceptions=(StaleElementReferenceException, NoSuchElementException)
+            self.driver, _TIMEOUT_SECONDS, ignored_exceptions=(StaleElementReferenceException, NoSuchElementException)
         )
         try:
             return waiting.until(lambda _: condition())
         except TimeoutException:
             shown = f"{self.driver.current_url}, which says:\n{self.text}"
-            raise AssertionError(f"{what}: not so after {_PATIENCE_SECONDS:g} s on {shown}") from None
+            raise AssertionError(f"{what}: not so after {_TIMEOUT_SECONDS:g} s on {shown}") from None
 
     def wait_for_text(self, *texts: str) -> None:
         """Wait until the page shows all of these."""
@@ -104,7 +104,7 @@ class Browser:
 
     def submit(self) -> None:
         """Submit a form, which leads to another page; as people do, try again when nothing has come of it."""
-        page, attempts = self.driver.current_url, iter(range(int(_PATIENCE_SECONDS / _ATTEMPT_SECONDS)))
+        page, attempts = self.driver.current_url, iter(range(int(_TIMEOUT_SECONDS / _ATTEMPT_SECONDS)))
 
         def left() -> bool:
             return self.driver.current_url != page

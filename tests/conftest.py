@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import pytest
 
+from climate_ref_prefect.testing.processes import MARKER, left_behind, started_here, wait_until
 from climate_ref_prefect.testing.transports.fixtures import prepare, scratch
 from tests.pbs.fixtures import pbs
-from tests.processes import MARKER, left_behind, started_here, wait_until
 from tests.slurm.fixtures import slurm
 
 __all__ = ["pbs", "prepare", "scratch", "slurm"]  # fixtures

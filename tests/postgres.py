@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy import URL, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.processes import SERVICE
+from climate_ref_prefect.testing.processes import SERVICE
 
 _SUPERUSER = "tests"
 _START_SECONDS = 30.0

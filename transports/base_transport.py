@@ -13,7 +13,8 @@ from climate_ref_prefect.diagnostics.execution_definition import ProviderReferen
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.envelope import WorkerLimits
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.execute import ServerPool
 from climate_ref_prefect.execution.worker.supervisor_process import refuse, refuse_unreadable
 from climate_ref_prefect.transports.doctor_finding import Finding, note

@@ -11,7 +11,8 @@ from climate_ref_prefect.diagnostics.errors import BadInputError, ClimateRefPref
 from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.envelope import WorkerLimits
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.execute import ServerPool
 from climate_ref_prefect.transports.doctor_finding import Finding
 

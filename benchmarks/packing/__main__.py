@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 
 from benchmarks.environments import python_of
 from benchmarks.packing import tables
 from benchmarks.packing.workload import MACHINE, MIXED, NO_OPS, QUICK, QUICK_NO_OPS, Kind, Task, generate
 from climate_ref_prefect.flows.server.local_server import local_server
+from climate_ref_prefect.testing.processes import wait_until
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 
 Value = TypeVar("Value")
-_PATIENCE_SECONDS: Final = 10.0
+_TIMEOUT_SECONDS: Final = 10.0
 _PAUSE_SECONDS: Final = 0.5
 _RECENT_SECONDS: Final = 60.0
 """A file that was written so lately may be written still, without any lock."""
@@ -37,7 +37,7 @@ def read_with_retries(path: Path, read: Callable[[], Value]) -> Value:
     OSError
         If the system cannot read it, or another process has it for longer; the next attempt may find it free.
     """
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    give_up_at = time.monotonic() + _TIMEOUT_SECONDS
     was_free = False
     while True:
         before = _trace(path)

@@ -161,7 +161,7 @@ def signal_descendants(number: signal.Signals) -> None:
     _signal(descendants(os.getpid()), number)
 
 
-def end_tree(pid: int, patience_seconds: float) -> list[int]:
+def end_tree(pid: int, timeout_seconds: float) -> list[int]:
     """
     Kill a process of this user and all processes below it, and wait until they have ended.
 
@@ -172,7 +172,7 @@ def end_tree(pid: int, patience_seconds: float) -> list[int]:
     ----------
     pid
         The supervisor of an execution. It need not be a child of the calling process.
-    patience_seconds
+    timeout_seconds
         How long to wait. A process that hangs in the kernel takes longer.
 
     Returns
@@ -180,7 +180,7 @@ def end_tree(pid: int, patience_seconds: float) -> list[int]:
     list of int
         The processes that have not ended yet, normally none.
     """
-    give_up_at = time.monotonic() + patience_seconds
+    give_up_at = time.monotonic() + timeout_seconds
     while (below := living(descendants(pid))) and time.monotonic() < give_up_at:
         _signal(below, signal.SIGKILL)
         time.sleep(_PAUSE_SECONDS)

@@ -6,7 +6,7 @@ from typing import Final
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
-from climate_ref_prefect.execution.worker.execute import ENVELOPE_PATIENCE_SECONDS, ServerPool, begin, finish
+from climate_ref_prefect.execution.worker.execute import ENVELOPE_TIMEOUT_SECONDS, ServerPool, begin, finish
 from climate_ref_prefect.execution.worker.running_execution import RunningExecution
 
 _lock: Final = threading.Condition()
@@ -76,7 +76,7 @@ def close_servers() -> None:
 
 def _execute(path: Path) -> ExecutionOutcome:
     directory = ExecutionDirectory(path)
-    begun = begin(directory, _pool, ENVELOPE_PATIENCE_SECONDS)
+    begun = begin(directory, _pool, ENVELOPE_TIMEOUT_SECONDS)
     if not isinstance(begun, RunningExecution):
         return begun
     with _lock:

@@ -19,9 +19,10 @@ from climate_ref_prefect.diagnostics.execution_definition import ProviderReferen
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import end_with_parent
 from climate_ref_prefect.execution.host.python_search_path import adopt_search_path
-from climate_ref_prefect.execution.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure
 from climate_ref_prefect.execution.worker.failure_mapping import failure_from_exception
 from climate_ref_prefect.execution.worker.file_descriptors import close_all, close_all_of_ours, close_ours, move_away
 from climate_ref_prefect.execution.worker.flush_open_files import flush_open_files

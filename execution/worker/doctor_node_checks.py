@@ -73,7 +73,7 @@ def describe_node() -> str:
     ).model_dump_json()
 
 
-def exchange_tokens(directory: str, patience_seconds: float) -> str:
+def exchange_tokens(directory: str, timeout_seconds: float) -> str:
     """
     Look for the coordinator's token in a directory and leave one there; return an `Exchange` in JSON.
 
@@ -81,13 +81,13 @@ def exchange_tokens(directory: str, patience_seconds: float) -> str:
     ----------
     directory
         The directory, which the coordinator has made.
-    patience_seconds
+    timeout_seconds
         How long to wait for its token, because shared file systems show new files late.
     """
     path = Path(directory)
     token = uuid.uuid4().hex
     try:
-        found = await_token(path / COORDINATORS_TOKEN, patience_seconds)
+        found = await_token(path / COORDINATORS_TOKEN, timeout_seconds)
         if found:
             (path / NODES_TOKEN).write_text(token, encoding="utf-8")
     except OSError as error:
@@ -123,9 +123,9 @@ def import_provider(reference: str, deadline_seconds: float) -> str:
     return ProviderCheck(seconds=time.monotonic() - began, described=described, failure=failure).model_dump_json()
 
 
-def await_token(path: Path, patience_seconds: float) -> str:
+def await_token(path: Path, timeout_seconds: float) -> str:
     """Return the content of a file and wait for it to appear; empty if it does not appear in time."""
-    give_up_at = time.monotonic() + patience_seconds
+    give_up_at = time.monotonic() + timeout_seconds
     while True:
         try:
             if text := path.read_text(encoding="utf-8"):

@@ -11,12 +11,13 @@ from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.provider_server_client import ProviderImportError, ProviderServer
 from climate_ref_prefect.execution.worker.running_execution import RunningExecution
 from climate_ref_prefect.execution.worker.supervisor_process import claim_or_refuse, refuse, refuse_unreadable
 
-ENVELOPE_PATIENCE_SECONDS = 90.0
+ENVELOPE_TIMEOUT_SECONDS = 90.0
 """How long a shared file system may take to show an envelope: attribute caches last 60 s."""
 _ANSWER_SECONDS = 45.0
 """How long, beyond the grace, a supervisor may take to answer once it has been asked to end.
@@ -127,16 +128,16 @@ def execute(directory: Path | str, pool: ServerPool | None = None) -> ExecutionO
     pool
         The pool whose servers to use; by default the pool of this process.
     """
-    begun = begin(ExecutionDirectory(Path(directory)), pool or _pool, ENVELOPE_PATIENCE_SECONDS)
+    begun = begin(ExecutionDirectory(Path(directory)), pool or _pool, ENVELOPE_TIMEOUT_SECONDS)
     return finish(begun) if isinstance(begun, RunningExecution) else begun
 
 
 def begin(
-    directory: ExecutionDirectory, pool: ServerPool, envelope_patience_seconds: float = 0.0
+    directory: ExecutionDirectory, pool: ServerPool, envelope_timeout_seconds: float = 0.0
 ) -> RunningExecution | ExecutionOutcome:
     """Start an execution. If it cannot be started, return the outcome that says why."""
     try:
-        envelope = directory.read_envelope(envelope_patience_seconds)
+        envelope = directory.read_envelope(envelope_timeout_seconds)
         return pool.start(directory, envelope)
     except ProviderImportError as error:
         return _fail_import(directory, envelope, error)

@@ -29,9 +29,9 @@ from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefini
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider, load_provider
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import become_subreaper, children, end_tree, is_stopped
 from climate_ref_prefect.execution.host.python_search_path import adopt_search_path
-from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.execution.worker.child_process import ForkedStart, FreshStart, Start, import_failure
 from climate_ref_prefect.execution.worker.failure_mapping import failure_from_exception, process_limit_message
 from climate_ref_prefect.execution.worker.file_descriptors import close_ours, move_away, our_socket, replace_providers

@@ -19,8 +19,9 @@ from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefini
 from climate_ref_prefect.diagnostics.provider import ProviderDescription
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.environment_variables import environment_of_provider
-from climate_ref_prefect.execution.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure
 from climate_ref_prefect.execution.worker.failure_mapping import describe_exit
 from climate_ref_prefect.execution.worker.provider_server_protocol import (
     DESCRIBE,

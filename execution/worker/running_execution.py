@@ -109,7 +109,7 @@ class RunningExecution:
             return ExecutionOutcome.from_json(self._answer.partition(b"\n")[2])
         return self.directory.read_outcome()
 
-    def end_by_force(self, patience_seconds: float) -> None:
+    def end_by_force(self, timeout_seconds: float) -> None:
         """
         Kill the supervisor, which does not answer, and all processes below it.
 
@@ -121,7 +121,7 @@ class RunningExecution:
                 return  # It has ended already.
         self.was_forced = True
         if self.pid is not None:
-            self.survivors = end_tree(self.pid, patience_seconds)
+            self.survivors = end_tree(self.pid, timeout_seconds)
 
     def close(self) -> None:
         """Close the connection. The execution ends unless its envelope says that it finishes without its caller."""

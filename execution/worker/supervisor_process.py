@@ -6,8 +6,9 @@ from climate_ref_prefect.diagnostics.errors import SchemaMismatchError
 from climate_ref_prefect.execution.claim import Claim
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import become_subreaper
-from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.execution.worker.child_process import Start
 from climate_ref_prefect.execution.worker.child_supervision import ChildSupervision
 from climate_ref_prefect.execution.worker.failure_mapping import failure_from_exception

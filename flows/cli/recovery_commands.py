@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.cli.console import PlainConsole
 from climate_ref_prefect.flows.cli.errors_and_exit_codes import FAILED, report_cancellation, report_unreachable_server
 from climate_ref_prefect.flows.cli.options import RetryRulesFile, TransportName, prefect_server, retry_rules_from_file

@@ -7,7 +7,7 @@ from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
 from climate_ref_prefect.flows.lifecycle.execution_liveness import ExecutionLiveness, wait_until_known
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import InfrastructureFaultError, is_infrastructure_fault

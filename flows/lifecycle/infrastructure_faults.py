@@ -25,9 +25,9 @@ T = TypeVar("T")
 class InfrastructureFaultError(ClimateRefPrefectError):
     """An infrastructure fault has lasted longer than `house_patience`. The solve ends and gives up no execution."""
 
-    def __init__(self, fault: object, patience_seconds: float) -> None:
+    def __init__(self, fault: object, timeout_seconds: float) -> None:
         super().__init__(
-            f"{fault} It has been so for {timedelta(seconds=round(patience_seconds))}, and this solve waits no longer "
+            f"{fault} It has been so for {timedelta(seconds=round(timeout_seconds))}, and this solve waits no longer "
             "(CLIMATE_REF_PREFECT_HOUSE_PATIENCE). Nothing is given up: mend it, and `climate-ref-prefect solve` goes "
             "on from here."
         )
@@ -87,12 +87,12 @@ class InfrastructureFaults:
 
     Parameters
     ----------
-    patience_seconds
+    timeout_seconds
         How long a fault may last.
     """
 
-    def __init__(self, patience_seconds: float) -> None:
-        self._patience_seconds = patience_seconds
+    def __init__(self, timeout_seconds: float) -> None:
+        self._timeout_seconds = timeout_seconds
         self._faults: dict[str, _Fault] = {}
         self._ready: deque[Step] = deque()
         self._trying: str | None = None
@@ -119,7 +119,7 @@ class InfrastructureFaults:
             get_run_logger().warning(
                 "%s This counts against no execution: it is tried again with growing pauses, for %s at most.",
                 error,
-                timedelta(seconds=round(self._patience_seconds)),
+                timedelta(seconds=round(self._timeout_seconds)),
             )
         elif not fault.is_open:  # The fault has returned before a success confirmed that it was over.
             fault.is_open = True
@@ -161,7 +161,7 @@ class InfrastructureFaults:
         if place in self._faults and not self._faults[place].is_open:
             del self._faults[place]
 
-    def end_if_patience_is_over(self, count_under_way: Callable[[], int]) -> None:
+    def end_if_timed_out(self, count_under_way: Callable[[], int]) -> None:
         """
         Raise `InfrastructureFaultError` if a fault has lasted too long.
 
@@ -171,15 +171,15 @@ class InfrastructureFaults:
             Returns the number of executions that run or are being published. They are awaited first.
         """
         for fault in self._faults.values():
-            if not fault.is_open or time.monotonic() - fault.since <= self._patience_seconds:
+            if not fault.is_open or time.monotonic() - fault.since <= self._timeout_seconds:
                 continue
             under_way = count_under_way()
             if not under_way:
-                raise InfrastructureFaultError(fault.error, self._patience_seconds) from fault.error
+                raise InfrastructureFaultError(fault.error, self._timeout_seconds) from fault.error
             fault.log_end(under_way)
 
 
-def retry_while_unavailable(step: Callable[[], T], patience_seconds: float, watch: Step = lambda: None) -> T:
+def retry_while_unavailable(step: Callable[[], T], timeout_seconds: float, watch: Step = lambda: None) -> T:
     """
     Repeat a step with growing pauses while the infrastructure has a fault, and return what it returns.
 
@@ -187,7 +187,7 @@ def retry_while_unavailable(step: Callable[[], T], patience_seconds: float, watc
     ----------
     step
         A step that is safe to repeat.
-    patience_seconds
+    timeout_seconds
         How long to retry.
     watch
         Called several times a second while waiting. It may raise to end the waiting.
@@ -195,7 +195,7 @@ def retry_while_unavailable(step: Callable[[], T], patience_seconds: float, watc
     Raises
     ------
     HouseFaultError
-        If the fault lasts longer than `patience_seconds`.
+        If the fault lasts longer than `timeout_seconds`.
     """
     fault: _Fault | None = None
     while True:
@@ -204,13 +204,13 @@ def retry_while_unavailable(step: Callable[[], T], patience_seconds: float, watc
         except (DirectoryUnavailableError, RecorderUnavailableError) as error:
             if fault is None:
                 fault = _Fault(error)
-                limit = timedelta(seconds=round(patience_seconds))
+                limit = timedelta(seconds=round(timeout_seconds))
                 get_run_logger().warning("%s It is tried again with growing pauses, for %s at most.", error, limit)
             else:
                 fault.postpone()
             fault.error = error
-            if time.monotonic() - fault.since > patience_seconds:
-                raise InfrastructureFaultError(error, patience_seconds) from error
+            if time.monotonic() - fault.since > timeout_seconds:
+                raise InfrastructureFaultError(error, timeout_seconds) from error
         fault.log_periodically()
         while time.monotonic() < fault.due:
             watch()

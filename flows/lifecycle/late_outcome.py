@@ -8,7 +8,7 @@ from climate_ref_prefect.store.port import UnfinishedExecution, address_of
 
 
 def attempt_with_outcome(
-    workspace: Workspace, execution: UnfinishedExecution, patience_seconds: float = 0.0
+    workspace: Workspace, execution: UnfinishedExecution, timeout_seconds: float = 0.0
 ) -> Attempt | None:
     """
     Return the attempt of an execution that has left an outcome; None without one, or if it was given up.
@@ -19,12 +19,12 @@ def attempt_with_outcome(
         Whose execution it is.
     execution
         What is recorded of it.
-    patience_seconds
+    timeout_seconds
         For how long the outcome is waited for.
     """
     directory = ExecutionDirectory(workspace.scratch / execution.fragment)
     try:
-        outcome = directory.read_outcome(patience_seconds)
+        outcome = directory.read_outcome(timeout_seconds)
         if outcome is None or directory.is_closed():
             return None
         envelope = directory.read_envelope()

@@ -99,7 +99,7 @@ class Lifecycle:
                     while self.unfinished:
                         self._house.take_due_steps()
                         self._dispatch_some()
-                        self._house.end_if_patience_is_over(self._count_under_way)
+                        self._house.end_if_timed_out(self._count_under_way)
                         self._handle_next_event()
             except BaseException as error:
                 with self._signals.block():  # A second signal may interrupt this block, even before it starts.

@@ -61,14 +61,14 @@ def settle_leftovers(
         If the house has a fault that does not pass.
     """
     settled, elsewhere = 0, []
-    patience_seconds = workspace.settings.house_patience.total_seconds()
-    unfinished = retry_while_unavailable(workspace.recorder.unfinished, patience_seconds)
+    timeout_seconds = workspace.settings.house_patience.total_seconds()
+    unfinished = retry_while_unavailable(workspace.recorder.unfinished, timeout_seconds)
     with low_overhead_task_runs() if unfinished else nullcontext():
         calls = PhaseCalls(task_run_counter or ledger_of_flow_run(), transport, workspace.writer)
         undecided = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
         while undecided:
             decisions = [
-                (leftover, retry_while_unavailable(leftover.settle, patience_seconds)) for leftover in undecided
+                (leftover, retry_while_unavailable(leftover.settle, timeout_seconds)) for leftover in undecided
             ]
             settled += sum(decision is True for _, decision in decisions)
             elsewhere += [leftover.label for leftover, decision in decisions if decision is False]
@@ -173,8 +173,8 @@ class _Leftover:
         except (OSError, ValueError, ClimateRefPrefectError):  # The scheduler does not answer, or a file is torn.
             return None
 
-    def _take_in_outcome(self, patience_seconds: float = 0.0) -> bool:
-        attempt = attempt_with_outcome(self._workspace, self._execution, patience_seconds)
+    def _take_in_outcome(self, timeout_seconds: float = 0.0) -> bool:
+        attempt = attempt_with_outcome(self._workspace, self._execution, timeout_seconds)
         if attempt is None:
             return False
         with DeferredSignals():

@@ -8,7 +8,8 @@ from climate_ref_prefect.diagnostics.errors import ProviderReferenceError, Unkno
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, Isolation, ProviderReference
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription, find_provider
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure
 from climate_ref_prefect.execution.worker.execute import ServerPool
 from climate_ref_prefect.execution.worker.provider_server_client import (
     ProviderCodeError,

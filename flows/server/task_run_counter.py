@@ -20,7 +20,7 @@ from climate_ref_prefect.flows.server.best_effort_calls import best_effort
 
 _LAG_AT_MOST: Final = 1_500
 """How many task runs may be unrecorded: less than half of what the server's queue holds."""
-_PATIENCE_SECONDS: Final = 30.0
+_TIMEOUT_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
 
 
@@ -88,9 +88,7 @@ class TaskRunCounter:
         """Wait for the server while it makes progress, and return how many task runs it has recorded."""
         began = moved_at = time.monotonic()
         with get_client(sync_client=True) as client:
-            while (
-                self._recorded < self._finished and not self._gone and time.monotonic() - moved_at < _PATIENCE_SECONDS
-            ):
+            while self._recorded < self._finished and not self._gone and time.monotonic() - moved_at < _TIMEOUT_SECONDS:
                 before = self._recorded
                 with best_effort("knowing how far it is"):
                     self.refresh(client)
@@ -109,7 +107,7 @@ class TaskRunCounter:
         if progress > 0 or not self.lags_behind():
             self._lost = max(0, self._lost - progress)
             self._moved_at = time.monotonic()
-        elif time.monotonic() - self._moved_at > _PATIENCE_SECONDS:
+        elif time.monotonic() - self._moved_at > _TIMEOUT_SECONDS:
             self._lost += self._lag
 
     def _final_task_runs(self, client: SyncPrefectClient) -> int:

@@ -132,12 +132,12 @@ def _sqlite(url: URL, *, foreign_keys: bool, pool: Mapping[str, Any]) -> Engine:
 
 def _set_journal(connection: sqlite3.Connection, *, shared: bool) -> None:
     """Choose WAL, or on a network file system a rollback journal: WAL needs memory that all users of a file share."""
-    mode = _patiently(connection, f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
+    mode = _with_retries(connection, f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
     # Without WAL, NORMAL could lose a whole database in a power cut, not just the last transactions.
     connection.execute(f"PRAGMA synchronous = {'NORMAL' if mode == 'wal' else 'FULL'}")
 
 
-def _patiently(connection: sqlite3.Connection, pragma: str) -> str:
+def _with_retries(connection: sqlite3.Connection, pragma: str) -> str:
     """Return the answer to a pragma: SQLite fails at once, whatever its timeout, where another changes the journal."""
     give_up_at = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:

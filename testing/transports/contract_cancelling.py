@@ -6,7 +6,7 @@ import pytest
 
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.testing.executions import QUICK, Prepare
 from climate_ref_prefect.testing.processes import (
     left_behind,
@@ -51,7 +51,7 @@ class StoppingContract:
     ) -> None:
         (first, resources), (second, _), (third, _) = prepare("wait-to-go"), prepare("writing"), prepare("writing")
         submissions = [narrow.submit(directory, resources) for directory in (first, second, third)]
-        wait_until((first / "output" / "started").exists, allowances.patience_seconds)
+        wait_until((first / "output" / "started").exists, allowances.timeout_seconds)
         narrow.cancel(submissions[1])
         (ended,) = collect(narrow, 1, allowances)
         assert ended.submission == submissions[1]
@@ -67,7 +67,7 @@ class StoppingContract:
         futures = [own.start(*execution) for execution in executions]
         wait_until(lambda: any((directory / "output").exists() for directory, _ in executions))
         own.cancel_all()
-        outcomes = [future.result(allowances.patience_seconds) for future in futures]
+        outcomes = [future.result(allowances.timeout_seconds) for future in futures]
         assert {kind_of(outcome) for outcome in outcomes} == {FailureKind.CANCELLED}
 
     def test_closing_with_executions_running_lets_go_of_waiters_and_leaves_no_process(
@@ -81,9 +81,9 @@ class StoppingContract:
         futures += [driving.start(*prepare("long")) for _ in range(5)]
         driving.close()
         for future in futures:
-            assert isinstance(future.exception(allowances.patience_seconds), TransportClosedError)
+            assert isinstance(future.exception(allowances.timeout_seconds), TransportClosedError)
         assert none_alive(processes) or not allowances.on_this_host
-        wait_until(lambda: not left_behind(before), allowances.patience_seconds)
+        wait_until(lambda: not left_behind(before), allowances.timeout_seconds)
 
     def test_closing_does_not_wait_for_a_provider_that_hangs_while_imported(
         self, backend: Backend, prepare: Prepare, allowances: Allowances
@@ -92,21 +92,21 @@ class StoppingContract:
         driving = Driving(backend.open(), allowances)
         executions = [prepare(target=_HANGING) for _ in range(2)]
         futures = [driving.start(*execution) for execution in executions]
-        wait_until(lambda: running_with(_HANGING), allowances.patience_seconds)
+        wait_until(lambda: running_with(_HANGING), allowances.timeout_seconds)
         began = time.monotonic()
         driving.close()
         assert time.monotonic() - began < QUICK.import_deadline_seconds / 2
         assert all(future.exception(0) is not None for future in futures)
-        wait_until(lambda: not left_behind(before), allowances.patience_seconds)
+        wait_until(lambda: not left_behind(before), allowances.timeout_seconds)
         wait_until(
             lambda: not running_with(_HANGING),
-            allowances.patience_seconds,
+            allowances.timeout_seconds,
         )
 
     def test_an_execution_that_comes_after_the_closing_is_refused(self, backend: Backend, prepare: Prepare) -> None:
         driving = Driving(backend.open(), backend.allowances)
         future = driving.start(*prepare("noop"))
-        future.result(backend.allowances.patience_seconds)
+        future.result(backend.allowances.timeout_seconds)
         driving._driver.close(backend.allowances.close_seconds)
         with pytest.raises(TransportClosedError):
             driving.run(*prepare("noop"))

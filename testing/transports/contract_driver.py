@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.port import Ended, Submission, Transport
 from climate_ref_prefect.transports.transport_driver import TransportDriver
@@ -22,7 +23,7 @@ _THREADS = 16
 class Allowances:
     """In what a backend may differ from the others."""
 
-    patience_seconds: float = 20.0
+    timeout_seconds: float = 20.0
     """How long anything may take to happen."""
 
     close_seconds: float = 10.0
@@ -64,16 +65,16 @@ class Driving:
 
     def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
         """Run an execution to its end."""
-        return self.start(directory, resources).result(self.allowances.patience_seconds)
+        return self.start(directory, resources).result(self.allowances.timeout_seconds)
 
     def run_all(self, executions: Sequence[tuple[Path, ResourceHint]]) -> list[ExecutionOutcome]:
         """Run some executions at once."""
         futures = [self.start(*execution) for execution in executions]
-        return [future.result(self.allowances.patience_seconds) for future in futures]
+        return [future.result(self.allowances.timeout_seconds) for future in futures]
 
     def wait_for(self, *paths: Path) -> None:
         """Wait until files of an execution have appeared."""
-        wait_until(lambda: all(path.exists() for path in paths), self.allowances.patience_seconds)
+        wait_until(lambda: all(path.exists() for path in paths), self.allowances.timeout_seconds)
 
     def cancel_all(self) -> None:
         """Cancel what runs and waits."""
@@ -111,7 +112,7 @@ def collect(transport: Transport, number: int, allowances: Allowances) -> list[E
         ended.extend(transport.wait(0.2))
         return len(ended) >= number
 
-    wait_until(all_there, allowances.patience_seconds)
+    wait_until(all_there, allowances.timeout_seconds)
     return ended
 
 

@@ -4,7 +4,7 @@ import json
 import os
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.transports.contract_driver import (
     Allowances,
@@ -42,7 +42,7 @@ class ProtocolContract:
         shared.wait_for(directory / "output" / "started")
         assert kind_of(own.run(directory, resources)) is FailureKind.ALREADY_CLAIMED
         (directory / "output" / "go").touch()
-        assert first.result(allowances.patience_seconds).succeeded
+        assert first.result(allowances.timeout_seconds).succeeded
 
     def test_an_attempt_that_was_given_up_does_not_run(self, shared: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("writing")

@@ -10,7 +10,7 @@ import pytest
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.worker.execute_in_process import execute_in_process
 from climate_ref_prefect.testing.executions import IMPATIENT, QUICK, Prepare
 from climate_ref_prefect.testing.providers import contract_provider
@@ -127,7 +127,7 @@ class IsolationContract:
         shared.wait_for(*(directory / "output" / "started" for directory, _ in executions))
         for directory, _ in executions:
             (directory / "output" / "go").touch()
-        assert all(future.result(allowances.patience_seconds).succeeded for future in futures)
+        assert all(future.result(allowances.timeout_seconds).succeeded for future in futures)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("isolation", ["warm", "fresh"])

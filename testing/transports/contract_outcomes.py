@@ -9,7 +9,7 @@ import pytest
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import (
     none_alive,
@@ -83,7 +83,7 @@ class EndingContract:
         assert claim.host == outcome.telemetry.host
         if allowances.on_this_host:
             assert claim.is_of_this_host()
-            wait_until(lambda: not claim.is_alive_here(), allowances.patience_seconds)
+            wait_until(lambda: not claim.is_alive_here(), allowances.timeout_seconds)
 
     def test_telemetry_tells_host_time_and_memory(
         self, shared: Driving, prepare: Prepare, allowances: Allowances
@@ -92,11 +92,11 @@ class EndingContract:
         outcome = shared.run(directory, resources)
         measured = outcome.telemetry
         assert measured.host == socket.gethostname() or not allowances.on_this_host
-        assert 0.3 <= measured.duration_seconds < allowances.patience_seconds
+        assert 0.3 <= measured.duration_seconds < allowances.timeout_seconds
         assert 0.3 <= measured.cpu_seconds <= measured.duration_seconds + 1
         assert 40 <= measured.peak_rss_mb < 256
         assert measured.memory_source in ("pss", "rss", "cgroup", "rusage")
-        assert abs(time.time() - measured.started_at) < 2 * allowances.patience_seconds
+        assert abs(time.time() - measured.started_at) < 2 * allowances.timeout_seconds
         assert measured.exit_code == 0
         kept = ExecutionDirectory(directory).read_telemetry()
         assert kept is not None

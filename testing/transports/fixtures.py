@@ -45,7 +45,7 @@ def shared(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         driving.run(*prepare("noop", isolation="warm"))
         driving.run(*prepare("noop", isolation="fresh"))
         yield driving
-    wait_until(lambda: not left_behind(before), backend.allowances.patience_seconds)
+    wait_until(lambda: not left_behind(before), backend.allowances.timeout_seconds)
 
 
 @pytest.fixture

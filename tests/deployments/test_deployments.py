@@ -10,9 +10,9 @@ from prefect.client.schemas.responses import DeploymentResponse
 
 from climate_ref_prefect.execution.host.process_tree import descendants
 from climate_ref_prefect.flows.solve import run_diagnostic, solve
+from climate_ref_prefect.testing.processes import wait_until
 from tests.deployments.work import MODELS, POOL, Work, results
 from tests.prefect_server import task_runs
-from tests.processes import wait_until
 
 pytestmark = pytest.mark.slow
 HOME = "CLIMATE_REF_PREFECT_HOME"

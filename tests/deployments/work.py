@@ -20,7 +20,7 @@ from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, SERI
 from climate_ref_prefect.execution.host.process_tree import end_with_parent
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
 from climate_ref_prefect.store.values import ExecutionRow
-from tests.processes import wait_until
+from climate_ref_prefect.testing.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = "climate-ref"

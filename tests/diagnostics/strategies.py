@@ -14,7 +14,8 @@ from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFi
 from climate_ref_prefect.diagnostics.provider import DiagnosticDescription, ProviderDescription
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope, WorkerLimits
-from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, FileRecord, Telemetry
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FileRecord, Telemetry
 
 texts = st.text(max_size=12)
 names = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True)

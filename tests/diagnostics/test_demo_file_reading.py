@@ -18,7 +18,7 @@ from climate_ref_prefect.diagnostics.demo.read_temperature import read_area_mean
 from climate_ref_prefect.diagnostics.demo.retry_locked_files import read_with_retries
 from climate_ref_prefect.diagnostics.errors import DiagnosticError
 from climate_ref_prefect.diagnostics.execution_definition import Dataset
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.worker.failure_mapping import failure_from_exception
 
 PERIOD = Years(1950, 1952)

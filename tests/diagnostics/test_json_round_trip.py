@@ -17,7 +17,8 @@ from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefini
 from climate_ref_prefect.diagnostics.execution_result import SeriesCollection
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
-from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from tests.diagnostics import strategies
 
 DOCUMENTS: tuple[type[Document], ...] = (ExecutionEnvelope, Telemetry, ExecutionOutcome, SeriesCollection)

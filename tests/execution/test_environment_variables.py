@@ -14,10 +14,10 @@ from climate_ref_prefect.execution.host.environment_variables import (
     environment_of_scheduler,
     lines_for_job_script,
 )
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Driving, environment_of
 from climate_ref_prefect.transports.batch.schedulers.slurm.environment import overruled_variables
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
-from tests.executions import Prepare
-from tests.transports.contract_driver import Allowances, Driving, environment_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_THE_SITE = {

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.errors import CommandKilledError, DiagnosticError, ResultValidationError
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.cgroup_memory import memory_limit_mb, oom_kills
-from climate_ref_prefect.execution.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure
 from climate_ref_prefect.execution.worker.failure_mapping import (
     describe_exit,
     failure_from_exception,

@@ -26,9 +26,9 @@ from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.outcome import ExecutionOutcome, Telemetry
 from climate_ref_prefect.execution.output_manifest import check_files, manifest
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
 from tests.diagnostics.strategies import envelopes, names, outcomes, telemetries
-from tests.executions import Prepare
-from tests.processes import wait_until
 
 BUNDLES = (METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES)
 ODD_KINDS = {
@@ -39,7 +39,7 @@ ODD_KINDS = {
     "link": "link",
     "sparse": "sparse",
 }
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 trees = st.dictionaries(st.lists(names, min_size=1, max_size=3).map(tuple), st.binary(max_size=100), max_size=6)
 """Contents of files by the parts of their paths."""
 
@@ -108,7 +108,7 @@ def test_a_reader_never_sees_half_a_document(directory: ExecutionDirectory) -> N
         for _ in range(300):
             assert directory.read_telemetry() == long
         stop.set()
-        writing.result(PATIENCE_SECONDS)
+        writing.result(TIMEOUT_SECONDS)
 
 
 def test_an_outcome_that_cannot_be_forced_to_disk_is_not_there(
@@ -157,7 +157,7 @@ class TestClaim:
     @pytest.mark.parametrize(("method", "name"), [("claim", "claim.json"), ("close", "closed.json")])
     def test_of_many_processes_exactly_one_wins(self, directory: ExecutionDirectory, method: str, name: str) -> None:
         command = [sys.executable, "-m", "tests.execution.claim_race", str(directory.path), "40", method]
-        raced = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS)
+        raced = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_SECONDS)
         assert raced.stdout == "1"
         assert [path.name for path in directory.path.iterdir()] == [name]
 
@@ -166,11 +166,11 @@ class TestClaim:
 
         def claim() -> bool:
             own = Claim.of_this_process()
-            start.wait(PATIENCE_SECONDS)
+            start.wait(TIMEOUT_SECONDS)
             return directory.claim(own)
 
         with ThreadPoolExecutor(16) as threads:
-            won = [future.result(PATIENCE_SECONDS) for future in [threads.submit(claim) for _ in range(16)]]
+            won = [future.result(TIMEOUT_SECONDS) for future in [threads.submit(claim) for _ in range(16)]]
         assert won.count(True) == 1
 
     def test_a_claim_of_a_living_process_is_alive(self) -> None:
@@ -197,7 +197,7 @@ class TestClosing:
         assert directory.is_closed()
 
 
-class TestPatience:
+class TestWaitingForDocuments:
     """Shared file systems show files late."""
 
     def test_an_envelope_that_appears_late_is_read(self, prepare: Prepare) -> None:
@@ -205,20 +205,20 @@ class TestPatience:
         envelope, hidden = path / "envelope.json", path / "hidden.json"
         envelope.rename(hidden)
         with ThreadPoolExecutor() as threads:
-            reading = threads.submit(ExecutionDirectory(path).read_envelope, PATIENCE_SECONDS)
+            reading = threads.submit(ExecutionDirectory(path).read_envelope, TIMEOUT_SECONDS)
             wait_until(reading.running)
             hidden.rename(envelope)
-            assert reading.result(PATIENCE_SECONDS).definition.diagnostic == "noop"
+            assert reading.result(TIMEOUT_SECONDS).definition.diagnostic == "noop"
 
     def test_an_outcome_that_appears_late_is_read(self, directory: ExecutionDirectory) -> None:
         outcome = ExecutionOutcome(execution_id=5)
         with ThreadPoolExecutor() as threads:
-            reading = threads.submit(directory.read_outcome, PATIENCE_SECONDS)
+            reading = threads.submit(directory.read_outcome, TIMEOUT_SECONDS)
             wait_until(reading.running)
             directory.write_outcome(outcome)
-            assert reading.result(PATIENCE_SECONDS) == outcome
+            assert reading.result(TIMEOUT_SECONDS) == outcome
 
-    def test_patience_ends(self, directory: ExecutionDirectory) -> None:
+    def test_waiting_ends_after_the_timeout(self, directory: ExecutionDirectory) -> None:
         assert directory.read_outcome(0.01) is None
         with pytest.raises(FileNotFoundError):
             directory.read_envelope(0.01)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import Prepare
 from tests.providers_that_leave_open import LINES
-from tests.transports.contract_driver import Backend, Driving
 
 TARGET = "tests.providers_that_leave_open:provider"
 WHOLE = "".join(f"{number}\n" for number in range(LINES)).encode()

@@ -12,12 +12,12 @@ import pytest
 from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
 from climate_ref_prefect.diagnostics.file_fingerprint import current_fingerprint
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.worker.execute_in_process import execute_in_process
+from climate_ref_prefect.testing.executions import QUICK, Prepare
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from tests.diagnostics import cmip6_trees
-from tests.executions import QUICK, Prepare
-from tests.transports.contract_driver import Backend, Driving, kind_of, message_of
 
 CHANGE = "tests.providers_of_change:provider"
 LATE = "tests.providers_of_late_numpy:provider"

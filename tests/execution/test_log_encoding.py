@@ -7,7 +7,7 @@ import pytest
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.worker.execute import ServerPool, execute
-from tests.executions import Prepare
+from climate_ref_prefect.testing.executions import Prepare
 
 
 @pytest.mark.parametrize("isolation", ["warm", "fresh"])

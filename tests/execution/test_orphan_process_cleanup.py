@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import none_alive, noted_processes, wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import Prepare
-from tests.processes import none_alive, noted_processes, wait_until
-from tests.transports.contract_driver import Backend, Driving
 
 SHARED = "tests.providers_of_shared_memory:provider"
 pytestmark = pytest.mark.slow

@@ -11,15 +11,16 @@ import pytest
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.execution.envelope import WorkerLimits
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
-from tests.executions import QUICK, Prepare
-from tests.processes import wait_until
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.testing.executions import QUICK, Prepare
+from climate_ref_prefect.testing.processes import wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from tests.providers_of_odd_files import ODD_FILES
-from tests.transports.contract_driver import Backend, Driving, kind_of, message_of
 from tests.transports.local_backend import local_backend, warmed
 
 ODD = "tests.providers_of_odd_files:provider"
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +71,19 @@ class TestLongExamination:
         first = wait_until(ExecutionDirectory(directory).read_telemetry)
         wait_until(lambda: (now := ExecutionDirectory(directory).read_telemetry()) and now.sequence > first.sequence)
         own.cancel_all()
-        assert kind_of(future.result(PATIENCE_SECONDS)) is FailureKind.CANCELLED
+        assert kind_of(future.result(TIMEOUT_SECONDS)) is FailureKind.CANCELLED
 
     def test_it_hears_sigterm(self, own: Driving, prepare: Prepare) -> None:
         directory, future = examined(own, prepare)
         os.kill(supervisor_of(directory), signal.SIGTERM)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert kind_of(outcome) is FailureKind.WORKER_LOST
         assert ExecutionDirectory(directory).read_outcome() == outcome
 
     def test_it_sees_that_it_is_closed(self, own: Driving, prepare: Prepare) -> None:
         directory, future = examined(own, prepare)
         ExecutionDirectory(directory).close("given up")
-        assert kind_of(future.result(PATIENCE_SECONDS)) is FailureKind.CANCELLED
+        assert kind_of(future.result(TIMEOUT_SECONDS)) is FailureKind.CANCELLED
 
     def test_closing_the_transport_leaves_nothing_behind(self, backend: Backend, prepare: Prepare) -> None:
         with Driving(backend.open(), backend.allowances) as driving:
@@ -95,7 +96,7 @@ class TestLongExamination:
     def test_past_its_limit_it_is_a_system_error_that_says_so(self, own: Driving, prepare: Prepare) -> None:
         limits = QUICK.model_copy(update={"describe_deadline_seconds": 1.0})
         _, future = examined(own, prepare, limits)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert kind_of(outcome) is FailureKind.SYSTEM_ERROR
         assert "within 1 s (the limit describe_deadline_seconds)" in message_of(outcome)
         assert "MiB of it" in message_of(outcome)

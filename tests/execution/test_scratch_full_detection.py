@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
-from tests.executions import QUICK, Prepare
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.testing.executions import QUICK, Prepare
+from climate_ref_prefect.testing.processes import wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from tests.flows.tmpfs_disk import Disk, fill
-from tests.processes import wait_until
-from tests.transports.contract_driver import Backend, Driving, kind_of, message_of
 from tests.transports.local_backend import local_backend, warmed
 
 FULL = "tests.providers_of_full_disks:provider"
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 Mount = Callable[[str], Path]
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def test_whatever_it_fails_with_where_others_have_filled_scratch(
     future = driving.start(directory, resources)
     wait_until((directory / "output").exists)
     fill(disk)
-    outcome = future.result(PATIENCE_SECONDS)
+    outcome = future.result(TIMEOUT_SECONDS)
     assert kind_of(outcome) is FailureKind.SCRATCH_FULL
     assert "Scratch was full while it ran: it had no room left. It failed with: " in message_of(outcome)
 
@@ -71,7 +71,7 @@ def test_inodes_may_be_what_is_missing(driving: Driving, mount: Mount) -> None:
     future = driving.start(directory, resources)
     wait_until((directory / "output").exists)
     use_inodes(disk)
-    outcome = future.result(PATIENCE_SECONDS)
+    outcome = future.result(TIMEOUT_SECONDS)
     assert kind_of(outcome) is FailureKind.SCRATCH_FULL
     assert "it had no inodes left" in message_of(outcome)
 
@@ -84,7 +84,7 @@ def test_it_is_remembered_when_there_is_room_again(driving: Driving, mount: Moun
     fill(disk)
     time.sleep(5 * QUICK.heartbeat_seconds)  # that it has looked leaves no trace: there is no room for one
     Disk(disk).free()
-    outcome = future.result(PATIENCE_SECONDS)
+    outcome = future.result(TIMEOUT_SECONDS)
     assert kind_of(outcome) is FailureKind.SCRATCH_FULL
     assert "a file written before is cut short" in message_of(outcome)
 
@@ -95,7 +95,7 @@ def test_a_success_that_cannot_be_written_is_no_fault_of_the_execution(driving: 
     future = driving.start(directory, resources)
     wait_until((directory / "output" / "series.json").exists)
     fill(disk)
-    outcome = future.result(PATIENCE_SECONDS)
+    outcome = future.result(TIMEOUT_SECONDS)
     assert kind_of(outcome) is FailureKind.SCRATCH_FULL
     assert not outcome.manifest
     assert ExecutionDirectory(directory).read_outcome() is None

@@ -8,11 +8,12 @@ import pytest
 from climate_ref_prefect.diagnostics.errors import SchemaMismatchError, UnreadableDocumentError
 from climate_ref_prefect.execution.claim import Claim
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.heartbeat_expiry import heartbeat_expiry_seconds
-from climate_ref_prefect.execution.outcome import FailureKind, Telemetry
+from climate_ref_prefect.execution.outcome import Telemetry
 from climate_ref_prefect.execution.worker.execute import ServerPool, begin
 from climate_ref_prefect.execution.worker.execute_in_process import execute_in_process
-from tests.executions import Prepare
+from climate_ref_prefect.testing.executions import Prepare
 from tests.unreadable_documents import UNREADABLE
 
 READERS: dict[str, Callable[[ExecutionDirectory], object]] = {

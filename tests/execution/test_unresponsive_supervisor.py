@@ -10,17 +10,17 @@ import pytest
 
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import end_tree
-from climate_ref_prefect.execution.outcome import FailureKind
 from climate_ref_prefect.execution.worker.execute import ServerPool, begin, finish
 from climate_ref_prefect.execution.worker.running_execution import RunningExecution
 from climate_ref_prefect.flows.lifecycle.execution_liveness import END_SECONDS, ExecutionLiveness
-from tests.executions import Prepare
-from tests.processes import Process, none_alive, noted_processes, wait_until
-from tests.transports.contract_driver import Allowances, Backend, Driving, kind_of, message_of
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import Process, none_alive, noted_processes, wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Backend, Driving, kind_of, message_of
 from tests.transports.local_backend import local_backend
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 pytestmark = pytest.mark.slow
 
 
@@ -49,7 +49,7 @@ def test_one_that_is_cancelled_and_does_not_answer_is_ended(prepare: Prepare) ->
         running = begin(ExecutionDirectory(directory), pool)
         assert isinstance(running, RunningExecution)
         processes = [*noted_processes(directory / "output", 3), stop_supervisor(directory)]
-        running.expect(PATIENCE_SECONDS, grace_seconds=0.5)
+        running.expect(TIMEOUT_SECONDS, grace_seconds=0.5)
         running.cancel()
         outcome = finish(running)
     finally:
@@ -66,7 +66,7 @@ def test_one_that_should_have_ended_by_itself_is_lost(backend: Backend, prepare:
         processes = [*noted_processes(directory / "output", 3), stop_supervisor(directory)]
         (running,) = driving.transport._children._running.values()  # type: ignore[attr-defined]
         running.expect(0.0, grace_seconds=0.0)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert driving.run(*prepare("noop")).succeeded
     assert kind_of(outcome) is FailureKind.WORKER_LOST
     assert none_alive(processes)
@@ -79,7 +79,7 @@ def test_a_pilot_hears_how_one_ends_that_was_killed_before_it_answered(prepare: 
         running = begin(ExecutionDirectory(directory), pool)
         assert isinstance(running, RunningExecution)
         processes = [*noted_processes(directory / "output", 3), stop_supervisor(directory)]
-        assert end_tree(processes[-1].pid, PATIENCE_SECONDS) == []
+        assert end_tree(processes[-1].pid, TIMEOUT_SECONDS) == []
         outcome = finish(running)
     finally:
         pool.close()
@@ -93,9 +93,9 @@ def test_the_next_coordinator_ends_the_whole_tree(backend: Backend, prepare: Pre
         future = driving.start(directory, resources)
         processes = [*noted_processes(directory / "output", 3), stop_supervisor(directory)]
         liveness = ExecutionLiveness(ExecutionDirectory(directory), 0.0)
-        assert wait_until(liveness.has_ended, END_SECONDS + PATIENCE_SECONDS)
+        assert wait_until(liveness.has_ended, END_SECONDS + TIMEOUT_SECONDS)
         assert none_alive(processes)
-        future.result(PATIENCE_SECONDS)
+        future.result(TIMEOUT_SECONDS)
 
 
 def test_nothing_survives_a_caller_that_is_killed_while_its_supervisor_is_stopped(prepare: Prepare) -> None:

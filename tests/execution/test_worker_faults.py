@@ -11,15 +11,23 @@ import pytest
 
 from climate_ref_prefect.diagnostics.execution_definition import Isolation
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import children
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.provider_server_client import SERVER_MODULE
+from climate_ref_prefect.testing.executions import QUICK, Prepare
+from climate_ref_prefect.testing.processes import (
+    Process,
+    left_behind,
+    none_alive,
+    noted_processes,
+    started_here,
+    wait_until,
+)
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import QUICK, Prepare
-from tests.processes import Process, left_behind, none_alive, noted_processes, started_here, wait_until
-from tests.transports.contract_driver import Backend, Driving, kind_of, message_of
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 GONE_SECONDS = 8.0
 """How long processes may outlive the one that had started them."""
 pytestmark = pytest.mark.slow
@@ -102,7 +110,7 @@ class TestKilledSupervisor:
         future = own.start(directory, resources)
         processes = noted_processes(directory / "output", number)
         os.kill(supervisor_of(directory), signal.SIGKILL)
-        assert kind_of(future.result(PATIENCE_SECONDS)) is FailureKind.WORKER_LOST
+        assert kind_of(future.result(TIMEOUT_SECONDS)) is FailureKind.WORKER_LOST
         wait_until(lambda: none_alive(processes), GONE_SECONDS)
         assert own.run(*prepare("noop", isolation=isolation)).succeeded
 
@@ -111,7 +119,7 @@ class TestKilledSupervisor:
         future = own.start(directory, resources)
         wait_until(lambda: (found := ExecutionDirectory(directory).read_telemetry()) and found.peak_rss_mb > 1)
         os.kill(supervisor_of(directory), signal.SIGKILL)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert outcome.telemetry.host
         assert outcome.telemetry.peak_rss_mb > 1
 
@@ -120,9 +128,9 @@ class TestKilledSupervisor:
         futures = [own.start(directory, resources) for directory in (lost, kept)]
         own.wait_for(kept / "output" / "started")
         os.kill(supervisor_of(lost), signal.SIGKILL)
-        assert kind_of(futures[0].result(PATIENCE_SECONDS)) is FailureKind.WORKER_LOST
+        assert kind_of(futures[0].result(TIMEOUT_SECONDS)) is FailureKind.WORKER_LOST
         (kept / "output" / "go").touch()
-        assert futures[1].result(PATIENCE_SECONDS).succeeded
+        assert futures[1].result(TIMEOUT_SECONDS).succeeded
 
 
 class TestTerminatedSupervisor:
@@ -135,7 +143,7 @@ class TestTerminatedSupervisor:
         supervisor = supervisor_of(directory)
         os.kill(supervisor, signal.SIGTERM)
         os.kill(supervisor, signal.SIGTERM)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert kind_of(outcome) is FailureKind.WORKER_LOST
         assert "SIGTERM" in message_of(outcome)
         assert ExecutionDirectory(directory).read_outcome() == outcome
@@ -154,14 +162,14 @@ class TestKilledServer:
         wait_until(lambda: not server.alive)
         assert own.run(*prepare("noop")).succeeded
         (directory / "output" / "go").touch()
-        assert future.result(PATIENCE_SECONDS).succeeded
+        assert future.result(TIMEOUT_SECONDS).succeeded
         assert server not in servers()
 
     def test_one_that_is_killed_while_it_imports_is_an_import_failure(self, own: Driving, prepare: Prepare) -> None:
         future = own.start(*prepare(target="climate_ref_prefect.testing.providers.hanging:provider"))
         (server,) = wait_until(servers)
         os.kill(server.pid, signal.SIGKILL)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert kind_of(outcome) is FailureKind.PROVIDER_IMPORT
         assert "SIGKILL" in message_of(outcome)
 
@@ -214,7 +222,7 @@ class TestKilledCaller:
 
     def test_one_that_is_left_alone_tells_the_outcome(self, caller_of: Callers, prepare: Prepare) -> None:
         directory, _ = prepare("writing")
-        printed, _ = caller_of(directory).communicate(timeout=PATIENCE_SECONDS)
+        printed, _ = caller_of(directory).communicate(timeout=TIMEOUT_SECONDS)
         assert ExecutionOutcome.from_json(printed).succeeded
 
 
@@ -247,7 +255,7 @@ class TestFullDisk:
         future = own.start(directory, resources)
         wait_until(lambda: "hanging" in read_or_empty(directory / "run.log"))
         fill(small_disk)
-        outcome = future.result(PATIENCE_SECONDS)
+        outcome = future.result(TIMEOUT_SECONDS)
         assert kind_of(outcome) is FailureKind.TIMEOUT
 
     def test_a_provider_that_cannot_be_imported_is_reported_all_the_same(self, own: Driving, small_disk: Path) -> None:

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from climate_ref_prefect.testing.processes import Process, left_behind, started_here, wait_until
 from tests.flows.temporary_site import PROVIDER, Site, environment
-from tests.processes import Process, left_behind, started_here, wait_until
 
 _HEEDS_SIGNALS = """
 import signal

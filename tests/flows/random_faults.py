@@ -14,10 +14,10 @@ from typing import Self
 from climate_ref_prefect.execution.claim import Claim
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.testing.processes import Process
 from tests.flows.cluster_provider import waits_for_walltime
 from tests.flows.run_intervals import Life, read_lives
 from tests.flows.slurm_site import jobs_in, pilot_of
-from tests.processes import Process
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.programs import ClusterError
 

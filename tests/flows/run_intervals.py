@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.testing.processes import Process
 from tests.flows.run_log import Run, notes
-from tests.processes import Process
 
 _LIVES = "lives"
 

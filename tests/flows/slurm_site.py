@@ -8,12 +8,12 @@ import yaml
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.testing.executions import QUICK
+from climate_ref_prefect.testing.processes import running_with, wait_until
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from tests.executions import QUICK
 from tests.flows.coordinator_processes import Coordinator, command
 from tests.flows.run_intervals import read_lives
 from tests.flows.temporary_site import Site
-from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
 
 PROVIDER = "tests.flows.cluster_provider:provider"

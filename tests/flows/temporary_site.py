@@ -21,12 +21,12 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import lock_holder
 from climate_ref_prefect.store.lock_file import Holder
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
+from climate_ref_prefect.testing.executions import QUICK
+from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from tests.diagnostics.cmip6_trees import add
-from tests.executions import QUICK
 from tests.flows.run_log import DATABASE, NOTES, Run, read_runs
-from tests.processes import wait_until
 
 PROVIDER = "tests.flows.providers:provider"
 """The provider that a site solves with unless it is told another one."""

@@ -12,7 +12,7 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import open_recorder_workspace
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
-from tests.executions import define
+from climate_ref_prefect.testing.executions import define
 
 FAILURE = ExecutionFailure(kind=FailureKind.CANCELLED, message="stopped")
 SUCCESS, FAILED = ExecutionOutcome(execution_id=1), ExecutionOutcome(execution_id=1, failure=FAILURE)

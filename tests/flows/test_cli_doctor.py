@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from climate_ref_prefect.execution.worker.provider_server_client import SERVER_MODULE
+from climate_ref_prefect.testing.processes import running_with, wait_until
 from tests.flows.coordinator_processes import Coordinator, command, run_command
 from tests.flows.temporary_site import Site
 from tests.pbs.cluster import JobView, PbsCluster
-from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import AllocatedExecution, AttemptCounts
-from tests.executions import define
+from climate_ref_prefect.testing.executions import define
 from tests.store.example_values import holder
 
 

@@ -8,7 +8,7 @@ from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.errors import UnknownNameError
 from climate_ref_prefect.diagnostics.provider import find_provider
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.planning import load_providers as flows_providers
 from climate_ref_prefect.flows.planning.load_providers import find_installed_provider, load_providers
 from climate_ref_prefect.flows.planning.make_plan import make_plan

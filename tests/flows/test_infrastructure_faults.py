@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import InfrastructureFaultError
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.coordinator_processes import coordinator
 from tests.flows.temporary_site import Site
 from tests.flows.tmpfs_disk import Disk
 from tests.postgres import PostgresServer
-from tests.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -12,14 +12,14 @@ import pytest
 from prefect.client.schemas.objects import StateType
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.lifecycle.lifecycle import Lifecycle
 from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.testing.processes import left_behind, started_here, wait_until
 from climate_ref_prefect.transports.prefect_task_runner import TransportTaskRunner
 from tests.flows.coordinator_processes import command, coordinator, run_command
 from tests.flows.temporary_site import Site
 from tests.prefect_server import cancel_flow_run, state_of
-from tests.processes import left_behind, started_here, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.coordinator_processes import coordinator
 from tests.flows.temporary_site import Site
-from tests.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

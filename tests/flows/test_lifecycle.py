@@ -25,11 +25,11 @@ from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKi
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import open_workspace
 from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.testing.executions import QUICK
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.this_machine.in_parallel import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport, UnguardedWarning
 from tests.diagnostics.cmip6_trees import add
-from tests.executions import QUICK
 from tests.flows.temporary_site import PROVIDER, AttemptRow, Site, Solved, when
 from tests.flows.tmpfs_disk import Disk
 from tests.prefect_server import cancel_flow_run, messages, state_of, task_runs

@@ -9,10 +9,10 @@ import pytest
 from climate_ref_prefect.flows.cli.errors_and_exit_codes import LEASE_LOST
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.errors import CoordinatorBusyError
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.coordinator_processes import coordinator, run_command
 from tests.flows.run_intervals import read_lives
 from tests.flows.temporary_site import Site
-from tests.processes import wait_until
 from tests.store.example_values import coordinated
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

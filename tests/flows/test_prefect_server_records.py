@@ -16,10 +16,10 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from climate_ref_prefect.flows.server import task_run_counter
 from climate_ref_prefect.flows.server.local_server import local_server
+from climate_ref_prefect.testing.processes import Process, started_here, wait_until
 from tests.flows.coordinator_processes import Coordinator, coordinator
 from tests.flows.temporary_site import Site
 from tests.prefect_server import task_runs
-from tests.processes import Process, started_here, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -93,7 +93,7 @@ def test_a_server_that_records_nothing_more_is_not_waited_for_for_ever(monkeypat
     with get_client(sync_client=True) as client:
         keeping.refresh(client)
         assert keeping.lags_behind()
-        monkeypatch.setattr(task_run_counter, "_PATIENCE_SECONDS", 0.0)
+        monkeypatch.setattr(task_run_counter, "_TIMEOUT_SECONDS", 0.0)
         keeping.refresh(client)
         assert not keeping.lags_behind()
     recorded = keeping.wait_until_recorded()

@@ -22,9 +22,9 @@ from climate_ref_prefect.execution.outcome import FileRecord
 from climate_ref_prefect.execution.output_manifest import manifest
 from climate_ref_prefect.execution.worker.execute_in_process import execute_in_process
 from climate_ref_prefect.store.publish_results import PublishError, publish, remove_leftovers
-from tests.executions import Prepare
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.tmpfs_disk import Disk
-from tests.processes import wait_until
 
 FRAGMENT = "test/writing/CanESM5/20250101T000000-0a1b2c3d"
 FILES = {"map.png": b"a map", "deep/er/fields.nc": b"\x00\x01 fields"}

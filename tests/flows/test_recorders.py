@@ -28,11 +28,11 @@ from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import open_recorder_workspace
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import Allocation, Recorder
+from climate_ref_prefect.testing.executions import QUICK
 from climate_ref_prefect.testing.recorder_values import HINT, SCALARS, definition, holder, leave_results, result
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
-from tests.executions import QUICK
 from tests.flows.file_provider import FAILS_ONCE, UNLISTED
 from tests.flows.file_recorder import FileRecorder
 from tests.flows.temporary_site import PROVIDER, Site

@@ -12,7 +12,7 @@ import pytest
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.lifecycle.reingest_execution import Reingested, ReingestOutcome
 from climate_ref_prefect.flows.reingest import ReingestReport, reingest
 from climate_ref_prefect.flows.settings import Settings

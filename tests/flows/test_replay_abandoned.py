@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.replay_abandoned import RecoveryReport, replay_abandoned
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.coordinator_processes import coordinator, run_command
 from tests.flows.temporary_site import Site
-from tests.processes import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

@@ -9,8 +9,8 @@ import pytest
 from climate_ref_prefect.flows import solve as flows
 from climate_ref_prefect.flows.report.solve_report import SolveReport
 from climate_ref_prefect.flows.transport_parameter import transport_of
+from climate_ref_prefect.testing.executions import QUICK
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import QUICK
 from tests.flows.temporary_site import PROVIDER, Site, Solved, when
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

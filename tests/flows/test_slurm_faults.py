@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from tests.flows.cluster_provider import fails, waits_for_walltime
 from tests.flows.random_faults import Faults
 from tests.flows.slurm_site import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to

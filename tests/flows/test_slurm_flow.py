@@ -12,16 +12,16 @@ from prefect.client.schemas.objects import TERMINAL_STATES
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows import solve as flows
 from climate_ref_prefect.flows.lifecycle.transport_failure import TransportFailedError
 from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.cluster_provider import started
 from tests.flows.coordinator_processes import run_command
 from tests.flows.slurm_site import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to, write_profile
 from tests.flows.temporary_site import AttemptRow, Site, Solved, minutes
 from tests.prefect_server import task_runs
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

@@ -11,15 +11,15 @@ from uuid import UUID
 import pytest
 from prefect.client.schemas.objects import StateType
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import InfrastructureFaultError
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.cluster_provider import started
 from tests.flows.coordinator_processes import Coordinator
 from tests.flows.slurm_site import PROVIDER, assert_goes_on, assert_nothing_is_left, jobs_in, solving, transport_to
 from tests.flows.temporary_site import Site
 from tests.flows.tmpfs_disk import Disk
 from tests.prefect_server import cancel_flow_run, state_of
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

@@ -8,12 +8,12 @@ from pathlib import Path
 import dask
 import pytest
 
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.cluster_provider import started
 from tests.flows.run_intervals import read_lives
 from tests.flows.slurm_site import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to
 from tests.flows.tcp_proxy import Wire
 from tests.flows.temporary_site import Site
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.configuration import free_ports
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.replay_abandoned import replay_abandoned
+from climate_ref_prefect.testing.executions import QUICK
+from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import QUICK
 from tests.flows.cluster_provider import started
 from tests.flows.slurm_site import PROVIDER, assert_goes_on, jobs_in, pilot_of, solving, transport_to
 from tests.flows.temporary_site import Site
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.configuration import free_ports
 

@@ -14,13 +14,13 @@ from typing import IO
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.display.text_escaping import one_line
 from climate_ref_prefect.store.sql.database_location import sqlite_url
 from climate_ref_prefect.store.sql.sql_store import open_store
+from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.temporary_site import environment
 from tests.flows.unsafe_texts import SHOWN
-from tests.processes import wait_until
 from tests.store.example_values import allocate, coordinated, definition, failure
 
 PRINTING = """

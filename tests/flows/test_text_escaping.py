@@ -16,7 +16,8 @@ from rich.console import Console
 
 from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import ExecutionFailure, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure
 from climate_ref_prefect.flows.display.log_escaping import RUN_LOGGERS, EscapingFilter, escaped_logs
 from climate_ref_prefect.flows.display.tables import add_row, console_table
 from climate_ref_prefect.flows.display.text_escaping import (

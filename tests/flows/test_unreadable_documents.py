@@ -8,9 +8,10 @@ import pytest
 
 from climate_ref_prefect.execution.claim import Claim
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind, Telemetry
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import Telemetry
 from climate_ref_prefect.execution.worker.execute_in_process import execute_in_process
-from tests.executions import QUICK
+from climate_ref_prefect.testing.executions import QUICK
 from tests.flows.temporary_site import Site, when
 from tests.flows.unfinished_executions import leave_behind
 from tests.unreadable_documents import UNREADABLE

@@ -5,8 +5,8 @@ from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import plan_only
 from climate_ref_prefect.store.port import Allocation
+from climate_ref_prefect.testing.executions import QUICK
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import QUICK
 from tests.flows.temporary_site import PROVIDER, Site
 from tests.store.example_values import coordinated
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.testing.processes import Process, wait_until
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import Settings
-from tests.processes import Process, wait_until
 
 StartCluster = Callable[[Settings], PbsCluster]
 QUICK = Settings(kill_delay_seconds=0.2, report_seconds=0.0)

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from climate_ref_prefect.testing.processes import SERVICE
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, Settings
-from tests.processes import SERVICE
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.processes import wait_until
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.conftest import QUICK, process_noted
-from tests.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 SLEEP = ("--", "/bin/sleep", "60")

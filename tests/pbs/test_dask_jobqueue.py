@@ -10,8 +10,8 @@ import pytest
 from dask_jobqueue.pbs import PBSCluster
 from distributed import Client
 
+from climate_ref_prefect.testing.processes import wait_until
 from tests.pbs.cluster import PbsCluster
-from tests.processes import wait_until
 
 
 def test_the_session_fixture_puts_the_commands_on_path(pbs: PbsCluster) -> None:

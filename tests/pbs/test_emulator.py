@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.testing.processes import wait_until
 from tests.pbs.cluster import JobView, PbsCluster
 from tests.pbs.conftest import QUICK, StartCluster, process_noted
 from tests.pbs.settings import GADI, NodeSettings, QueueSettings
-from tests.processes import wait_until
 
 SLEEP = ("--", "/bin/sleep", "60")
 IGNORES_TERM = "trap '' TERM\necho ready\nwhile :; do sleep 0.05; done\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.processes import wait_until
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.recording import OPENPBS, Recording, read_recordings
 from tests.pbs.settings import NodeSettings, Settings
-from tests.processes import wait_until
 
 pytestmark = pytest.mark.slow
 RECORDINGS = read_recordings()

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.processes import wait_until
+from climate_ref_prefect.testing.processes import wait_until
 from tests.slurm import accounting as accounts
 from tests.slurm import configuration, control_groups, programs
 from tests.slurm.configuration import Layout, NodeSize

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from tests.processes import wait_until
+from climate_ref_prefect.testing.processes import wait_until
 from tests.slurm.configuration import CGROUP_MOUNT
 
 _MEMBERS = "pids"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.processes import SERVICE, wait_until
+from climate_ref_prefect.testing.processes import SERVICE, wait_until
 from tests.slurm.programs import ClusterError
 
 _START_SECONDS = 60.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.processes import wait_until
+from climate_ref_prefect.testing.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.fixtures import require_slurm
 from tests.slurm.programs import ClusterError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import wait_until
+from climate_ref_prefect.testing.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 from tests.slurm.configuration import CGROUP_MOUNT, KILL_WAIT_SECONDS
 from tests.slurm.programs import ClusterError

@@ -10,9 +10,9 @@ from pathlib import Path
 from random import Random
 
 from climate_ref_prefect.store.sql.database_location import SQLITE, parse_location
+from climate_ref_prefect.testing.processes import Process
 from tests.flows.tmpfs_disk import Disk
 from tests.postgres import PostgresServer
-from tests.processes import Process
 from tests.soak.command_forks import PreloadedCommand, Started
 from tests.soak.coordinator_site import Place
 from tests.soak.faults import CoordinatorFaults, DiskFaults, Fault, PostgresFaults, SqliteFaults, WorkerFaults

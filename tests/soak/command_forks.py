@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.testing.processes import SERVICE, Process
 from tests.flows.temporary_site import environment
-from tests.processes import SERVICE, Process
 
 
 class Started:

@@ -12,10 +12,10 @@ from subprocess import CalledProcessError
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.host.process_identity import process_start
+from climate_ref_prefect.testing.processes import Process
 from tests.flows.run_intervals import Life, read_lives
 from tests.flows.tmpfs_disk import Disk
 from tests.postgres import PostgresServer
-from tests.processes import Process
 from tests.soak.coordinator_site import Place
 
 Fault = Callable[[], bool]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.executions import QUICK
+from climate_ref_prefect.testing.executions import QUICK
 from tests.flows.random_faults import Faults
 from tests.flows.slurm_site import assert_nothing_is_left, write_profile
 from tests.slurm.cluster import SlurmCluster

@@ -16,8 +16,8 @@ from climate_ref_prefect.store.sql import coordinator_lock
 from climate_ref_prefect.store.sql.database_location import parse_location, sqlite_url
 from climate_ref_prefect.store.sql.engine import build_engine
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
+from climate_ref_prefect.testing.processes import wait_until
 from tests.postgres import PostgresServer
-from tests.processes import wait_until
 from tests.store.example_values import (
     HINT,
     METRICS,

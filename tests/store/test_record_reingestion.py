@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from climate_ref_prefect.diagnostics.execution_result import Series
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.store.errors import NotReopenedError, UnknownExecutionError
 from climate_ref_prefect.store.sql.database_location import sqlite_url
 from climate_ref_prefect.store.sql.record_reingestion import MENDABLE

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind, Telemetry
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome, Telemetry
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import running_with, wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Driving, kind_of, message_of
 from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
 from climate_ref_prefect.transports.batch.settings.job_sizing import Queue, Sizing
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
-from tests.executions import Prepare
-from tests.processes import running_with, wait_until
-from tests.transports.contract_driver import Allowances, Driving, kind_of, message_of
 
 PILOT = "climate_ref_prefect.transports.batch.dask.pilot_worker"
-PATIENT = Allowances(patience_seconds=60, close_seconds=20)
+PATIENT = Allowances(timeout_seconds=60, close_seconds=20)
 Open = Callable[..., Driving]
 
 
@@ -65,7 +66,7 @@ class Running:
 
     def outcome(self) -> ExecutionOutcome:
         """Return how it ended."""
-        return self.future.result(PATIENT.patience_seconds)
+        return self.future.result(PATIENT.timeout_seconds)
 
     def assert_ended(self, kind: FailureKind, words: str) -> ExecutionOutcome:
         """Hold that it ended with its job, is told in the scheduler's words, and that its telemetry is kept."""

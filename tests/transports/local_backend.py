@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Backend, Driving
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import Prepare
-from tests.transports.contract_driver import Allowances, Backend, Driving
 
 
 def local_backend(allowances: Allowances | None = None) -> Backend:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (

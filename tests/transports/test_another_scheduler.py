@@ -10,7 +10,7 @@ import pytest
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import running_with, wait_until
 from climate_ref_prefect.testing.transports.contract_driver import Allowances, Driving, kind_of
@@ -102,7 +102,7 @@ class TestLsf:
 
     @pytest.fixture
     def driving(self, lsf: Path, transport: LsfTransport) -> Iterator[Driving]:
-        with Driving(transport, Allowances(patience_seconds=60, close_seconds=20)) as driving:
+        with Driving(transport, Allowances(timeout_seconds=60, close_seconds=20)) as driving:
             yield driving
         wait_until(lambda: not running_with("climate_ref_prefect.transports.batch.dask.pilot_worker", transport.shared))
 

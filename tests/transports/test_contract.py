@@ -3,9 +3,9 @@
 import pytest
 
 from climate_ref_prefect.testing.transports.contract import TransportContract
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Backend
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
-from tests.transports.contract_driver import Allowances, Backend
 
 BACKENDS = [
     Backend("inline", InlineTransport, InlineTransport, Allowances(side_by_side=False)),

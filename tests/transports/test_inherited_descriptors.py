@@ -14,15 +14,16 @@ import netCDF4
 import pytest
 
 from climate_ref_prefect.diagnostics.execution_definition import Isolation, ProviderReference
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import living
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.provider_server_client import ProviderServer
+from climate_ref_prefect.testing.executions import Prepare, define
+from climate_ref_prefect.testing.processes import wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import Prepare, define
 from tests.failing_system_calls import forking
-from tests.processes import wait_until
 from tests.providers_that_hold import DATA, ISOLATION, MANY, WHAT, WHEN
-from tests.transports.contract_driver import Backend, Driving, kind_of, message_of
 
 TARGET = "tests.providers_that_hold:provider"
 VALUE = 250.0

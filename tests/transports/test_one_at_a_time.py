@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import started_here
+from climate_ref_prefect.testing.transports.contract_driver import environment_of, kind_of, message_of
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport, UnguardedWarning
 from climate_ref_prefect.transports.transport_driver import TransportDriver
-from tests.executions import Prepare
-from tests.processes import started_here
-from tests.transports.contract_driver import environment_of, kind_of, message_of
 
 CLOSE_SECONDS = 1.0
 pytestmark = pytest.mark.filterwarnings(

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import MARK, PbsCommands
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     BatchScheduler,
@@ -20,7 +21,6 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
 )
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import GADI, QueueSettings, Settings
-from tests.processes import wait_until
 
 QUICK = Settings(kill_delay_seconds=0.2, report_seconds=0.0)
 TIMEOUT, LOST, MEMORY = FailureKind.TIMEOUT, FailureKind.WORKER_LOST, FailureKind.OUT_OF_MEMORY

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.settings.job_sizing import Queue
-from tests.executions import Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, QueueSettings, Settings
-from tests.processes import wait_until
 from tests.transports.job_executions import PATIENT, Open, opening
 
 pytestmark = pytest.mark.slow
@@ -52,4 +52,4 @@ def test_jobs_of_another_queue_are_submitted_all_the_same(
         directory = wait_until(lambda: next((one for one in left if (one / "output" / "started").exists()), None), 60)
         (directory / "output" / "go").touch()
         left.remove(directory)
-    assert all(future.result(PATIENT.patience_seconds).succeeded for future in futures)
+    assert all(future.result(PATIENT.timeout_seconds).succeeded for future in futures)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,

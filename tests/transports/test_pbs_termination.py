@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.testing.executions import QUICK, Prepare
+from climate_ref_prefect.testing.processes import running_with, wait_until
+from climate_ref_prefect.testing.transports.contract_driver import kind_of, message_of
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
-from tests.executions import QUICK, Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, Settings
-from tests.processes import running_with, wait_until
-from tests.transports.contract_driver import kind_of, message_of
 from tests.transports.job_executions import PATIENT, PILOT, Open, Running, opening
 
 pytestmark = pytest.mark.slow
@@ -129,7 +129,7 @@ def test_a_scheduler_that_does_not_answer_for_a_while(open_pbs: Open, prepare: P
     running.go_on()
     assert running.outcome().succeeded
     cluster.misbehave.come_back()
-    assert all(future.result(PATIENT.patience_seconds).succeeded for future in others)
+    assert all(future.result(PATIENT.timeout_seconds).succeeded for future in others)
 
 
 def test_a_site_that_enforces_memory(prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

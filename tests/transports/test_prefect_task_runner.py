@@ -15,16 +15,17 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.testing.utilities import prefect_test_harness
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.execute import execute
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import left_behind, noted_processes, started_here, wait_until
+from climate_ref_prefect.testing.transports.contract_driver import kind_of
 from climate_ref_prefect.transports.prefect_task_runner import TransportTaskRunner
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
-from tests.executions import Prepare
-from tests.processes import left_behind, noted_processes, started_here, wait_until
-from tests.transports.contract_driver import kind_of
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 pytestmark = pytest.mark.slow
 
 
@@ -32,9 +33,9 @@ pytestmark = pytest.mark.slow
 def prefect_server() -> Iterator[None]:
     """Give this module a Prefect server of its own."""
     with prefect_test_harness(server_startup_timeout=120):
-        EventsWorker.drain_all(timeout=PATIENCE_SECONDS)  # one that another module has left goes on with its own server
+        EventsWorker.drain_all(timeout=TIMEOUT_SECONDS)  # one that another module has left goes on with its own server
         yield
-        EventsWorker.drain_all(timeout=PATIENCE_SECONDS)
+        EventsWorker.drain_all(timeout=TIMEOUT_SECONDS)
 
 
 @dataclass
@@ -70,7 +71,7 @@ def test_results_of_a_flow_come_from_the_transport(prepare: Prepare) -> None:
         with TransportTaskRunner(LocalTransport(cpu=2)) as runner:
             futures = [submit(runner, execution) for execution in executions]
             for future in futures:
-                future.wait(PATIENCE_SECONDS)
+                future.wait(TIMEOUT_SECONDS)
             return [future.state for future in futures]
 
     states = solve()
@@ -87,7 +88,7 @@ def test_task_runs_are_named_after_their_execution(prepare: Prepare) -> None:
     def solve() -> str:
         with TransportTaskRunner(InlineTransport()) as runner:
             future = submit(runner, execution)
-            future.wait(PATIENCE_SECONDS)
+            future.wait(TIMEOUT_SECONDS)
             assert future.state.state_details.task_run_id == future.task_run_id
             with get_client(sync_client=True) as client:
                 return wait_until(lambda: client.read_task_run(future.task_run_id)).name
@@ -103,7 +104,7 @@ def test_several_runners_in_one_flow_keep_their_executions_apart(prepare: Prepar
         with TransportTaskRunner(LocalTransport(cpu=2)) as local, TransportTaskRunner(InlineTransport()) as inline:
             futures = [submit((local, inline)[number % 2], execution) for number, execution in enumerate(executions)]
             for future in futures:
-                future.wait(PATIENCE_SECONDS)
+                future.wait(TIMEOUT_SECONDS)
 
     solve()
     assert [kind_of(execution.outcome) for execution in executions] == [None] * 6
@@ -118,7 +119,7 @@ def test_a_duplicate_runs_on_the_same_transport_after_the_first_is_closed(prepar
         for execution in executions:
             with runner.duplicate() as duplicate:
                 assert duplicate.transport is runner.transport
-                submit(duplicate, execution).wait(PATIENCE_SECONDS)
+                submit(duplicate, execution).wait(TIMEOUT_SECONDS)
 
     solve()
     assert [kind_of(execution.outcome) for execution in executions] == [None, None]
@@ -135,7 +136,7 @@ def test_tasks_that_differ_in_their_options_keep_them(prepare: Prepare) -> None:
                 renamed = run.with_options(name=f"run-{number}")
                 future = runner.submit(renamed, {"label": "a", "execution": execution})
                 del renamed
-                future.wait(PATIENCE_SECONDS)
+                future.wait(TIMEOUT_SECONDS)
                 names.append(future.state.name)
             return names
 
@@ -157,10 +158,10 @@ def test_an_error_in_the_flow_closes_the_runner_and_leaves_no_process(prepare: P
 
     with pytest.raises(RuntimeError, match="the flow has failed"):
         solve()
-    futures[0].wait(PATIENCE_SECONDS)
+    futures[0].wait(TIMEOUT_SECONDS)
     assert futures[0].state.is_failed()
     assert "closed before the execution had ended" in str(futures[0].state.message)
-    wait_until(lambda: not left_behind(before), PATIENCE_SECONDS)
+    wait_until(lambda: not left_behind(before), TIMEOUT_SECONDS)
 
 
 def test_an_error_while_closing_reaches_the_flow(prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +177,7 @@ def test_an_error_while_closing_reaches_the_flow(prepare: Prepare, monkeypatch: 
     @flow
     def solve() -> None:
         with TransportTaskRunner(LocalTransport(cpu=1)) as runner:
-            submit(runner, execution).wait(PATIENCE_SECONDS)
+            submit(runner, execution).wait(TIMEOUT_SECONDS)
 
     with pytest.raises(OSError, match="did not answer"):
         solve()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Backend, Driving
 from climate_ref_prefect.transports import resource_packing
 from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST, Packing
 from climate_ref_prefect.transports.this_machine.in_parallel import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.transport_driver import TransportDriver
-from tests.executions import Prepare
-from tests.transports.contract_driver import Allowances, Backend, Driving
 
 CPU = 4
 MEMORY_MB = 100
@@ -150,7 +150,7 @@ def backend() -> Backend:
         "local",
         lambda: LocalTransport(cpu=2),
         lambda: LocalTransport(cpu=8, memory_mb=300),
-        Allowances(patience_seconds=60.0),
+        Allowances(timeout_seconds=60.0),
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.schedulers import scheduler_port
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobState,
@@ -11,7 +12,6 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     SubmissionInDoubtError,
 )
 from climate_ref_prefect.transports.batch.schedulers.slurm.commands import MARK, SlurmCommands
-from tests.processes import wait_until
 from tests.transports.scheduler_programs import Program
 
 FORGOTTEN = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'

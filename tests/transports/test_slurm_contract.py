@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.processes import running_with, wait_until
 from climate_ref_prefect.testing.transports.contract import TransportContract
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Backend
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.settings.job_sizing import Sizing
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
-from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.contract_driver import Allowances, Backend
 
 pytestmark = pytest.mark.slow
 OVER = ("COMPLETED", "CANCELLED", "FAILED", "OUT_OF_MEMORY", "TIMEOUT")
@@ -26,7 +26,7 @@ def backend(slurm: SlurmCluster, tmp_path_factory: pytest.TempPathFactory) -> It
         "slurm",
         lambda: open_slurm(shared, 4),
         lambda: open_slurm(shared, 1),
-        Allowances(patience_seconds=60, close_seconds=20),
+        Allowances(timeout_seconds=60, close_seconds=20),
     )
     wait_until(lambda: not running_with(PILOT, shared))
     assert_no_job_is_left(slurm)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.transports.contract_driver import Driving
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.batch.settings.job_sizing import Node
-from tests.executions import Prepare
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.contract_driver import Driving
 from tests.transports.job_executions import PATIENT, Running, opening
 
 pytestmark = pytest.mark.slow
@@ -37,8 +37,8 @@ def test_different_sizes_share_a_job_and_what_has_no_room_waits(driving: Driving
     assert not too_wide.done()
     assert not too_large.done()
     wide.go_on()
-    outcomes = [fits, wide.outcome(), too_wide.result(PATIENT.patience_seconds)]
+    outcomes = [fits, wide.outcome(), too_wide.result(PATIENT.timeout_seconds)]
     assert not too_large.done()
     small.go_on()
-    outcomes += [small.outcome(), too_large.result(PATIENT.patience_seconds)]
+    outcomes += [small.outcome(), too_large.result(PATIENT.timeout_seconds)]
     assert {job_of(outcome) for outcome in outcomes} == {(wide.job_id, 4)}

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Driving, kind_of, message_of
 from climate_ref_prefect.transports.batch.dask.pilot_worker import STARTED
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from tests.executions import Prepare
-from tests.processes import wait_until
 from tests.slurm.accounting import ACCOUNTS
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.contract_driver import Driving, kind_of, message_of
 from tests.transports.job_executions import PATIENT, Open, Running, opening
 
 pytestmark = pytest.mark.slow
@@ -86,10 +87,10 @@ def test_a_size_is_not_starved_by_others_that_keep_coming(open_slurm: Open, prep
         if len(waiting) < 4:
             small.append(driving.start(*prepare("noop")))
         else:
-            wait([*waiting, large], PATIENT.patience_seconds, FIRST_COMPLETED)
+            wait([*waiting, large], PATIENT.timeout_seconds, FIRST_COMPLETED)
         assert len(small) < 40
     assert large.result().succeeded
-    assert all(future.result(PATIENT.patience_seconds).succeeded for future in small)
+    assert all(future.result(PATIENT.timeout_seconds).succeeded for future in small)
 
 
 def test_a_job_that_has_started_is_kept_and_one_in_the_queue_makes_room(
@@ -102,8 +103,8 @@ def test_a_job_that_has_started_is_kept_and_one_in_the_queue_makes_room(
     wait_until(lambda: [job for job, state in slurm.jobs().items() if job not in before and state == "PENDING"])
     second_small = driving.start(*prepare("noop"))
     wide.go_on()
-    assert job_of(second_wide.result(PATIENT.patience_seconds)) == wide.job_id
-    assert job_of(second_small.result(PATIENT.patience_seconds)) != small.job_id
+    assert job_of(second_wide.result(PATIENT.timeout_seconds)) == wide.job_id
+    assert job_of(second_small.result(PATIENT.timeout_seconds)) != small.job_id
     small.go_on()
     assert small.outcome().succeeded
 
@@ -128,7 +129,7 @@ def test_a_submission_without_an_answer_leaves_no_second_job(
         wait_until(lambda: [words for words in caplog.messages if "takes no job now" in words])
     finally:
         slurm.resume_controller()
-    job = int(job_of(future.result(PATIENT.patience_seconds)))
+    job = int(job_of(future.result(PATIENT.timeout_seconds)))
     known = {*before, job}
     gone = {"CANCELLED", "COMPLETED"}  # told to go before or after its worker has come
     wait_until(lambda: {state for number, state in slurm.jobs().items() if number not in known} <= gone)
@@ -196,4 +197,4 @@ class TestAccounts:
         futures = [driving.start(*prepare("noop")) for _ in range(20)]
         wait_until(lambda: [words for words in caplog.messages if "takes no job now" in words])
         cluster.run("scancel", *(other.strip() for other in others))
-        assert all(future.result(PATIENT.patience_seconds).succeeded for future in futures)
+        assert all(future.result(PATIENT.timeout_seconds).succeeded for future in futures)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from tests.executions import Prepare
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
 from tests.transports.job_executions import Open, opening
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.testing.executions import QUICK, Prepare
+from climate_ref_prefect.testing.processes import running_with, wait_until
+from climate_ref_prefect.testing.transports.contract_driver import kind_of, message_of
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
-from tests.executions import QUICK, Prepare
-from tests.processes import running_with, wait_until
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.contract_driver import kind_of, message_of
 from tests.transports.job_executions import PATIENT, PILOT, Open, Running, opening
 
 pytestmark = pytest.mark.slow
@@ -149,4 +149,4 @@ def test_a_scheduler_that_does_not_answer_for_a_while(open_slurm: Open, prepare:
         assert running.outcome().succeeded
     finally:
         slurm.resume_controller()
-    assert all(future.result(PATIENT.patience_seconds).succeeded for future in others)
+    assert all(future.result(PATIENT.timeout_seconds).succeeded for future in others)

@@ -13,15 +13,15 @@ import pytest
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.host.process_tree import children
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
+from climate_ref_prefect.testing.transports.contract_driver import Allowances, Driving
 from climate_ref_prefect.transports.batch.schedulers.pbs.transport import PbsTransport
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-from tests.executions import Prepare
 from tests.pbs.cluster import PbsCluster
 from tests.pbs.settings import NodeSettings, Settings
-from tests.processes import wait_until
 from tests.slurm.cluster import SlurmCluster
-from tests.transports.contract_driver import Allowances, Driving
 from tests.transports.job_executions import Open, Running, opening
 
 pytestmark = pytest.mark.slow

@@ -12,16 +12,17 @@ import pytest
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.envelope import WorkerLimits
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.execution.worker.execute import ServerPool
+from climate_ref_prefect.testing.executions import Prepare
+from climate_ref_prefect.testing.processes import wait_until
+from climate_ref_prefect.testing.transports.contract_driver import kind_of, message_of
 from climate_ref_prefect.transports.doctor_finding import Finding
 from climate_ref_prefect.transports.port import Ended, Submission, SubmissionError, Termination, Traits, Transport
 from climate_ref_prefect.transports.transport_driver import TransportClosedError, TransportDriver, TransportInUseError
-from tests.executions import Prepare
-from tests.processes import wait_until
-from tests.transports.contract_driver import kind_of, message_of
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 SUCCESS = ExecutionOutcome(execution_id=0)
 CLAIMED = ExecutionOutcome(
     execution_id=0, failure=ExecutionFailure(kind=FailureKind.ALREADY_CLAIMED, message="Another has it.")
@@ -118,7 +119,7 @@ class Rig:
         return self._threads.submit(self.driver.run, directory, resources)
 
     def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
-        return self.start(directory, resources).result(PATIENCE_SECONDS)
+        return self.start(directory, resources).result(TIMEOUT_SECONDS)
 
     def start_some(self, prepare: Prepare, number: int) -> list[Future[ExecutionOutcome]]:
         """Start executions that do not end, and wait until all are submitted."""
@@ -184,7 +185,7 @@ class TestSubmission:
         rig.transport.ends_at_once = False
         first, second = (rig.driver._submit(directory, resources) for _ in range(2))
         rig.transport.end(Submission(transport="scripted", directory=directory))
-        assert first.result(PATIENCE_SECONDS) == second.result(PATIENCE_SECONDS)
+        assert first.result(TIMEOUT_SECONDS) == second.result(TIMEOUT_SECONDS)
         assert rig.transport.submitted == [directory]
 
     def test_both_of_two_deliveries_hear_of_a_refusal(self, rig: Rig, prepare: Prepare) -> None:
@@ -197,7 +198,7 @@ class TestSubmission:
 
         rig.transport.refusals = refuse()
         assert kind_of(rig.run(*execution)) is FailureKind.SUBMISSION_REFUSED
-        assert second[0].exception(PATIENCE_SECONDS) is FORBIDDEN
+        assert second[0].exception(TIMEOUT_SECONDS) is FORBIDDEN
 
 
 class TestSettling:
@@ -224,19 +225,19 @@ class TestSettling:
     def test_a_file_that_shows_late_is_waited_for(self, rig: Rig, prepare: Prepare) -> None:
         directory, resources = prepare()
         rig.transport.outcome = None
-        rig.transport.outcome_patience_seconds = PATIENCE_SECONDS
+        rig.transport.outcome_patience_seconds = TIMEOUT_SECONDS
         future = rig.start(directory, resources)
         wait_until(lambda: rig.transport.submitted and rig.transport._news.empty())
         ExecutionDirectory(directory).write_outcome(SUCCESS)
-        assert future.result(PATIENCE_SECONDS).succeeded
+        assert future.result(TIMEOUT_SECONDS).succeeded
 
     def test_who_closes_waits_for_no_file_that_may_still_show(self, rig: Rig, prepare: Prepare) -> None:
         rig.transport.outcome = None
-        rig.transport.outcome_patience_seconds = 5 * PATIENCE_SECONDS
+        rig.transport.outcome_patience_seconds = 5 * TIMEOUT_SECONDS
         future = rig.start(*prepare())
         wait_until(lambda: rig.transport.submitted and rig.transport._news.empty())
         rig.driver.close(1.0)
-        assert kind_of(future.result(PATIENCE_SECONDS)) is FailureKind.WORKER_LOST
+        assert kind_of(future.result(TIMEOUT_SECONDS)) is FailureKind.WORKER_LOST
 
     def test_a_second_delivery_without_a_file_stays_one(self, rig: Rig, prepare: Prepare) -> None:
         rig.transport.outcome = CLAIMED
@@ -302,13 +303,13 @@ class TestBreakdown:
         futures = rig.start_some(prepare, 3)
         error = ConnectionError("the scheduler has gone")
         rig.transport.break_down(error)
-        assert [future.exception(PATIENCE_SECONDS) for future in futures] == [error] * 3
+        assert [future.exception(TIMEOUT_SECONDS) for future in futures] == [error] * 3
 
     def test_whoever_comes_later_is_refused_and_told_why(self, rig: Rig, prepare: Prepare) -> None:
         (waiting,) = rig.start_some(prepare, 1)
         error = ConnectionError("the scheduler has gone")
         rig.transport.break_down(error)
-        waiting.exception(PATIENCE_SECONDS)
+        waiting.exception(TIMEOUT_SECONDS)
         with pytest.raises(TransportClosedError) as refused:
             rig.run(*prepare())
         assert refused.value.__cause__ is error
@@ -321,7 +322,7 @@ class TestStopping:
         futures = rig.start_some(prepare, 3)
         rig.driver.close(1.0)
         for future in futures:
-            assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+            assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
         assert rig.transport.closed == 1
 
     def test_a_close_that_was_interrupted_can_be_finished(self, rig: Rig, prepare: Prepare) -> None:
@@ -335,7 +336,7 @@ class TestStopping:
         rig.transport.on_close = break_in
         with pytest.raises(KeyboardInterrupt):
             rig.driver.close(1.0)
-        assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+        assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
         for _ in range(2):
             rig.driver.close(1.0)
         assert rig.transport.closed == 1
@@ -351,19 +352,19 @@ class TestStopping:
 
         def linger() -> None:
             begun.set()
-            go_on.wait(PATIENCE_SECONDS)
+            go_on.wait(TIMEOUT_SECONDS)
 
         rig.transport.ends_at_once = False
         rig.transport.on_submit = linger
         future = rig.start(*prepare())
-        begun.wait(PATIENCE_SECONDS)
+        begun.wait(TIMEOUT_SECONDS)
         closing = threading.Thread(target=rig.driver.close, args=(1.0,))
         closing.start()
         assert rig.transport.closed == 0
         go_on.set()
-        closing.join(PATIENCE_SECONDS)
+        closing.join(TIMEOUT_SECONDS)
         assert rig.transport.closed == 1
-        assert isinstance(future.exception(PATIENCE_SECONDS), TransportClosedError)
+        assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
 
 
 class TestSharing:

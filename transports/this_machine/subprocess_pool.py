@@ -127,8 +127,8 @@ class SubprocessPool:
             os.close(self._wake_writing)
         self._servers.close()
 
-    def _end_by_force(self, left: Iterable[RunningExecution], patience_seconds: float) -> None:
-        give_up_at = monotonic() + patience_seconds
+    def _end_by_force(self, left: Iterable[RunningExecution], timeout_seconds: float) -> None:
+        give_up_at = monotonic() + timeout_seconds
         for running in left:
             running.end_by_force(max(_SOME_SECONDS, give_up_at - monotonic()))
             if running.survivors:

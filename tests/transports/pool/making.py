@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FailureKind, Telemetry
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, State
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState

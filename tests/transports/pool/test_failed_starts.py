@@ -2,7 +2,7 @@
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.events import Polled, StartFailed
 from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts

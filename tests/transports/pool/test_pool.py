@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.pool.execution_files import (

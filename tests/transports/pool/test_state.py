@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelAnswered,
     CancelJob,

@@ -27,15 +27,15 @@ def test_a_limit_on_jobs_is_waited_for_while_there_are_jobs_that_may_end(
     backoff = SubmitBackoff()
     for now in range(times):
         backoff = backoff.after_limit(now, has_jobs=has_jobs)
-    assert backoff.is_exhausted(HOUR, patience_seconds=0) is exhausted
+    assert backoff.is_exhausted(HOUR, timeout_seconds=0) is exhausted
 
 
-@pytest.mark.parametrize(("patience_seconds", "exhausted"), [(59.0, True), (61.0, False)])
-def test_a_silent_scheduler_is_waited_for_as_long_as_is_said(patience_seconds: float, *, exhausted: bool) -> None:
+@pytest.mark.parametrize(("timeout_seconds", "exhausted"), [(59.0, True), (61.0, False)])
+def test_a_silent_scheduler_is_waited_for_as_long_as_is_said(timeout_seconds: float, *, exhausted: bool) -> None:
     backoff = SubmitBackoff()
     for now in range(61):
         backoff = backoff.after_silence(now)
-    assert backoff.is_exhausted(60, patience_seconds) is exhausted
+    assert backoff.is_exhausted(60, timeout_seconds) is exhausted
 
 
 def test_tries_at_a_limit_count_from_the_end_of_the_last_job() -> None:
@@ -47,7 +47,7 @@ def test_tries_at_a_limit_count_from_the_end_of_the_last_job() -> None:
 
 def test_silence_counts_from_the_first_that_was_not_answered() -> None:
     backoff = SubmitBackoff().after_silence(0).after_limit(5, has_jobs=True)
-    assert not backoff.is_exhausted(10, patience_seconds=0)
+    assert not backoff.is_exhausted(10, timeout_seconds=0)
 
 
 def test_three_answers_that_cannot_be_read_are_enough() -> None:

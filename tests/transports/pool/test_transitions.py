@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pytest
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelAnswered,
     CancelJob,

@@ -74,20 +74,20 @@ def _describe(trial: TrialJob) -> Node:
 
 
 def _check_place(trial: TrialJob, place: SharedDirectory) -> Finding:
-    patience_seconds = trial.transport.outcome_patience_seconds
-    answer = trial.ask(exchange_tokens, str(place.path), patience_seconds, seconds=patience_seconds)
+    timeout_seconds = trial.transport.outcome_patience_seconds
+    answer = trial.ask(exchange_tokens, str(place.path), timeout_seconds, seconds=timeout_seconds)
     exchange = Exchange.model_validate_json(answer)
     if exchange.found != place.token:
-        told = exchange.error or f"what was written here has not shown there for {patience_seconds:g} s"
+        told = exchange.error or f"what was written here has not shown there for {timeout_seconds:g} s"
         return wrong(
             f"The node does not see the {place.name} {place.above} as it is here: {told}.",
             f"set one on a file system that coordinator and nodes share: {SETTINGS[place.name]}.",
         )
     began = time.monotonic()
-    if await_token(place.path / NODES_TOKEN, patience_seconds) != exchange.left:
+    if await_token(place.path / NODES_TOKEN, timeout_seconds) != exchange.left:
         return wrong(
             f"What the node has written in the {place.name} {place.above} has not shown here for "
-            f"{patience_seconds:g} s.",
+            f"{timeout_seconds:g} s.",
             f"raise `outcome_patience_seconds`, or set one that is shared: {SETTINGS[place.name]}.",
         )
     delay = time.monotonic() - began

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import StartFailed
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
 from climate_ref_prefect.transports.port import Termination
@@ -31,7 +31,7 @@ class FailedStarts:
         return dataclasses.replace(self, backoff=self.backoff.after_lost_start(now))
 
     def cause_to_reject(
-        self, failed: StartFailed, scheduler: str, now: float, patience_seconds: float
+        self, failed: StartFailed, scheduler: str, now: float, timeout_seconds: float
     ) -> Termination | None:
         """
         Return why no more jobs of this size are to be tried; none as long as they are.
@@ -44,14 +44,14 @@ class FailedStarts:
             Name of the scheduler, for the message.
         now
             Seconds of the monotonic clock.
-        patience_seconds
+        timeout_seconds
             For how long jobs are tried that are lost while they start.
         """
         last = f"The last, {failed.job_id}: {failed.cause.message}"
         if self.own_faults > _OWN_FAULTS_ALLOWED:
             message = f"{self.own_faults} {scheduler} jobs of {failed.size.label} in a row ran nothing. {last}"
             return Termination(kind=failed.cause.kind, message=message)
-        if self.backoff.is_exhausted(now, patience_seconds):
-            message = f"No {scheduler} job of {failed.size.label} has started for {patience_seconds:g} s. {last}"
+        if self.backoff.is_exhausted(now, timeout_seconds):
+            message = f"No {scheduler} job of {failed.size.label} has started for {timeout_seconds:g} s. {last}"
             return Termination(kind=FailureKind.UNAVAILABLE, message=message)
         return None

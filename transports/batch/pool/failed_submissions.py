@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.events import NoAnswer, NotTaken, Refused
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
@@ -35,13 +35,13 @@ class Submissions:
     ----------
     scheduler
         Name of the scheduler, for messages.
-    patience_seconds
+    timeout_seconds
         For how long jobs are submitted to a scheduler that does not answer.
     """
 
-    def __init__(self, scheduler: str, patience_seconds: float) -> None:
+    def __init__(self, scheduler: str, timeout_seconds: float) -> None:
         self._scheduler = scheduler
-        self._patience_seconds = patience_seconds
+        self._timeout_seconds = timeout_seconds
         self._backoffs: dict[JobSize, SubmitBackoff] = {}
 
     def paused(self, now: float) -> set[JobSize]:
@@ -72,7 +72,7 @@ class Submissions:
         before = self._backoffs.get(size, SubmitBackoff())
         backoff = self._backoffs[size] = _after(before, error, now, has_jobs=has_jobs)
         event = NoAnswer() if isinstance(error, SubmissionInDoubtError) else NotTaken()
-        if backoff.is_exhausted(now, self._patience_seconds):
+        if backoff.is_exhausted(now, self._timeout_seconds):
             del self._backoffs[size]
             message = f"{self._scheduler} takes no job: {error}"
             return FailedSubmission(event, cause=Termination(kind=FailureKind.UNAVAILABLE, message=message))

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Final, TypeAlias
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelJob,

@@ -6,7 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.execution.outcome import ExecutionOutcome, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelRequested,
     CloseWorker,
@@ -259,8 +260,8 @@ class PoolState:
         starts = self._failed_starts.get(failed.size, FailedStarts()).after(failed, now)
         self._failed_starts[failed.size] = starts
         words = f"{self._scheduler} job {failed.job_id} of {failed.size.label} ran nothing: {failed.cause.message}"
-        patience_seconds = self._limits.rules.scheduler_patience.total_seconds()
-        cause = starts.cause_to_reject(failed, self._scheduler, now, patience_seconds)
+        timeout_seconds = self._limits.rules.scheduler_patience.total_seconds()
+        cause = starts.cause_to_reject(failed, self._scheduler, now, timeout_seconds)
         return [Warn(words), *(self._reject(RejectSize(failed.size, cause)) if cause else [])]
 
     def _pending_report(self, before: Job, after: Job) -> Warn | None:

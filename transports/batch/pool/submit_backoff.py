@@ -34,9 +34,9 @@ class SubmitBackoff:
         """Return whether a job may be submitted now."""
         return now >= self.not_before
 
-    def is_exhausted(self, now: float, patience_seconds: float) -> bool:
+    def is_exhausted(self, now: float, timeout_seconds: float) -> bool:
         """Return whether to give up what waits for such a job."""
-        silent = self.silent_since is not None and now - self.silent_since > patience_seconds
+        silent = self.silent_since is not None and now - self.silent_since > timeout_seconds
         return silent or self.tries_at_a_limit >= _TRIES_AT_A_LIMIT or self.unreadable >= _UNREADABLE_ANSWERS
 
     def after_silence(self, now: float) -> "SubmitBackoff":

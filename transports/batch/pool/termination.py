@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.job import Job
 from climate_ref_prefect.transports.port import Termination
 

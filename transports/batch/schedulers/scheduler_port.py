@@ -10,8 +10,8 @@ from pydantic import Field, JsonValue
 
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.environment_variables import environment_of_scheduler
-from climate_ref_prefect.execution.outcome import FailureKind
 
 COMMAND_SECONDS: Final = 60.0
 """A command of the scheduler that takes longer is taken for a scheduler that does not answer."""

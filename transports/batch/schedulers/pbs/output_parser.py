@@ -7,7 +7,7 @@ from calendar import timegm
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState, SchedulerSilentError
 
 _STATES: Final = {

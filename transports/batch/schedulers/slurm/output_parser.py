@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from climate_ref_prefect.execution.outcome import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState
 from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import never_starts_in_slurm

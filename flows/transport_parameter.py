@@ -1,4 +1,4 @@
-"""The transport parameter of flows: `inline`, `local` or a site profile."""
+"""The transport parameter of flows: a transport whose traits let a form set its fields, or a site profile."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union

@@ -1,1 +1,1 @@
-"""Checks of a transport before the first real run; `examination.examine` runs them."""
+"""Checks of a transport before the first real run; `check_transport.check_transport` runs them."""

@@ -2,9 +2,13 @@
 
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
+
+from tests.packaging.checkout import PACKAGE
 
 HEAVY = {"prefect", "sqlalchemy", "alembic", "dask", "distributed", "numpy", "xarray"}
 
@@ -79,3 +83,45 @@ print(*sys.modules)
     ended = run(program, tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert {name.partition(".")[0] for name in ended.stdout.split()} & HEAVY == set()
+
+
+def circle_of_imports(package: str) -> list[str]:
+    """Return modules of which each imports the next and the last the first, inside a function or for types, too."""
+    graph = grimp.build_graph(package, cache_dir=None)
+    imported = {module: sorted(graph.find_modules_directly_imported_by(module)) for module in sorted(graph.modules)}
+    try:
+        TopologicalSorter(imported).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle[::-1]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """An import inside a function hides a circle from the interpreter, not from readers."""
+    assert circle_of_imports(PACKAGE) == []
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(tmp_path)
+    directory = tmp_path / "package_with_imports"
+    directory.mkdir()
+    (directory / "__init__.py").touch()
+    (directory / "first.py").write_text("from package_with_imports.second import value")
+    return directory
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "def function():\n    import package_with_imports.first",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from package_with_imports.first import value",
+    ],
+)
+def test_a_circle_is_found_however_it_is_hidden(package: Path, back: str) -> None:
+    (package / "second.py").write_text("value = 1")
+    assert circle_of_imports(package.name) == []
+    (package / "second.py").write_text(back)
+    first, second = f"{package.name}.first", f"{package.name}.second"
+    assert circle_of_imports(package.name) in ([first, second, first], [second, first, second])

@@ -4,23 +4,21 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from climate_ref_prefect.execution.host.batch_job_id import lines_naming_job
 from climate_ref_prefect.execution.host.environment_variables import lines_for_job_script
+from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.dask.dask_jobqueue_import import Job, load_classes, only_packaged_settings
 from climate_ref_prefect.transports.batch.dask.pilot_worker import STARTED
 from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
 from climate_ref_prefect.transports.batch.settings.job_script_quoting import word_of_shell
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
-if TYPE_CHECKING:
-    from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
-
 _PILOT: Final = "climate_ref_prefect.transports.batch.dask.pilot_worker"
 
 
-def make_job(transport: "BatchTransport", address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
+def make_job(transport: BatchSite, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Job:
     """Return dask-jobqueue's job, whose script starts a pilot that connects to an address."""
     _, job_class = load_classes(transport.dask_jobqueue)
     with only_packaged_settings():
@@ -63,7 +61,7 @@ def write_script(job: Job, prefix: str) -> Path:
     return Path(file.name)
 
 
-def _options(transport: "BatchTransport") -> list[str]:
+def _options(transport: BatchSite) -> list[str]:
     return ["--outlive-coordinator"] if transport.outlive_coordinator else []
 
 

@@ -1,8 +1,8 @@
 """Opens a batch transport: keys, a Dask scheduler that listens for pilots, job scripts for them, and the pool."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.dask.dask_jobqueue_import import load_classes
 from climate_ref_prefect.transports.batch.dask.job_script import make_job
 from climate_ref_prefect.transports.batch.dask.job_script import write_script as write
@@ -13,16 +13,13 @@ from climate_ref_prefect.transports.batch.pool.pool_thread import Pool
 from climate_ref_prefect.transports.batch.pool.workers import Listener
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
-if TYPE_CHECKING:
-    from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
 
-
-def make_keys(transport: "BatchTransport") -> CommsKeys | None:
+def make_keys(transport: BatchSite) -> CommsKeys | None:
     """Make keys for TLS in the shared directory; none without TLS."""
     return CommsKeys(transport.shared) if transport.tls else None
 
 
-def open_pool(transport: "BatchTransport", keys: CommsKeys | None) -> Pool:
+def open_pool(transport: BatchSite, keys: CommsKeys | None) -> Pool:
     """Listen for pilots, and return a pool that submits jobs for them."""
     return Pool(
         Limits(transport.rules, transport.sizing.headroom_mb),
@@ -34,7 +31,7 @@ def open_pool(transport: "BatchTransport", keys: CommsKeys | None) -> Pool:
     )
 
 
-def listen(transport: "BatchTransport", listener: Listener, keys: CommsKeys | None) -> DaskLink:
+def listen(transport: BatchSite, listener: Listener, keys: CommsKeys | None) -> DaskLink:
     """Listen for pilots; raises `BadInputError` where none of the ports can be had."""
     first, last = transport.ports
     options = {"host": transport.host} if transport.host else {"interface": transport.interface}
@@ -49,14 +46,14 @@ def listen(transport: "BatchTransport", listener: Listener, keys: CommsKeys | No
     return DaskLink(cluster_class, arguments, range(first, last + 1), keys, listener)
 
 
-def write_script(transport: "BatchTransport", address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
+def write_script(transport: BatchSite, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
     """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
     for directory in (transport.shared, transport.log_directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return write(make_job(transport, transport.contact(address), name, size, keys), transport.job_name)
 
 
-def render_script(transport: "BatchTransport", size: JobSize) -> str:
+def render_script(transport: BatchSite, size: JobSize) -> str:
     """Return the script of a job of a size, with words in the place of the coordinator's address."""
     address = f"{transport.protocol}COORDINATOR:PORT"
     return str(make_job(transport, transport.contact(address), f"{size.label}-1", size, None).job_script())

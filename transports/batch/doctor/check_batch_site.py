@@ -9,7 +9,7 @@ from typing import Final
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.doctor.check_job_start import (
     MissingWorker,
     check_commands,
@@ -36,7 +36,7 @@ _NOT_CONNECTED: Final = "no pilot has connected"
 
 
 def check_site(
-    transport: BatchTransport, providers: Sequence[ProviderReference], scratch_directory: Path, wait_seconds: float
+    transport: BatchSite, providers: Sequence[ProviderReference], scratch_directory: Path, wait_seconds: float
 ) -> Iterator[Finding]:
     """
     Check step by step everything that a run needs of a site. Nothing is left behind.
@@ -78,7 +78,7 @@ def check_site(
 
 
 def _listen(
-    transport: BatchTransport, shared: SharedDirectory | None, ending: ExitStack
+    transport: BatchSite, shared: SharedDirectory | None, ending: ExitStack
 ) -> Generator[Finding, None, TrialJob | None]:
     """Listen for the pilot of a job, with keys and logs in the doctor's own directory, which is removed later."""
     if shared is None:

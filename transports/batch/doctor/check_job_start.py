@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR, NO_KEYS
 from climate_ref_prefect.transports.batch.doctor.check_network import LISTEN_REMEDY
 from climate_ref_prefect.transports.batch.doctor.profile_fix_hints import fields_to_mend
@@ -104,7 +104,7 @@ def _says(words: Sequence[str], *signs: str) -> bool:
     return any(sign in line for line in words for sign in signs)
 
 
-def _judge_refusal(refusal: Exception, what: str, transport: BatchTransport) -> Finding:
+def _judge_refusal(refusal: Exception, what: str, transport: BatchSite) -> Finding:
     if isinstance(refusal, SubmissionLimitError):
         return wrong(f"{what} now: {refusal}.", "wait until jobs of yours have ended.")
     if isinstance(refusal, JobRefusedError):
@@ -115,7 +115,7 @@ def _judge_refusal(refusal: Exception, what: str, transport: BatchTransport) -> 
     )
 
 
-def _judge_waiting(trial: TrialJob, what: str, wait_seconds: float, transport: BatchTransport) -> Finding:
+def _judge_waiting(trial: TrialJob, what: str, wait_seconds: float, transport: BatchSite) -> Finding:
     record = trial.record
     words = trial.silence or (record.words if record else "") or "nothing is known of it"
     if record is not None and record.never:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.batch_site import BatchSite
 
 _QUEUES: Final = "sizing.queues"
 _BY_WORDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
@@ -17,7 +17,7 @@ _BY_WORDS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
 )
 
 
-def fields_to_mend(words: str, transport: BatchTransport) -> str:
+def fields_to_mend(words: str, transport: BatchSite) -> str:
     """Return the fields that a refusal is about; if its words do not say, all that may be the cause."""
     for pattern, names in _BY_WORDS:
         if re.search(pattern, words, re.IGNORECASE):
@@ -25,6 +25,6 @@ def fields_to_mend(words: str, transport: BatchTransport) -> str:
     return _told((_QUEUES, *transport.refusable_fields), transport)
 
 
-def _told(names: Sequence[str], transport: BatchTransport) -> str:
+def _told(names: Sequence[str], transport: BatchSite) -> str:
     known = type(transport).model_fields
     return ", ".join(f"`{name}`" for name in names if name == _QUEUES or name in known)

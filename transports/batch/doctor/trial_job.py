@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
+from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.dask.open_transport import listen, make_keys, write_script
 from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
 from climate_ref_prefect.transports.batch.schedulers.command_queue import CommandQueue
@@ -43,7 +43,7 @@ class TrialJob:
         Keys for TLS; None without TLS.
     """
 
-    def __init__(self, transport: BatchTransport, size: JobSize, keys: CommsKeys | None) -> None:
+    def __init__(self, transport: BatchSite, size: JobSize, keys: CommsKeys | None) -> None:
         self.transport = transport
         self.size = size
         self.refusal: Exception | None = None
@@ -188,7 +188,7 @@ class TrialJob:
 
 
 @contextmanager
-def open_trial_job(transport: BatchTransport, size: JobSize) -> Iterator[TrialJob]:
+def open_trial_job(transport: BatchSite, size: JobSize) -> Iterator[TrialJob]:
     """
     Listen for the pilot of a job that will be submitted. At the end no job, key or script remains.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from climate_ref_prefect.diagnostics.controlled_vocabulary import Vocabulary
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.finished_execution import FinishedExecution
 from climate_ref_prefect.store.directory_names import new_fragment
 from climate_ref_prefect.store.errors import LeaseLostError, NotCoordinatingError, UnknownExecutionError
@@ -17,6 +18,7 @@ from climate_ref_prefect.store.port import (
     Finalisation,
     address_of,
 )
+from climate_ref_prefect.store.publish_results import verify_output
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
 from climate_ref_prefect.store.values import ExecutionRow
@@ -99,8 +101,11 @@ class MemoryWriter:
             self._tables.change_unfinished(execution_id, values)
 
     def publish(self, finished: FinishedExecution) -> None:
-        """Publish nothing: results stay where they are."""
+        """See that the results are what the worker left, and leave them where they are."""
         self.raise_if_lease_lost()
+        require_bundles(finished)
+        with refusals_explained():
+            verify_output(ExecutionDirectory(finished.directory), finished.outcome.manifest, finished.output)
 
     def ingest(self, finished: FinishedExecution, published: Path | None) -> tuple[str, ...]:
         """Check the results against the vocabulary and record their values."""
@@ -108,7 +113,6 @@ class MemoryWriter:
         with self._tables.lock, refusals_explained():
             self.raise_if_lease_lost()
             self._tables.execution(number)
-            require_bundles(finished)
             results = read_results(published or finished.output)
             warnings = check_vocabulary(results, self._vocabulary, strict=self._vocabulary_is_strict)
             self._tables.results.setdefault(number, recorded_results(number, results))

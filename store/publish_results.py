@@ -120,6 +120,26 @@ def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:
         _verify(target, _wanted(target, manifest))
 
 
+def verify_output(execution: ExecutionDirectory, manifest: Iterable[FileRecord], output: Path) -> None:
+    """
+    See that what an execution left is there and whole, for a recorder that leaves it where it is.
+
+    Parameters
+    ----------
+    execution, manifest
+        As for `publish`.
+    output
+        Where the files of the manifest lie.
+
+    Raises
+    ------
+    PublishError, OutputUnreadableError, ResultValidationError
+        As `publish`.
+    """
+    _check_is_there(execution, output)
+    _verify(output, _wanted(output, manifest))
+
+
 def _check_is_there(execution: ExecutionDirectory, output: Path) -> None:
     if execution.path.is_symlink():
         raise PublishError(f"{execution.path} is not the directory that the coordinator made, but a link.")

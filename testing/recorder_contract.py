@@ -6,6 +6,7 @@ package, and of `ReadingContract` if it can be read as the store can, with a fix
 any executions. Everything goes through the port.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +32,8 @@ from climate_ref_prefect.store.reading_port import ExecutionReader, HistoryReade
 from climate_ref_prefect.testing.recorder_values import (
     HINT,
     SCALARS,
+    allocate,
+    counts_of,
     definition,
     failure,
     holder,
@@ -230,6 +233,24 @@ class BundleContract(RecorderContract):
         assert refused.value.kind is FailureKind.VOCABULARY_MISMATCH
         assert not self.recorded_scalars(recorder, finished.execution_id)
 
+    def test_values_that_the_worker_did_not_leave_are_not_recorded(
+        self, recorder: Recorder, writer: Writer, finished: FinishedExecution
+    ) -> None:
+        bundle = finished.output / METRIC_BUNDLE
+        bundle.write_text(bundle.read_text(encoding="utf-8").replace("1.5", "2.5"), encoding="utf-8")
+        with pytest.raises(ResultRefusedError, match="not the file that the worker left") as refused:
+            writer.ingest(finished, writer.publish(finished))
+        assert refused.value.kind is FailureKind.INVALID_RESULT
+        assert not self.recorded_scalars(recorder, finished.execution_id)
+
+    def test_an_output_that_is_gone_may_come_from_another_run(
+        self, writer: Writer, finished: FinishedExecution
+    ) -> None:
+        shutil.rmtree(finished.output)
+        with pytest.raises(ResultRefusedError) as refused:
+            writer.ingest(finished, writer.publish(finished))
+        assert refused.value.kind is FailureKind.PUBLISH_FAILED
+
     def test_what_is_no_bundle_is_refused(self, writer: Writer, finished: FinishedExecution) -> None:
         published = writer.publish(finished)
         ((published or finished.output) / METRIC_BUNDLE).write_text("{}", encoding="utf-8")
@@ -274,15 +295,3 @@ class ReadingContract:
         assert [row.filename for row in reader.outputs(numbers)] == ["values.txt"]
         assert [row.values for row in reader.series(numbers)] == [(0.5, None)]
         assert {row.dimensions["statistic"]: row.value for row in reader.scalars(numbers)} == SCALARS
-
-
-def allocate(writer: Writer, key: str = "CanESM5") -> AllocatedExecution:
-    """Record one attempt at a group."""
-    (allocated,) = writer.allocate([Allocation(definition=definition(key), resources=HINT, attempt=1)])
-    return allocated
-
-
-def counts_of(recorder: Recorder, key: str = "CanESM5", fingerprint: str = "a") -> AttemptCounts:
-    """Return how often a group has been tried on some state of its data."""
-    about = definition(key, fingerprint)
-    return recorder.attempt_counts([about])[address_of(about)]

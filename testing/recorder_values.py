@@ -25,7 +25,15 @@ from climate_ref_prefect.execution.finished_execution import FinishedExecution
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.execution.output_manifest import manifest
 from climate_ref_prefect.store.lock_file import Holder
-from climate_ref_prefect.store.port import AllocatedExecution, Finalisation
+from climate_ref_prefect.store.port import (
+    AllocatedExecution,
+    Allocation,
+    AttemptCounts,
+    Finalisation,
+    Recorder,
+    Writer,
+    address_of,
+)
 
 HINT = ResourceHint(memory_mb=2048, cpu=2)
 SCALARS: Mapping[str, float | None] = {"trend": 1.5, "p_value": None}
@@ -119,3 +127,15 @@ def failure(kind: FailureKind = FailureKind.CRASHED, *, retryable: bool = True, 
         clears_dirty=not retryable,
         results_path=None,
     )
+
+
+def allocate(writer: Writer, key: str = "CanESM5") -> AllocatedExecution:
+    """Record one attempt at a group."""
+    (allocated,) = writer.allocate([Allocation(definition=definition(key), resources=HINT, attempt=1)])
+    return allocated
+
+
+def counts_of(recorder: Recorder, key: str = "CanESM5", fingerprint: str = "a") -> AttemptCounts:
+    """Return how often a group has been tried on some state of its data."""
+    about = definition(key, fingerprint)
+    return recorder.attempt_counts([about])[address_of(about)]

@@ -86,6 +86,11 @@ class Attempt:
         return self.envelope.definition
 
     @property
+    def is_left_over(self) -> bool:
+        """Whether a coordinator that has died has left it: another attempt is for the plan that follows."""
+        return isinstance(self.record, UnfinishedExecution)
+
+    @property
     def output_directory(self) -> Path | None:
         """Where the recorder wants the diagnostic to write; none for the usual place."""
         return self.record.output_directory if isinstance(self.record, AllocatedExecution) else None
@@ -159,7 +164,7 @@ class Attempt:
             telemetry=outcome.telemetry if outcome else Telemetry(),
             clears_dirty=verdict.clears_dirty,
             results_path=str(self.results_path) if self.results_path else None,
-            another_follows=verdict.decision is Decision.RETRY,
+            another_follows=verdict.decision is Decision.RETRY and not self.is_left_over,
         )
 
 

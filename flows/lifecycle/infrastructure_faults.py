@@ -194,7 +194,7 @@ def retry_while_unavailable(step: Callable[[], T], timeout_seconds: float, watch
 
     Raises
     ------
-    HouseFaultError
+    InfrastructureFaultError
         If the fault lasts longer than `timeout_seconds`.
     """
     fault: _Fault | None = None

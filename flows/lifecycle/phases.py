@@ -10,7 +10,8 @@ late (`late_outcome.py`, `recover_unfinished.py`), and one that is given up beca
 (`abandon_executions.py`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, ParamSpec
 
 from prefect import Task, task
@@ -19,7 +20,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
-from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.execution.worker.execute import execute
 from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
 from climate_ref_prefect.flows.lifecycle.scratch_retention import apply_retention
@@ -39,7 +40,7 @@ _RETRY_DELAYS_SECONDS: Final = [0.5, 2.0]
 def _is_transient(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
     error = state.result(raise_on_failure=False)
     if isinstance(error, ResultRefusedError):
-        return error.kind is FailureKind.PUBLISH_FAILED
+        return FAILURE_RULES[error.kind].decision.is_retry
     return isinstance(error, _TRANSIENT)
 
 
@@ -115,23 +116,30 @@ def classify(label: str, attempt: Attempt, transport: Transport) -> None:
     attempt.verdict = attempt.policy.classify(attempt.outcome, attempt.resources, attempt.counts, transport.check)
 
 
+@contextmanager
+def _directories_guarded(attempt: Attempt) -> Iterator[None]:
+    """Tell faults of the directories from what a recorder says of the results of one execution."""
+    workspace = attempt.workspace
+    try:
+        with workspace.results_place.guarded(part=attempt.definition.provider, others_pass=True):
+            yield
+    except (ResultRefusedError, OSError):
+        workspace.scratch_place.check()  # If scratch is not available, nothing is known about the output.
+        raise
+
+
 @_phase
 def publish(label: str, attempt: Attempt, writer: Writer) -> None:
     """Have the recorder bring the results to where they stay."""
-    workspace = attempt.workspace
-    try:
-        with workspace.results_place.guarded(part=attempt.definition.provider):
-            attempt.results_path = writer.publish(attempt.finished)
-    except ResultRefusedError:
-        workspace.scratch_place.check()  # If scratch is not available, nothing is known about the output.
-        raise
+    with _directories_guarded(attempt):
+        attempt.results_path = writer.publish(attempt.finished)
     attempt.is_published = True
 
 
 @_phase
 def ingest(label: str, attempt: Attempt, writer: Writer) -> None:
     """Have the recorder check the results and record them."""
-    with attempt.workspace.results_place.guarded(part=attempt.definition.provider):
+    with _directories_guarded(attempt):
         warnings = writer.ingest(attempt.finished, attempt.results_path)
     for warning in warnings:
         get_run_logger().error("%s: %s", attempt.label, warning)

@@ -1,7 +1,7 @@
 """What a coordinator that died has left behind: found, confirmed dead, and taken through the phases that remain."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from prefect.logging import get_run_logger
@@ -15,7 +15,7 @@ from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
 from climate_ref_prefect.flows.lifecycle.execution_liveness import POLL_SECONDS, ExecutionLiveness
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
-from climate_ref_prefect.flows.lifecycle.late_outcome import attempt_with_outcome
+from climate_ref_prefect.flows.lifecycle.late_outcome import attempt_with_outcome, envelope_of
 from climate_ref_prefect.flows.lifecycle.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.lifecycle.phases import complete
 from climate_ref_prefect.flows.server.low_overhead_task_runs import low_overhead_task_runs
@@ -57,7 +57,7 @@ def settle_leftovers(
 
     Raises
     ------
-    HouseFaultError
+    InfrastructureFaultError
         If the house has a fault that does not pass.
     """
     settled, elsewhere = 0, []
@@ -202,7 +202,12 @@ class _Leftover:
     def _unreadable(self) -> str:
         """Return a sentence that names the files that could not be read."""
         words = ""
-        for read in (self._directory.read_envelope, self._directory.read_claim, self._directory.read_outcome):
+        documents: tuple[Callable[[], object], ...] = (
+            lambda: envelope_of(self._execution, self._directory),
+            self._directory.read_claim,
+            self._directory.read_outcome,
+        )
+        for read in documents:
             try:
                 read()
             except UnreadableDocumentError as error:

@@ -60,6 +60,7 @@ class GuardedDirectory:
         self.name = name
         self.root = root
         self._device = root.stat().st_dev if root.exists() else None
+        self._names = (root, root.resolve())
 
     @property
     def title(self) -> str:
@@ -80,7 +81,7 @@ class GuardedDirectory:
 
         Raises
         ------
-        PlaceUnavailableError
+        DirectoryUnavailableError
             If it is gone, or is an empty directory of another file system because its own has been unmounted.
         """
         try:
@@ -95,13 +96,20 @@ class GuardedDirectory:
         self._device = device
 
     @contextmanager
-    def guarded(self, part: str = "") -> Iterator[None]:
+    def guarded(self, part: str = "", *, others_pass: bool = False) -> Iterator[None]:
         """
         Turn errors of reading and writing in this directory into errors of the directory itself.
 
+        Parameters
+        ----------
+        part
+            The part of it that is worked in.
+        others_pass
+            Whether errors pass that name a file elsewhere: those of a recorder, which may read and write anywhere.
+
         Raises
         ------
-        PlaceUnavailableError
+        DirectoryUnavailableError
             For each error of the operating system that does not concern a file name.
         """
         self.check()
@@ -110,7 +118,14 @@ class GuardedDirectory:
         except OSError as error:
             if error.errno in _OF_THE_NAME or isinstance(error, NotARegularFileError):
                 raise
+            if others_pass and self._is_of_another(error):
+                raise
             raise DirectoryUnavailableError(self.title, _words(error), part) from error
+
+    def _is_of_another(self, error: OSError) -> bool:
+        """Whether an error names files, and none of them lies in this directory."""
+        named = [Path(name) for name in (error.filename, error.filename2) if isinstance(name, str)]
+        return bool(named) and not any(path.is_relative_to(root) for path in named for root in self._names)
 
     def has_room(self) -> bool:
         """Whether there is enough space for an execution, by a trial write and the figures of the file system."""

@@ -34,12 +34,15 @@ class FileRecorder:
         Below it executions write to `output`, and what they leave is kept in `kept`.
     one_row
         Whether all attempts at a group have one row, as in a database that knows no attempts.
+    loses
+        A file that is gone from the output directory when it is to be kept; none for no such file.
     """
 
     name = "files"
 
-    def __init__(self, root: Path, *, one_row: bool = False) -> None:
+    def __init__(self, root: Path, *, one_row: bool = False, loses: str = "") -> None:
         self.root = root
+        self.loses = loses
         self.one_row = one_row
         self.memory = MemoryRecorder()
         self.finished: dict[int, FinishedExecution] = {}
@@ -99,6 +102,8 @@ class FileWriter:
         if not self._recorder.memory.executions(execution_ids=[finished.execution_id]):
             raise UnknownExecutionError(finished.execution_id)
         kept = self._recorder.root / "kept" / str(finished.execution_id)
+        if self._recorder.loses:
+            (finished.output / self._recorder.loses).unlink(missing_ok=True)
         for record in finished.outcome.manifest:
             (kept / record.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(finished.output / record.path, kept / record.path)

@@ -14,7 +14,9 @@ from pydantic import JsonValue
 from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.flows.lifecycle.phases import PHASES
 from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers, settle_leftovers
 from climate_ref_prefect.flows.planning.load_providers import load_providers
@@ -29,7 +31,15 @@ from climate_ref_prefect.flows.workspace.workspace import open_recorder_workspac
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import Allocation, Recorder
 from climate_ref_prefect.testing.executions import QUICK
-from climate_ref_prefect.testing.recorder_values import HINT, SCALARS, definition, holder, leave_results, result
+from climate_ref_prefect.testing.recorder_values import (
+    HINT,
+    SCALARS,
+    definition,
+    failure,
+    holder,
+    leave_results,
+    result,
+)
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
@@ -52,11 +62,25 @@ def run(
 
     @flow(name="somebody-elses")
     def somebody_elses() -> PlannedRun:
-        settings = Settings(home=root / "home", scratch=root / "elsewhere")
-        with open_recorder_workspace(recorder, settings) as workspace:
+        with open_recorder_workspace(recorder, settings_below(root)) as workspace:
             return run_planned(workspace, transport or LocalTransport(cpu=2, limits=QUICK), planned)
 
     return somebody_elses()
+
+
+def settings_below(root: Path) -> Settings:
+    return Settings(home=root / "home", scratch=root / "elsewhere", house_patience=timedelta(0))
+
+
+def settle(recorder: Recorder, root: Path) -> Leftovers:
+    """Settle in a flow run of its own what a coordinator has left."""
+
+    @flow
+    def settles() -> Leftovers:
+        with open_recorder_workspace(recorder, settings_below(root)) as workspace:
+            return settle_leftovers(workspace, InlineTransport(limits=QUICK))
+
+    return settles()
 
 
 def planned_with(payload: JsonValue, key: str = "one") -> PlannedExecution:
@@ -144,6 +168,51 @@ def test_all_attempts_may_have_one_row(site: Site, tmp_path: Path) -> None:
     (row,) = recorder.memory.executions()
     assert row.successful
     assert recorder.finished[1].envelope.fragment != row.fragment
+
+
+def test_a_failure_that_is_settled_late_is_finalised_although_all_attempts_have_one_row(
+    site: Site, tmp_path: Path
+) -> None:
+    """No other attempt follows at once: it is for the plan after that, so the recorder must write."""
+    recorder = FileRecorder(tmp_path / "kept-elsewhere", one_row=True)
+    with recorder.coordinate(holder(pid=1)) as writer:
+        (allocated,) = writer.allocate([Allocation(definition=definition(), resources=HINT, attempt=1)])
+        finished = leave_results(tmp_path / "elsewhere", allocated, result())
+        writer.mark_dispatched(allocated.execution_id, HINT, "local")
+    crash = ExecutionFailure(kind=FailureKind.CRASHED, message="it crashed")
+    ExecutionDirectory(finished.directory).write_outcome(ExecutionOutcome(execution_id=1, failure=crash))
+    assert settle(recorder, tmp_path) == Leftovers(settled=1)
+    assert not recorder.unfinished()
+    (row,) = recorder.memory.executions()
+    assert (row.failure_kind, row.retryable) == (FailureKind.CRASHED, True)
+
+
+def test_results_under_the_envelope_of_another_execution_are_not_taken_in(site: Site, tmp_path: Path) -> None:
+    recorder = MemoryRecorder()
+    with recorder.coordinate(holder(pid=1)) as writer:
+        batch = [Allocation(definition=definition(key), resources=HINT, attempt=1) for key in ("a", "b")]
+        left, other = writer.allocate(batch)
+        finished = leave_results(tmp_path / "elsewhere", left, result())
+        writer.mark_dispatched(left.execution_id, HINT, "local")
+        writer.finalise(other.execution_id, failure())
+    another = finished.envelope.model_copy(update={"execution_id": other.execution_id})
+    ExecutionDirectory(finished.directory).write_envelope(another)
+    assert settle(recorder, tmp_path) == Leftovers(settled=1)
+    assert not recorder.scalars([left.execution_id, other.execution_id])
+    (row,) = recorder.executions(execution_ids=[left.execution_id])
+    assert row.failure_kind is FailureKind.COORDINATOR_LOST
+    assert "envelope.json is that of execution 2" in str(row.failure_message)
+
+
+def test_a_file_that_a_recorder_misses_elsewhere_is_no_fault_of_the_directories(site: Site, tmp_path: Path) -> None:
+    """It concerns one execution alone: the solve goes on, and the next one runs that execution again."""
+    recorder = FileRecorder(tmp_path / "kept-elsewhere", loses="output.json")
+    ran = run(recorder, tmp_path, [planned_with(PAYLOAD), planned_with({"a.txt": "it is there"}, key="two")])
+    assert (ran.succeeded, ran.failed) == (1, 1)
+    rows = {row.key: row for row in recorder.memory.executions()}
+    assert (rows["one"].failure_kind, rows["one"].retryable) == (FailureKind.PUBLISH_FAILED, True)
+    assert "output.json" in str(rows["one"].failure_message)
+    assert rows["two"].successful
 
 
 @pytest.mark.parametrize("keep", ["failed", "none"])

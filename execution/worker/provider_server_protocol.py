@@ -48,11 +48,11 @@ def wait_for_input(descriptors: Iterable[int], timeout_seconds: float | None = N
 
 
 def read_line(conversation: socket.socket) -> str:
-    """Read up to the end of a line, byte by byte, so that the next reader gets what follows it."""
+    """Read up to the end of a line, and no further, so that the next reader gets what follows it."""
     line = bytearray()
-    while (byte := conversation.recv(1)) not in (b"", b"\n"):
-        line += byte
-    return line.decode()
+    while not line.endswith(b"\n") and (waiting := conversation.recv(1 << 12, socket.MSG_PEEK)):
+        line += conversation.recv(waiting.find(b"\n") + 1 or len(waiting))
+    return line.decode().removesuffix("\n")
 
 
 def read_to_end(conversation: socket.socket) -> bytes:

@@ -10,6 +10,7 @@ late (`late_outcome.py`, `recover_unfinished.py`), and one that is given up beca
 (`abandon_executions.py`).
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, ParamSpec
@@ -44,7 +45,13 @@ def _is_transient(_: Task[Any, Any], __: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, _TRANSIENT)
 
 
+def _keep_signature(function: Callable[..., None]) -> None:
+    """Spare Prefect the work of finding the signature of a function, which it does twice in each task run."""
+    function.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+
+
 def _phase(function: Callable[P, None]) -> Task[P, None]:
+    _keep_signature(function)
     return task(
         name=function.__name__,
         task_run_name=f"{function.__name__} {{label}}",
@@ -107,6 +114,9 @@ def dispatch(label: str, attempt: Attempt, transport: Transport, writer: Writer)
 def run(label: str, execution: Attempt) -> None:
     """Run the diagnostic. Only this phase leaves the coordinator. It is retried by classification, never as a task."""
     execution.outcome = execute(execution.directory)
+
+
+_keep_signature(run.fn)
 
 
 @_phase

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Final
 
 import httpx
+from prefect.context import SettingsContext, get_settings_context
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL
 
 SERVER_ERRORS: Final = (httpx.HTTPError, ObjectNotFound)
 """Errors of Prefect's client if the server is gone, refuses a request, or does not know the flow run any more."""
@@ -16,7 +17,12 @@ SERVER_ERRORS: Final = (httpx.HTTPError, ObjectNotFound)
 @contextmanager
 def short_retries() -> Iterator[None]:
     """Have Prefect's client retry once, after two seconds, instead of for a minute."""
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+    context = get_settings_context()
+    # Prefect's `temporary_settings` reads all files and variables again, which takes longer than a solve that has
+    # nothing to run.
+    client = context.settings.client.model_copy(update={"max_retries": 1})
+    settings = context.settings.model_copy(update={"client": client})
+    with SettingsContext(profile=context.profile, settings=settings):
         yield
 
 

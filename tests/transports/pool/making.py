@@ -55,6 +55,8 @@ def job(state: State, *running: Path, **changed: Any) -> Job:
     }
     if state not in (State.SUBMITTING, State.IN_DOUBT, State.MISSING, State.QUEUED):
         made |= {"address": ADDRESS, "connected_at": NOW - 50, "ends_at": NOW + 3000}
+    if state is State.RESTARTED:
+        made["requeued"] = True
     return Job(**{**made, **changed})
 
 

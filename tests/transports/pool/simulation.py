@@ -101,6 +101,8 @@ class Cluster:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self.jobs: dict[str, SimulatedJob] = {}
         self.executions: dict[Path, Execution] = {}
+        self._beyond_reach: set[Path] = set()
+        """Executions that go on, on nodes that are cut off, after their job has ended or was requeued."""
         self.reports: list[ReportEnd] = []
         self.state = PoolState("SLURM", Limits(rules, HEADROOM_MB), lambda size: f"job-{next(self._numbers)}")
         self.polls = 0
@@ -156,7 +158,9 @@ class Cluster:
                     self._begin(address, directory)
                 case StopExecution(_, directory):
                     self._later(1, lambda directory=directory: self._end_execution(directory))  # type: ignore[misc]
-                case ReportEnd():
+                case ReportEnd(submission, outcome=known):
+                    lives = submission.directory in self._beyond_reach
+                    assert known is not None or not lives, "it is told to have ended while it goes on"
                     self.reports.append(action)
 
     def _strikes(self, fault: str) -> bool:
@@ -192,13 +196,32 @@ class Cluster:
             return
         job.address, job.ever_connected = f"tls://{job.name}:{run}", True
         self._hear(job.name, Connected(job.address, START_SECONDS))
-        for fault, happens in (("node fails", self._fail), ("requeue", self._requeue), ("cut off", self._cut_off)):
+        faults = (
+            ("node fails", self._fail),
+            ("node is lost to the scheduler", self._lose),
+            ("requeue", self._requeue),
+            ("requeue elsewhere", self._requeue_elsewhere),
+            ("cut off", self._cut_off),
+        )
+        for fault, happens in faults:
             if self._strikes(fault):
                 self._later(self._chance.uniform(0, 20), lambda job=job, happens=happens: happens(job))  # type: ignore[misc]
 
     def _fail(self, job: SimulatedJob) -> None:
         if not job.over:
             self._end(job, NODE_FAIL)
+
+    def _lose(self, job: SimulatedJob) -> None:
+        """Have a node fail as the scheduler sees it: its worker stays connected, and what runs there goes on."""
+        if job.state is RUNNING:
+            self._beyond_reach |= set(job.alive)
+            job.state, job.ended_at = NODE_FAIL, self.now
+
+    def _requeue_elsewhere(self, job: SimulatedJob) -> None:
+        """Have a job run again while what it ran goes on, on a node that is cut off."""
+        if job.state is RUNNING:
+            self._beyond_reach |= set(job.alive)
+        self._requeue(job)
 
     def _cut_off(self, job: SimulatedJob) -> None:
         self._hear(job.name, Disconnected(job.address))
@@ -213,16 +236,17 @@ class Cluster:
         before = [run for run in job.alive.values() if run != job.runs]
         assert not before, f"{job.name} is given something while what it ran before has not ended"
         job.alive[directory] = job.runs
-        seconds = self._seconds_of(self.executions[directory])
-        self._later(seconds, lambda: self._end_execution(directory, job, job.runs))
+        seconds, run = self._seconds_of(self.executions[directory]), job.runs
+        self._later(seconds, lambda: self._end_execution(directory, job, run))
 
     def _end_execution(self, directory: Path, job: SimulatedJob | None = None, run: int = 0) -> None:
         job = job or next((one for one in self.jobs.values() if directory in one.alive), None)
         if job is None or directory not in job.alive or (run and run != job.alive[directory]):
             return
-        if job.over or job.runs != job.alive[directory]:
+        if directory not in self._beyond_reach and (job.over or job.runs != job.alive[directory]):
             return  # it went with its job
         del job.alive[directory]
+        self._beyond_reach.discard(directory)
         if any(directory in known.executions for known in self.state.jobs):
             self._do(self.state.ended(directory, outcome(), self.now))
 
@@ -251,6 +275,9 @@ class Cluster:
             if address:
                 self._hear(job.name, Disconnected(address))
 
+    def _has_none_that_lives(self, job: SimulatedJob) -> bool:
+        return all(run != job.runs or job.over for run in job.alive.values())
+
     def _poll(self) -> None:
         self.polls += 1
         self._later(self._poll_seconds, self._poll)
@@ -259,6 +286,8 @@ class Cluster:
         for name in self.state.jobs_to_find():
             found = self.jobs.get(name)
             self._hear(name, Found(found.job_id) if found and not found.over else NotFound())
+        followed = {known.name for known in self.state.jobs}
+        assert all(job.name in followed for job in self.jobs.values() if job.state is PENDING), "nobody follows a job"
         for known in self.state.jobs:
             if known.job_id:
                 job = self.jobs[known.name]
@@ -268,6 +297,6 @@ class Cluster:
         for known in self.state.jobs:
             if known.executions and known.state in (State.VANISHED, State.RESTARTED):
                 job = self.jobs[known.name]
-                if all(run != job.runs or job.over for run in job.alive.values()):
+                if not self._beyond_reach & set(known.executions) and self._has_none_that_lives(job):
                     job.alive.clear()
                     self._hear(known.name, Quiet())

@@ -24,7 +24,9 @@ FAULTS = (
     "withdrawn by hand",
     "node fails at the start",
     "node fails",
+    "node is lost to the scheduler",
     "requeue",
+    "requeue elsewhere",
     "cut off",
     "scancel fails",
     "squeue fails",
@@ -40,7 +42,7 @@ def mixed(number: int, seed: int, sizes: list[JobSize]) -> list[Execution]:
     ]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.dictionaries(st.sampled_from(FAULTS), st.floats(0.05, 0.3), max_size=4),

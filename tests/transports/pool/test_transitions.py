@@ -106,7 +106,7 @@ EMPTY: dict[tuple[State, str], Row] = {
     (S.READY, "pending"): (S.CANCELLING, (CancelJob,)),
     (S.READY, "never"): (S.CANCELLING, (CancelJob,)),
     (S.READY, "ended"): (S.CLOSED, ()),
-    (S.READY, "ended unconfirmed"): (S.CLOSED, ()),
+    (S.READY, "ended unconfirmed"): (S.CLOSED, (CloseWorker,)),
     (S.READY, "one ends out of memory"): (S.RETIRING, (CloseWorker,)),
     (S.READY, "drain"): (S.RETIRING, (CloseWorker,)),
     (S.READY, "cancel"): (S.CANCELLING, (CancelJob,)),
@@ -115,27 +115,27 @@ EMPTY: dict[tuple[State, str], Row] = {
     (S.RETIRING, "pending"): (S.CANCELLING, (CancelJob,)),
     (S.RETIRING, "never"): (S.CANCELLING, (CancelJob,)),
     (S.RETIRING, "ended"): (S.CLOSED, ()),
-    (S.RETIRING, "ended unconfirmed"): (S.CLOSED, ()),
+    (S.RETIRING, "ended unconfirmed"): (S.CLOSED, (CloseWorker,)),
     (S.RETIRING, "cancel"): (S.CANCELLING, (CancelJob,)),
     (S.LEFT, "connected"): (S.RETIRING, (CloseWorker,)),
     (S.LEFT, "pending"): (S.CANCELLING, (CancelJob,)),
     (S.LEFT, "never"): (S.CANCELLING, (CancelJob,)),
     (S.LEFT, "ended"): (S.CLOSED, ()),
-    (S.LEFT, "ended unconfirmed"): (S.CLOSED, ()),
+    (S.LEFT, "ended unconfirmed"): (S.CLOSED, (CloseWorker,)),
     (S.LEFT, "cancel"): (S.CANCELLING, (CancelJob,)),
     (S.LOST, "connected"): (S.READY, ()),
     (S.LOST, "pending"): (S.CANCELLING, (CancelJob,)),
     (S.LOST, "never"): (S.CANCELLING, (CancelJob,)),
     (S.LOST, "running"): (S.CANCELLING, (CancelJob,)),
     (S.LOST, "ended"): (S.CLOSED, ()),
-    (S.LOST, "ended unconfirmed"): (S.CLOSED, ()),
+    (S.LOST, "ended unconfirmed"): (S.CLOSED, (CloseWorker,)),
     (S.LOST, "cancel"): (S.CANCELLING, (CancelJob,)),
     (S.CANCELLING, "connected"): (S.CANCELLING, (CloseWorker,)),
     (S.CANCELLING, "pending"): (S.CANCELLING, (CancelJob,)),
     (S.CANCELLING, "never"): (S.CANCELLING, (CancelJob,)),
     (S.CANCELLING, "running"): (S.CANCELLING, (CancelJob,)),
     (S.CANCELLING, "ended"): (S.CLOSED, ()),
-    (S.CANCELLING, "ended unconfirmed"): (S.CLOSED, ()),
+    (S.CANCELLING, "ended unconfirmed"): (S.CLOSED, (CloseWorker,)),
     (S.CLOSED, "connected"): (S.CLOSED, (CloseWorker,)),
 }
 EMPTY_STATES = [state for state in S if state not in (S.DRAINING, S.RESTARTED, S.VANISHED)]
@@ -169,7 +169,7 @@ BUSY: dict[tuple[State, str], Row] = {
     (S.RESTARTED, "disconnected"): (S.LOST, ()),
     (S.RESTARTED, "pending"): (S.CANCELLING, (CancelJob,)),
     (S.RESTARTED, "never"): (S.CANCELLING, (CancelJob,)),
-    (S.RESTARTED, "ended"): (S.CLOSED, (EndExecutions,)),
+    (S.RESTARTED, "ended"): (S.VANISHED, ()),
     (S.RESTARTED, "ended unconfirmed"): (S.VANISHED, ()),
     (S.RESTARTED, "one ends"): (S.READY, ()),
     (S.RESTARTED, "one ends out of memory"): (S.READY, ()),
@@ -186,9 +186,9 @@ BUSY: dict[tuple[State, str], Row] = {
     (S.VANISHED, "never"): (S.CANCELLING, (CancelJob,)),
     (S.VANISHED, "running"): (S.LOST, ()),
     (S.VANISHED, "ended"): (S.CLOSED, (EndExecutions,)),
-    (S.VANISHED, "one ends"): (S.CLOSED, ()),
-    (S.VANISHED, "one ends out of memory"): (S.CLOSED, ()),
-    (S.VANISHED, "quiet"): (S.CLOSED, (EndExecutions,)),
+    (S.VANISHED, "one ends"): (S.CLOSED, (CloseWorker,)),
+    (S.VANISHED, "one ends out of memory"): (S.CLOSED, (CloseWorker,)),
+    (S.VANISHED, "quiet"): (S.CLOSED, (EndExecutions, CloseWorker)),
 }
 BUSY_STATES = [S.READY, S.DRAINING, S.LOST, S.RESTARTED, S.CANCELLING, S.VANISHED]
 
@@ -237,7 +237,7 @@ class TestUnknown:
             lost, _ = step(lost, Polled(record, NOW), NOW)
         assert lost.record is not None
         assert (lost.record.node, lost.record.words) == ("node1", "Unknown Job Id 7")
-        _, (end,) = step(lost, Quiet(), NOW)
+        _, (end, _) = step(lost, Quiet(), NOW)
         assert isinstance(end, EndExecutions)
         assert end.cause.message == "SLURM job 7 ended on node1 before the execution did: Unknown Job Id 7."
 
@@ -287,6 +287,22 @@ class TestRestart:
         assert end.directories == (ONE,)
         assert end.cause.kind is FailureKind.WORKER_LOST
         assert "SLURM has started job 7 again" in end.cause.message
+
+    @pytest.mark.parametrize("again", [Polled(PENDING, NOW), Connected(OTHER_ADDRESS)])
+    def test_the_end_of_its_last_run_tells_nothing_of_what_an_earlier_has_left_on_a_node_that_is_cut_off(
+        self, again: Event
+    ) -> None:
+        lost, _ = step(job(S.LOST, ONE), again, NOW)
+        vanished, actions = step(lost, Polled(CANCELLED, NOW), NOW)
+        assert (vanished.state, actions) == (S.VANISHED, ())
+        _, (end, _) = step(vanished, Quiet(), NOW)
+        assert isinstance(end, EndExecutions)
+
+    def test_what_is_run_after_that_ends_with_the_job(self) -> None:
+        ready, _ = step(job(S.RESTARTED, ONE), ExecutionEnded(ONE), NOW)
+        busy, _ = step(ready, ExecutionStarted(TWO, HINT), NOW)
+        _, (end,) = step(busy, Polled(FAILED, NOW), NOW)
+        assert isinstance(end, EndExecutions)
 
     def test_who_is_given_something_while_it_is_not_ready_is_a_mistake(self) -> None:
         with pytest.raises(ValueError, match="which is restarted"):

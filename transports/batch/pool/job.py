@@ -91,6 +91,12 @@ class Job:
     """When that was."""
     unknown_polls: int = 0
     """How many times in a row the scheduler knew nothing of it."""
+    requeued: bool = False
+    """
+    Whether the scheduler has put it back into the queue while something ran in it that has not ended since.
+
+    What the scheduler says of its end is about its last run alone: a node that was cut off may go on with an earlier.
+    """
     cancel_told_at: float = -math.inf
     """When the scheduler was last told to end it."""
 

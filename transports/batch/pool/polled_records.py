@@ -7,6 +7,7 @@ from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelJob,
+    CloseWorker,
     EndExecutions,
     JobAction,
     Polled,
@@ -66,9 +67,11 @@ def _with_what_was_known(record: JobRecord, before: JobRecord | None) -> JobReco
 def _over(job: Job, output: str | None, now: float) -> Transition:
     if job.state is State.QUEUED:
         return job.enter(State.CLOSED, now), (_start_failed(job, output),)
+    confirmed = job.record is not None and job.record.confirmed
     if not job.executions:
-        return job.enter(State.CLOSED, now), ()
-    if job.record is not None and job.record.confirmed:
+        # A node that the scheduler cannot reach may still be connected to the coordinator.
+        return job.enter(State.CLOSED, now), () if confirmed else (CloseWorker(job.address),)
+    if confirmed and not job.requeued:
         directories = tuple(job.executions)
         ended = job.without(*directories).enter(State.CLOSED, now)
         return ended, (EndExecutions(directories, termination_of(job)),)
@@ -81,7 +84,7 @@ def _pending(job: Job, event: Polled, now: float) -> Transition:
         return _never_starts(job, now) if event.record.never else (job, ())
     if event.asked_at <= job.connected_at:  # the answer is older than the worker
         return job, ()
-    return tell_to_end(job, now)
+    return tell_to_end(dataclasses.replace(job, requeued=bool(job.executions)), now)
 
 
 def _never_starts(job: Job, now: float) -> Transition:

@@ -65,7 +65,7 @@ def _identified(job: Job, event: Submitted | Found, now: float) -> Transition:
     if job.state in _WITHOUT_ID:
         return dataclasses.replace(job, job_id=event.job_id).enter(State.QUEUED, now), ()
     if job.state is State.ARRIVED:
-        return dataclasses.replace(job, job_id=event.job_id, idle_since=now).enter(State.READY, now), ()
+        return _ready(dataclasses.replace(job, job_id=event.job_id), now), ()
     return job, ()
 
 
@@ -107,8 +107,12 @@ def _connected(job: Job, event: Connected, now: float) -> Transition:
     if not job.job_id:
         return job.enter(State.ARRIVED, now), ()
     if job.executions:
-        return job.enter(State.RESTARTED, now), ()
-    return dataclasses.replace(job, idle_since=now).enter(State.READY, now), ()
+        return dataclasses.replace(job, requeued=True).enter(State.RESTARTED, now), ()
+    return _ready(job, now), ()
+
+
+def _ready(job: Job, now: float) -> Job:
+    return dataclasses.replace(job, idle_since=now, requeued=False).enter(State.READY, now)
 
 
 def _disconnected(job: Job, event: Disconnected, now: float) -> Transition:
@@ -143,17 +147,19 @@ def _execution_ended(job: Job, event: ExecutionEnded, now: float) -> Transition:
     if job.state is State.DRAINING:
         return job.enter(State.RETIRING, now), (CloseWorker(job.address),)
     if job.state is State.RESTARTED:
-        return job.enter(State.READY, now), ()
-    return (job.enter(State.CLOSED, now) if job.state is State.VANISHED else job), ()
+        return _ready(job, now), ()
+    if job.state is State.VANISHED:  # its worker may be connected all the same
+        return job.enter(State.CLOSED, now), (CloseWorker(job.address),)
+    return job, ()
 
 
 def _quiet(job: Job, _: Quiet, now: float) -> Transition:
     directories = tuple(job.executions)
     if job.state is State.VANISHED:
         ended = job.without(*directories).enter(State.CLOSED, now)
-        return ended, (EndExecutions(directories, termination_of(job)),)
+        return ended, (EndExecutions(directories, termination_of(job)), CloseWorker(job.address))
     if job.state is State.RESTARTED:
-        ready = dataclasses.replace(job.without(*directories), idle_since=now).enter(State.READY, now)
+        ready = _ready(job.without(*directories), now)
         return ready, (EndExecutions(directories, termination_by_restart(job)),)
     return job, ()
 

@@ -102,6 +102,9 @@ class FailureRule(FrozenModel):
     backend_knows_why: bool = False
     """Whether the worker can only say that it was told to end: the backend knows why."""
 
+    holds_dispatch: bool = False
+    """Whether nothing more is dispatched until scratch has room again."""
+
     has_results: bool = False
     """Whether it ran to its end, so that its results may be ingested again once the cause is mended."""
 
@@ -109,6 +112,11 @@ class FailureRule(FrozenModel):
     def counts(self) -> bool:
         """Whether such an attempt counts towards the limit of attempts."""
         return self.limit is Limit.ATTEMPTS
+
+    @property
+    def is_lack_of_place(self) -> bool:
+        """Whether no place could be had: it is never given up for that, only tried less often within one solve."""
+        return self.fault is Fault.PLACE and self.limit is Limit.NONE
 
     @property
     def prefect_state(self) -> PrefectState:
@@ -252,6 +260,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         fault=Fault.HOUSE,
         decision=Decision.RETRY,
         limit=Limit.NONE,
+        holds_dispatch=True,
     ),
     FailureKind.INPUT_CHANGED: FailureRule(
         title="input changed",

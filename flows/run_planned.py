@@ -11,7 +11,7 @@ from climate_ref_prefect.flows.lifecycle.lifecycle import Lifecycle, Watch
 from climate_ref_prefect.flows.planning.plan import PlannedExecution
 from climate_ref_prefect.flows.report.prefect_artifacts import Progress
 from climate_ref_prefect.flows.server.best_effort_calls import short_retries
-from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.server.task_run_counter import RecordedTaskRuns, TaskRunCounter, ledger_of_flow_run
 from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.transports.port import Transport
 
@@ -26,6 +26,8 @@ class PlannedRun(FrozenModel):
     """How many attempts ended with each decision."""
 
     seconds: float
+    recorded: RecordedTaskRuns | None = None
+    """How many of its task runs Prefect's server shows; none where the caller counts them."""
 
     @property
     def succeeded(self) -> int:
@@ -66,7 +68,7 @@ def run_planned(
 
     Raises
     ------
-    HouseFaultError
+    InfrastructureFaultError
         If the directories or the database have been away for longer than `house_patience`; nothing is given up then.
     LeaseLostError
         If another coordinator has taken over.
@@ -88,6 +90,10 @@ def run_planned(
         with watcher.monitoring(lifecycle):
             lifecycle.run(planned)
         seconds = time.monotonic() - began
-        if own:
-            counter.wait_until_recorded()
-    return PlannedRun(execution_ids=tuple(lifecycle.execution_ids), decisions=dict(lifecycle.finished), seconds=seconds)
+        recorded = counter.wait_until_recorded() if own else None
+    return PlannedRun(
+        execution_ids=tuple(lifecycle.execution_ids),
+        decisions=dict(lifecycle.finished),
+        seconds=seconds,
+        recorded=recorded,
+    )

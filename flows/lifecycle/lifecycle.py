@@ -7,7 +7,7 @@ from typing import Final
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
-from climate_ref_prefect.execution.failure_kinds import Decision, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind
 from climate_ref_prefect.flows.lifecycle import phases
 from climate_ref_prefect.flows.lifecycle.abandon_executions import abandon
 from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt, next_attempt
@@ -206,7 +206,7 @@ class Lifecycle:
         if error is not None and attempt.outcome is None:  # it may still run: another attempt could run beside it
             raise describe_transport_failure(self._transport, error) from error
         kind = attempt.failure_kind
-        if kind is FailureKind.SCRATCH_FULL:
+        if kind is not None and FAILURE_RULES[kind].holds_dispatch:
             full = DirectoryUnavailableError(
                 self._workspace.scratch_place.title, f"it was full while {attempt.label} ran"
             )

@@ -1,6 +1,7 @@
 """Rules that every file of the checkout keeps."""
 
 import ast
+import builtins
 import re
 import subprocess
 import sysconfig
@@ -129,6 +130,60 @@ def is_mode(node: ast.expr) -> bool:
     return (
         isinstance(node, ast.Constant) and isinstance(node.value, str) and bool(re.fullmatch("[rwaxbt+]+", node.value))
     )
+
+
+def test_kinds_of_failures_are_told_apart_by_the_table_alone() -> None:
+    """`FAILURE_RULES` says what a kind means; the worker alone knows which exception is which kind."""
+    allowed = {"execution/failure_kinds.py", "execution/worker/failure_mapping.py"}
+    modules = [name for name in tracked(*FOLDERS) if name.endswith(".py") and not name.startswith("testing/")]
+    found = [f"{name}:{line}" for name in modules for line in tells_kinds_apart((ROOT / name).read_bytes())]
+    assert {place for place in found if place.rpartition(":")[0] not in allowed} == set()
+
+
+def test_what_tells_kinds_of_failures_apart_is_found() -> None:
+    for line in ("kind is FailureKind.X", "FailureKind.X == kind", "kind in {FailureKind.X}", "X = [FailureKind.X]"):
+        assert tells_kinds_apart(line.encode()) == [1], line
+    for line in (
+        "FailureKind.X in FAILURE_RULES[kind].may_hide",
+        "fail(FailureKind.X)",
+        "x = FailureKind.X if y else z",
+    ):
+        assert tells_kinds_apart(line.encode()) == [], line
+    assert tells_kinds_apart(b"match kind:\n    case FailureKind.X: pass") == [2]
+
+
+def tells_kinds_apart(source: bytes) -> list[int]:
+    """Return the lines that compare with a kind of failure, or list several, and do not ask the table."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set):
+            asks = all(ast.unparse(each).startswith("FailureKind.") for each in node.elts) and bool(node.elts)
+        elif isinstance(node, ast.Compare | ast.MatchValue):
+            asks = "FailureKind." in (text := ast.unparse(node)) and "FAILURE_RULES" not in text
+        else:
+            continue
+        if asks:
+            found.add(node.lineno)
+    return sorted(found)
+
+
+def test_errors_that_docstrings_name_exist() -> None:
+    trees = {name: ast.parse((ROOT / name).read_bytes()) for name in tracked(*FOLDERS) if name.endswith(".py")}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    known = {node.name for node in nodes if isinstance(node, ast.ClassDef)} | set(dir(builtins))
+    known |= {each.name for node in nodes if isinstance(node, ast.ImportFrom) for each in node.names}
+    found = [f"{name}: {error}" for name, tree in trees.items() for error in raised(tree) if error not in known]
+    assert found == []
+
+
+def raised(tree: ast.Module) -> Iterator[str]:
+    """Yield the names in the sections `Raises` of docstrings; those of other packages have dots."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            _, _, section = (ast.get_docstring(node) or "").partition("\nRaises\n------\n")
+            for line in section.split("\n\n")[0].splitlines():
+                if re.fullmatch(r"[A-Za-z_][\w., ]*", line):
+                    yield from (name.strip() for name in line.split(",") if "." not in name)
 
 
 def test_folders_stand_on_top_and_are_linked_into_the_package() -> None:

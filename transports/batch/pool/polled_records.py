@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Final, TypeAlias
 
-from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, Limit
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelJob,
@@ -124,7 +124,7 @@ def _is_own_fault(record: JobRecord | None, output: str | None) -> bool:
     They would not where the job was lost with its node, preempted or withdrawn, or found no way to its coordinator.
     Of a job that the scheduler has forgotten its output tells at least whether it ran.
     """
-    if record is None or record.kind is FailureKind.WORKER_LOST:
+    if record is None or (record.kind is not None and FAILURE_RULES[record.kind].limit is Limit.LOST):
         return False
     if output is not None and NO_COORDINATOR in output:
         return False

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, FailureRule
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.pool.events import (
     CancelRequested,
@@ -49,7 +49,6 @@ EXPLAIN_SECONDS: Final = 5.0
 """How long the end of a job may take to show that explains the end of an execution in it."""
 _CANCELLED_EARLY: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
 _LOOKED_FOR: Final = (State.IN_DOUBT, State.MISSING, State.ARRIVED)
-_WITH_ITS_JOB: Final = (FailureKind.WORKER_LOST, FailureKind.COORDINATOR_LOST)
 
 
 class PoolState:
@@ -165,7 +164,8 @@ class PoolState:
         if outcome.succeeded:
             self._pace = self._pace.with_run(execution.size, now - execution.started_at)
         report = ReportEnd(execution.submission, outcome=outcome, meta=meta_of(job))
-        event = ExecutionEnded(directory, out_of_memory=_kind_of(outcome) is FailureKind.OUT_OF_MEMORY)
+        rule = _rule_of(outcome)
+        event = ExecutionEnded(directory, out_of_memory=rule is not None and rule.grows == "memory")
         return [report, *self.on(job.name, event, now)]
 
     def worker_lost(self, directory: Path, now: float) -> list[PoolAction]:
@@ -278,11 +278,12 @@ class PoolState:
 
 def is_of_its_job(outcome: ExecutionOutcome) -> bool:
     """Return whether an outcome says only that the job, or the worker in it, went: the scheduler knows why."""
-    return _kind_of(outcome) in _WITH_ITS_JOB
+    rule = _rule_of(outcome)
+    return rule is not None and rule.backend_knows_why
 
 
-def _kind_of(outcome: ExecutionOutcome) -> FailureKind | None:
-    return outcome.failure.kind if outcome.failure else None
+def _rule_of(outcome: ExecutionOutcome) -> FailureRule | None:
+    return FAILURE_RULES[outcome.failure.kind] if outcome.failure else None
 
 
 def _never_started(execution: Execution, cause: Termination) -> ReportEnd:

@@ -26,7 +26,7 @@ from climate_ref_prefect.execution.host.process_tree import living
 log, longest = Path(sys.argv[1]), 0
 limit = LogLimit(log, float(sys.argv[2]))
 while living([int(sys.argv[3])]):
-    limit.look()
+    limit.shorten_if_needed()
     longest = max(longest, log.stat().st_size if log.exists() else 0)
 limit.finish()
 print(longest)

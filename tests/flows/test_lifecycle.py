@@ -21,7 +21,7 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES, SeriesCollection
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
-from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import open_workspace
 from climate_ref_prefect.store.errors import CoordinatorBusyError
@@ -30,6 +30,7 @@ from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.this_machine.in_parallel import ClippedResourcesWarning, LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport, UnguardedWarning
 from tests.diagnostics.cmip6_trees import add
+from tests.flows.task_run_states import assert_runs_ended_as_recorded
 from tests.flows.temporary_site import PROVIDER, AttemptRow, Site, Solved, when
 from tests.flows.tmpfs_disk import Disk
 from tests.prefect_server import cancel_flow_run, messages, state_of, task_runs
@@ -242,14 +243,7 @@ class TestTaskRuns:
         self, ended: tuple[Site, Solved]
     ) -> None:
         site, solved = ended
-        shown = {run.name: run for run in task_runs(solved.flow_run_id) if run.name.startswith("run ")}
-        for row in site.attempts():
-            kind = FailureKind(row.failure_kind) if row.failure_kind else None
-            run = shown.get(f"run flows/{row.diagnostic}/{row.key} #{row.execution_id}")
-            if run is None or (kind and FAILURE_RULES[kind].has_results):
-                continue  # refused before it ran, or its results were afterwards
-            expected = FAILURE_RULES[kind].prefect_state if kind else "Completed"
-            assert (run.state_name, run.run_count) == (expected, 1)
+        assert_runs_ended_as_recorded(site, solved)
 
 
 class TestSecondSolve:

@@ -20,6 +20,7 @@ from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.cluster_provider import started
 from tests.flows.coordinator_processes import run_command
 from tests.flows.slurm_site import PROVIDER, assert_each_ran_once, assert_nothing_is_left, transport_to, write_profile
+from tests.flows.task_run_states import assert_runs_ended_as_recorded
 from tests.flows.temporary_site import AttemptRow, Site, Solved, minutes
 from tests.prefect_server import task_runs
 from tests.slurm.cluster import SlurmCluster
@@ -82,13 +83,13 @@ class TestRecord:
                 assert len(store.scalars([last.execution_id])) == 2
                 assert len(store.series([last.execution_id])) == 1
 
-    def test_task_runs_are_final(self, ended: tuple[Site, Solved]) -> None:
-        _, solved = ended
+    def test_task_runs_are_final_and_end_as_recorded(self, ended: tuple[Site, Solved]) -> None:
+        site, solved = ended
         shown = task_runs(solved.flow_run_id)
         assert solved.report.recorded.complete
         assert len(shown) == solved.report.recorded.finished
         assert {run.state_type for run in shown} <= TERMINAL_STATES
-        assert {run.state_name for run in shown if run.name.startswith("run ")} == {"Completed"}
+        assert_runs_ended_as_recorded(site, solved)
 
     def test_telemetry_tells_job_node_wait_and_what_was_asked_for_and_used(
         self, ended: tuple[Site, Solved], slurm: SlurmCluster

@@ -4,6 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
+from prefect.logging import get_run_logger
+
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.execution.failure_kinds import Decision
 from climate_ref_prefect.flows.flow_run_monitor import FlowRunMonitor
@@ -11,7 +13,7 @@ from climate_ref_prefect.flows.lifecycle.lifecycle import Lifecycle, Watch
 from climate_ref_prefect.flows.planning.plan import PlannedExecution
 from climate_ref_prefect.flows.report.prefect_artifacts import Progress
 from climate_ref_prefect.flows.server.best_effort_calls import short_retries
-from climate_ref_prefect.flows.server.task_run_counter import RecordedTaskRuns, TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
 from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.transports.port import Transport
 
@@ -26,8 +28,6 @@ class PlannedRun(FrozenModel):
     """How many attempts ended with each decision."""
 
     seconds: float
-    recorded: RecordedTaskRuns | None = None
-    """How many of its task runs Prefect's server shows; none where the caller counts them."""
 
     @property
     def succeeded(self) -> int:
@@ -62,7 +62,8 @@ def run_planned(
     planned
         What to run. What each is given is asked of the transport before it is dispatched.
     task_run_counter
-        Counts the task runs; none for one of this call's own, which then waits until Prefect's server shows them all.
+        Counts the task runs; none for one of this call's own, which then waits for Prefect's server and logs how many
+        it does not show.
     watch
         Called about once a second; it may raise to have everything stopped, for example at a deadline.
 
@@ -90,10 +91,6 @@ def run_planned(
         with watcher.monitoring(lifecycle):
             lifecycle.run(planned)
         seconds = time.monotonic() - began
-        recorded = counter.wait_until_recorded() if own else None
-    return PlannedRun(
-        execution_ids=tuple(lifecycle.execution_ids),
-        decisions=dict(lifecycle.finished),
-        seconds=seconds,
-        recorded=recorded,
-    )
+        if own and not (recorded := counter.wait_until_recorded()).complete:
+            get_run_logger().warning(recorded.headline())
+    return PlannedRun(execution_ids=tuple(lifecycle.execution_ids), decisions=dict(lifecycle.finished), seconds=seconds)

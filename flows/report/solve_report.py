@@ -149,8 +149,8 @@ class SolveReport(TabularReport):
             yield f"{label} was left alone: it may still run, in a batch job or on another host. Solve again later."
         if not self.recorded.complete:
             yield (
-                f"Prefect's server shows {self.recorded.recorded} of {self.recorded.finished} task runs in a final "
-                "state; the store has all results. docs/how-to/prefect-server.md says how to tune the server."
+                f"{self.recorded.headline()} The store has all results. docs/how-to/prefect-server.md says how to tune "
+                "the server."
             )
 
 

@@ -37,6 +37,10 @@ class RecordedTaskRuns(FrozenModel):
         """Whether the server shows all of them."""
         return self.recorded >= self.finished
 
+    def headline(self) -> str:
+        """Return in one sentence how many the server shows."""
+        return f"Prefect's server shows {self.recorded} of {self.finished} task runs in a final state."
+
 
 class TaskRunCounter:
     """

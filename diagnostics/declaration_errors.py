@@ -37,7 +37,7 @@ def _said_by(error: BaseException) -> str:
     try:
         return str(error)
     except Exception as trouble:  # noqa: BLE001 - an exception of the provider's own, which may do anything
-        return f"its message cannot be told: {type(trouble).__name__}"
+        return f"its message cannot be read: {type(trouble).__name__}"
 
 
 def _told(item: ErrorDetails) -> str:

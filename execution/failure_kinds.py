@@ -40,11 +40,13 @@ class Fault(StrEnum):
     DIAGNOSTIC = "the diagnostic"
     SIZE = "its size"
     UNKNOWN = "unknown"
-    PLACE = "the place"
-    REFUSED = "the place, for good"
+    BACKEND = "the backend"
+    """The node, job or process that ran it, or the scheduler that did not start it."""
+    REFUSED = "the backend, for good"
     INPUTS = "its inputs"
     """They are not what was planned: only another plan helps."""
-    HOUSE = "the house"
+    INFRASTRUCTURE = "the infrastructure"
+    """The coordinator, its directories or its database: nothing of it concerns the execution."""
     USER = "the user"
 
 
@@ -123,12 +125,12 @@ class FailureRule(FrozenModel):
         """The state that the task `run` of such an execution ends in."""
         if self.fault is Fault.USER:
             return "Cancelled"
-        return "Crashed" if self.fault in (Fault.PLACE, Fault.HOUSE) else "Failed"
+        return "Crashed" if self.fault in (Fault.BACKEND, Fault.INFRASTRUCTURE) else "Failed"
 
     @property
     def may_be_changed(self) -> bool:
         """Whether a retry rule may decide otherwise: it may not for what says nothing about the execution."""
-        return self.fault in (Fault.DIAGNOSTIC, Fault.SIZE, Fault.UNKNOWN, Fault.PLACE)
+        return self.fault in (Fault.DIAGNOSTIC, Fault.SIZE, Fault.UNKNOWN, Fault.BACKEND)
 
 
 _INPUTS_OR_SCRATCH: Final = (FailureKind.INPUT_CHANGED, FailureKind.SCRATCH_FULL)
@@ -173,7 +175,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         title="versions differ",
         meaning="Coordinator and worker speak different versions of the file protocol.",
         next_step="Install the same version on both sides; the message names the two.",
-        fault=Fault.HOUSE,
+        fault=Fault.INFRASTRUCTURE,
         decision=Decision.GIVE_UP,
     ),
     FailureKind.SUBMISSION_REFUSED: FailureRule(
@@ -184,10 +186,10 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         decision=Decision.GIVE_UP,
     ),
     FailureKind.UNAVAILABLE: FailureRule(
-        title="no place for now",
-        meaning="No place could be had for it for now: jobs do not start, or the scheduler does not answer.",
+        title="unavailable for now",
+        meaning="The backend could not start it for now: jobs do not start, or the scheduler does not answer.",
         next_step="The message and `climate-ref-prefect doctor` say why. When that has passed, `solve` again.",
-        fault=Fault.PLACE,
+        fault=Fault.BACKEND,
         decision=Decision.RETRY_LATER,
         limit=Limit.NONE,
     ),
@@ -238,7 +240,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         meaning="Its worker, job or node is gone: it was preempted, cancelled by the site, or left no outcome.",
         next_step="It was tried again, up to CLIMATE_REF_PREFECT_MAX_LOST times. On a cluster the message has the job "
         "and the scheduler's words. When the cause is mended, `solve --rerun failed`.",
-        fault=Fault.PLACE,
+        fault=Fault.BACKEND,
         decision=Decision.RETRY,
         limit=Limit.LOST,
         backend_knows_why=True,
@@ -247,7 +249,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         title="claimed by another worker",
         meaning="This delivery was a second one: another worker had claimed the execution, and no outcome came.",
         next_step="Nothing: this delivery ran nothing, and the execution was tried again.",
-        fault=Fault.PLACE,
+        fault=Fault.BACKEND,
         decision=Decision.RETRY,
         limit=Limit.LOST,
         may_still_run=True,
@@ -257,7 +259,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         meaning="Scratch had no room, inodes or quota left, or could not be written; its own output did not fill it.",
         next_step="It was tried again, and nothing counts against it. Make room on scratch (`df -h`, `df -i`, your "
         "quota), or mount it again if it is gone or read-only.",
-        fault=Fault.HOUSE,
+        fault=Fault.INFRASTRUCTURE,
         decision=Decision.RETRY,
         limit=Limit.NONE,
         holds_dispatch=True,
@@ -282,7 +284,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
         title="coordinator ended",
         meaning="The coordinator ended before the execution did.",
         next_step="`solve` runs it again.",
-        fault=Fault.HOUSE,
+        fault=Fault.INFRASTRUCTURE,
         decision=Decision.RETRY_LATER,
         limit=Limit.NONE,
         backend_knows_why=True,

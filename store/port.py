@@ -49,7 +49,7 @@ class AttemptCounts(FrozenModel):
     """Those that were lost with their worker or node."""
 
     unavailable: int = 0
-    """Those of this solve that no place could be had for; no recorder counts them."""
+    """Those of this solve that the backend could not start; no recorder counts them."""
 
     def after(self, kind: FailureKind | None, *, counts: bool) -> Self:
         """

@@ -1,1 +1,1 @@
-"""Where an execution runs: the port, one adapter per backend, the worker that every backend calls."""
+"""Where an execution runs: the port to backends, and one adapter per backend."""

@@ -23,20 +23,20 @@ from climate_ref_prefect.transports.port import Ended, Submission, Termination, 
 
 class TransportModel(FrozenModel):
     """
-    Settings that every transport has, and what a transport does that can no more than it must.
+    Settings that every transport has, and defaults for the optional methods of the port.
 
     A subclass adds a `kind: Literal["name"] = "name"`, which is the name of its entry point, too, and implements
     `slots`, `submit`, `wait`, `cancel` and `close` of the port.
     """
 
     traits: ClassVar[Traits] = Traits()
-    """What transports of this kind can; a subclass sets its own."""
+    """What transports of this kind support; a subclass sets its own."""
 
     limits: WorkerLimits = WorkerLimits()
-    """What the worker holds an execution to."""
+    """The limits that the worker enforces on an execution."""
 
     outcome_patience_seconds: float = Field(default=0.0, ge=0)
-    """How late an outcome file may show after the end of an execution."""
+    """How late an outcome file may become visible after the end of an execution."""
 
     def unopened(self) -> Self:
         """Return another one with the same settings, whatever this one has open."""
@@ -50,7 +50,7 @@ class TransportModel(FrozenModel):
     @property
     @abstractmethod
     def slots(self) -> int:
-        """How many submissions it pays to have here at once, running or ready to start."""
+        """How many submissions this transport can make use of at once, running or ready to start."""
 
     @abstractmethod
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
@@ -66,34 +66,34 @@ class TransportModel(FrozenModel):
 
     @abstractmethod
     def close(self, timeout_seconds: float) -> None:
-        """Stop what runs and leave nothing behind; safe to repeat."""
+        """Stop all executions and leave no process or job behind; safe to repeat."""
 
     def check(self, resources: ResourceHint) -> ResourceHint:
-        """Return what an execution is given: by default what it asks for."""
+        """Return the resources that an execution is granted: by default those that it requests."""
         return resources
 
     def explain(self, submission: Submission) -> Termination | None:
-        """Return why the backend ended it: by default nothing is known."""
+        """Return why the backend ended it: by default None, because nothing is known."""
         return None
 
     def is_over(self, directory: Path) -> bool | None:
-        """Return whether another coordinator's execution has ended: by default its claim has to tell."""
+        """Return whether another coordinator's execution has ended: by default None, so that its claim decides."""
         return None
 
     def open(self, owner: str) -> None:
-        """Take note of the store: by default nothing here waits for a coordinator that is gone."""
+        """Receive the identity of the store. By default does nothing, because no job waits for a lost coordinator."""
 
     def take_servers(self, servers: ServerPool) -> None:
-        """Close the servers of planning: by default nothing here runs from them."""
+        """Close the provider servers of planning, because by default no execution is started from them."""
         servers.close()
 
     def render(self, resources: ResourceHint) -> str:
-        """Refuse: by default there is nothing to show."""
+        """Raise `BadInputError`, because by default a transport has no job scripts."""
         raise BadInputError(f"The transport {self.name!r} has no job scripts.")
 
     def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
-        """Say that nothing is known of how to check it, which is so by default."""
-        yield note(f"Nothing is known of how to check the transport `{self.name}`.")
+        """Yield a note that this transport has no checks, which is the default."""
+        yield note(f"The transport `{self.name}` has no checks of its own.")
 
 
 def cancelled_early(directory: Path) -> ExecutionOutcome:
@@ -102,7 +102,7 @@ def cancelled_early(directory: Path) -> ExecutionOutcome:
 
 
 def ended_early(directory: Path, kind: FailureKind, message: str) -> ExecutionOutcome:
-    """Return the outcome of an execution that never began: no file of it is waited for."""
+    """Return the outcome of an execution that never started, so that no file of it has to be awaited."""
     try:
         envelope = ExecutionDirectory(directory).read_envelope()
     except (OSError, ValueError, ClimateRefPrefectError) as error:

@@ -1,4 +1,4 @@
-"""Times in a site profile: ISO 8601 with its units, since a bare number means minutes to one and seconds to another."""
+"""Durations in a site profile: ISO 8601 with units, since a bare number may be read as minutes or as seconds."""
 
 from datetime import timedelta
 from typing import Annotated, TypeAlias
@@ -22,12 +22,12 @@ def _is_not_negative(duration: timedelta) -> timedelta:
 
 def _is_positive(duration: timedelta) -> timedelta:
     if duration <= timedelta(0):
-        raise ValueError("it must be longer than nothing")
+        raise ValueError("it must be longer than zero")
     return duration
 
 
 Duration: TypeAlias = Annotated[timedelta, BeforeValidator(_has_units), AfterValidator(_is_not_negative)]
-"""Nothing, or longer: `PT8H`, or a timedelta in Python."""
+"""Zero or longer: `PT8H`, or a timedelta in Python."""
 
 PositiveDuration: TypeAlias = Annotated[timedelta, BeforeValidator(_has_units), AfterValidator(_is_positive)]
-"""The same, but longer than nothing."""
+"""The same, but longer than zero."""

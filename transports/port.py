@@ -1,4 +1,4 @@
-"""The port between the lifecycle and whatever runs executions; nothing here knows an engine or a scheduler."""
+"""The port between the lifecycle and the backends that run executions. It knows no engine or scheduler."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,19 +18,19 @@ from climate_ref_prefect.transports.doctor_finding import Finding
 
 
 class ResourcesRefusedError(BadInputError):
-    """No place of this size can be had here; says why, and what would fit."""
+    """The transport cannot grant these resources. The message says why, and what would fit."""
 
 
 class SubmissionError(ClimateRefPrefectError):
     """
-    The backend did not take an execution.
+    The backend did not accept an execution.
 
     Parameters
     ----------
     message
-        The backend's own words, fit for people.
+        The backend's own words.
     transient
-        Whether the same submission may be taken later.
+        Whether the same submission may be accepted later.
     """
 
     def __init__(self, message: str, *, transient: bool) -> None:
@@ -39,7 +39,7 @@ class SubmissionError(ClimateRefPrefectError):
 
 
 class Submission(FrozenModel):
-    """A handle on what was submitted: plain JSON, so that it can be kept."""
+    """A submitted execution."""
 
     transport: str
     directory: Path
@@ -51,36 +51,36 @@ class Termination(FrozenModel):
     kind: FailureKind
     message: str
     meta: Mapping[str, JsonValue] = Field(default_factory=dict)
-    """Goes to the telemetry: job id, node, the scheduler's state."""
+    """Information for the telemetry: job id, node, the scheduler's state."""
 
 
 class Ended(FrozenModel):
-    """A submission that is over, as the backend says."""
+    """A submission that has ended, according to the backend."""
 
     submission: Submission
     outcome: ExecutionOutcome | None = None
-    """Where the backend could bring it back; the file is the truth where it could not."""
+    """The outcome, if the backend returned it; otherwise the outcome file counts."""
 
     meta: Mapping[str, JsonValue] = Field(default_factory=dict)
-    """What the backend adds to the telemetry: job id, node, queue wait."""
+    """Information that the backend adds to the telemetry: job id, node, queue wait."""
 
 
 class Traits(FrozenModel):
     """
-    What is to be known of a kind of transport before one of it is made or asked.
+    Properties of a kind of transport that must be known before one is made.
 
     Everything outside an adapter decides by these, never by the name or the class of a transport. The defaults are
-    right for a transport of which nothing is known.
+    safe for a transport of which nothing is known.
     """
 
     fields_in_forms: bool = False
-    """Whether a form of Prefect's UI may set its fields: only where none of them is an operator's trusted text."""
+    """Whether a form of Prefect's UI may set its fields, which is safe only if none is an operator's trusted text."""
 
     usable_by_name: bool = False
-    """Whether its name says enough, in the command's `--transport`; otherwise a site profile has to describe it."""
+    """Whether `--transport` accepts its name; otherwise a site profile has to describe it."""
 
     may_outlive_coordinator: bool = True
-    """Whether what it runs may go on when the coordinator's process has ended, so that nobody may call it dead."""
+    """Whether its executions may go on after the coordinator's process has ended, so that they may not be dead."""
 
     renders_jobs: bool = False
     """Whether `render` returns what would be submitted."""
@@ -89,45 +89,45 @@ class Traits(FrozenModel):
 @runtime_checkable
 class Transport(Protocol):
     """
-    A place where executions run.
+    A backend that runs executions.
 
-    A transport only translates: it holds no lifecycle. Whatever ends, however it ends, `wait` says so once.
+    A transport only translates and knows no lifecycle. `wait` reports each end exactly once, whatever its cause.
     `TransportModel` has a default for everything but `slots`, `submit`, `wait`, `cancel` and `close`.
     """
 
     @property
     def name(self) -> str:
-        """Short name, recorded with each execution: the one by which its kind is registered."""
+        """Short name under which its kind is registered, recorded with each execution."""
         ...
 
     @property
     def traits(self) -> Traits:
-        """What it can, the same for all transports of its kind."""
+        """Its properties, the same for all transports of its kind."""
         ...
 
     @property
     def limits(self) -> WorkerLimits:
-        """What the worker holds an execution to here."""
+        """The limits that the worker enforces on an execution."""
         ...
 
     @property
     def slots(self) -> int:
-        """How many submissions it pays to have here at once, running or ready to start."""
+        """How many submissions this transport can make use of at once, running or ready to start."""
         ...
 
     @property
     def outcome_patience_seconds(self) -> float:
-        """How late an outcome file may show after the end: 0 on a local disk, 90 on shared file systems."""
+        """How late an outcome file may become visible after the end: 0 on a local disk, 90 on shared file systems."""
         ...
 
     def check(self, resources: ResourceHint) -> ResourceHint:
         """
-        Return what an execution that asks for `resources` is given here.
+        Return the resources that are granted to an execution that requests `resources`.
 
         Raises
         ------
         ResourcesRefusedError
-            Before anything starts, if no place here fits.
+            If they cannot be granted. Nothing has been started then.
         """
         ...
 
@@ -143,39 +143,39 @@ class Transport(Protocol):
         ...
 
     def wait(self, timeout_seconds: float) -> Sequence[Ended]:
-        """Return what has ended since the last call, in any order; wait up to `timeout_seconds` for the first."""
+        """Return executions that have ended since the last call, and wait up to `timeout_seconds` for the first."""
         ...
 
     def cancel(self, submission: Submission) -> None:
-        """Have it stopped, whether it runs or not yet; `wait` tells when it is over. Unknown ones are ignored."""
+        """Stop an execution, whether it runs or waits; `wait` reports its end. An unknown one is ignored."""
         ...
 
     def explain(self, submission: Submission) -> Termination | None:
-        """Return why the backend ended it, where it knows."""
+        """Return why the backend ended it, or None if that is unknown."""
         ...
 
     def is_over(self, directory: Path) -> bool | None:
         """
-        Return whether an execution has ended that is not followed any more; none if this cannot tell.
+        Return whether an execution has ended that is not followed any more; None if that is unknown.
 
-        Another coordinator has submitted it, or this one, and has closed the transport since.
+        It was submitted by another coordinator, or by this one before it closed the transport.
         """
         ...
 
     def close(self, timeout_seconds: float) -> None:
-        """Stop what runs and leave nothing behind: no process, no job. Safe to repeat."""
+        """Stop all executions and leave no process or job behind. Safe to repeat."""
         ...
 
     def unopened(self) -> Self:
-        """Return another transport with the same settings, whatever this one has open: each flow gets its own."""
+        """Return an unopened transport with the same settings, because each flow needs its own."""
         ...
 
     def open(self, owner: str) -> None:
         """
-        Take note of the store for which executions are run from now on; returns at once.
+        Receive the identity of the store for which executions are run from now on; returns at once.
 
-        Whoever calls this holds the lease of that store, so what an earlier coordinator of it has submitted and what
-        has not started yet is withdrawn.
+        The caller holds the lease of that store, so that submissions of an earlier coordinator that have not started
+        yet can be cancelled.
 
         Parameters
         ----------
@@ -185,33 +185,33 @@ class Transport(Protocol):
         ...
 
     def take_servers(self, servers: ServerPool) -> None:
-        """Run executions from the providers' servers that planning has started, or else close them."""
+        """Start executions from the provider servers of planning, or close these servers."""
         ...
 
     def render(self, resources: ResourceHint) -> str:
         """
-        Return what would be submitted for an execution, for people to read; submits nothing.
+        Return the text that would be submitted for an execution, without submitting it.
 
         Raises
         ------
         ResourcesRefusedError
             As `check` does.
         BadInputError
-            If there is nothing to show: `Traits.renders_jobs` says so before.
+            If the transport has no such text; then `Traits.renders_jobs` is false.
         """
         ...
 
     def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
         """
-        Look at what a run needs here, one thing after another, for `doctor`; leave nothing behind once it is closed.
+        Check step by step what a run needs here, for `doctor`. Nothing is left behind once the iterator is closed.
 
         Parameters
         ----------
         providers
-            Must be importable where executions run.
+            Providers that must be importable where executions run.
         scratch
             Directory below which executions will run.
         wait_seconds
-            How long something may take to start.
+            How long a job may take to start.
         """
         ...

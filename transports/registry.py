@@ -1,8 +1,8 @@
 """
-Which kinds of transports are installed: found by their entry points, ours like those of others.
+The registry of transports: the installed kinds, found by entry points, those of this package included.
 
 A distribution registers a subclass of `TransportModel` in the group `climate_ref_prefect.transports`, by the name that
-its `kind` has. One that cannot be used is named where it is asked for, and where all are listed; others work as before.
+its `kind` has. Errors and lists name a transport that cannot be used. The others work as before.
 """
 
 import difflib
@@ -22,30 +22,30 @@ GROUP: Final = "climate_ref_prefect.transports"
 """Group of entry points in which transports register."""
 _OURS: Final = "climate-ref-prefect"
 RESERVED: Final = ("site",)
-"""Names that mean something else where a transport is chosen: a site profile."""
+"""Names that no transport may have, because they mean a site profile where a transport is chosen."""
 
 
 class UnusableTransport(NamedTuple):
-    """A transport that is registered and cannot be used."""
+    """A registered transport that cannot be used."""
 
     kind: str
     distribution: str
-    """What has registered it."""
+    """The distribution that has registered it."""
     reason: str
 
     def __str__(self) -> str:
-        """Return a sentence that says who and why."""
+        """Return a sentence that names the distribution and the reason."""
         return f"The transport `{self.kind}`, which {self.distribution} has registered, cannot be used: {self.reason}"
 
 
 def transport_class(kind: str) -> type[TransportModel]:
     """
-    Return the class of the transports of a kind; imports the one module that it is in.
+    Return the class of a kind of transport. Only its own module is imported.
 
     Raises
     ------
     BadInputError
-        If there is no such kind, or its module cannot be imported; lists those that there are.
+        If there is no such kind, or its module cannot be imported. The message lists the existing kinds.
     """
     if kind not in _registered():
         close = difflib.get_close_matches(kind, _registered(), 1)
@@ -58,13 +58,13 @@ def transport_class(kind: str) -> type[TransportModel]:
 
 
 def find_transport_class(kind: str) -> type[TransportModel] | None:
-    """Return the class of the transports of a kind; none if there is no such kind, or it cannot be used."""
+    """Return the class of a kind of transport; None if it does not exist or cannot be used."""
     found = _load(kind) if kind in _registered() else None
     return None if isinstance(found, UnusableTransport) else found
 
 
 def traits_of(kind: str | None) -> Traits:
-    """Return what transports of a kind can, by the name that is recorded; the cautious defaults if that is unknown."""
+    """Return the traits of a kind of transport by its recorded name; the safe defaults if it is unknown."""
     found = find_transport_class(kind) if kind else None
     return found.traits if found else Traits()
 
@@ -75,13 +75,13 @@ def kinds() -> list[str]:
 
 
 def usable_transports() -> Mapping[str, type[TransportModel]]:
-    """Return all that can be used, by their names in alphabetical order; imports them."""
+    """Import all usable transports and return them by name, in alphabetical order."""
     found = ((kind, _load(kind)) for kind in kinds())
     return {kind: one for kind, one in found if not isinstance(one, UnusableTransport)}
 
 
 def unusable_transports() -> Sequence[UnusableTransport]:
-    """Return those that are registered and cannot be used, with the reason of each; imports all."""
+    """Import all transports and return those that cannot be used, each with the reason."""
     broken = [one for kind in kinds() if isinstance(one := _load(kind), UnusableTransport)]
     hidden = [
         UnusableTransport(kind, _distribution(point), f"{_OURS} itself has a transport of this name.")
@@ -99,7 +99,7 @@ def _registered() -> Mapping[str, Sequence[EntryPoint]]:
         found[point.name].append(point)
     if not found:
         raise BadInputError(
-            "No transport is registered, not even ours: climate-ref-prefect is not installed, or its metadata is "
+            "No transport is registered, not even those of this package: it is not installed, or its metadata is "
             "older than its code. Install it again (`make venv` in a checkout)."
         )
     return dict(found)
@@ -107,7 +107,7 @@ def _registered() -> Mapping[str, Sequence[EntryPoint]]:
 
 @cache
 def _load(kind: str) -> type[TransportModel] | UnusableTransport:
-    """Import a transport and see that it is one; once, also where that fails."""
+    """Import a transport and check it. The result is cached, failures included."""
     points = _registered()[kind]
     point = points[0]
     if len(points) > 1:
@@ -143,7 +143,7 @@ def _what_is_wrong(kind: str, loaded: object) -> str:
 
 def _what_no_form_can_show(model: type[TransportModel]) -> str:
     if model.__module__.partition(".")[0] == __name__.partition(".")[0]:
-        return ""  # tests have shown ours, and each start of a coordinator would pay for it
+        return ""  # The tests check ours, and the check would slow down each start of a coordinator.
     try:
         model.model_json_schema()
     except PydanticUserError as error:

@@ -1,4 +1,4 @@
-"""Packing: choose waiting executions whose sizes fit together, so that none is overtaken for ever."""
+"""Packing: choose waiting executions whose sizes fit together, so that none is skipped for ever."""
 
 import math
 from collections.abc import Hashable

@@ -20,12 +20,12 @@ def read_profile(path: Path) -> Transport:
     Parameters
     ----------
     path
-        YAML: `kind`, which names a transport that is installed, and the fields of the transports of that kind.
+        YAML file with `kind`, which names an installed transport, and the fields of that kind.
 
     Raises
     ------
     BadInputError
-        If the file cannot be read, or says what no transport of its kind understands.
+        If the file cannot be read, or has an invalid field.
     """
     try:
         content: object = load_strictly(path)

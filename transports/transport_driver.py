@@ -19,7 +19,7 @@ from climate_ref_prefect.transports.port import Ended, Submission, SubmissionErr
 _POLL_SECONDS: Final = 0.2
 _using: Final = threading.Lock()
 _in_use: Final[dict[int, "TransportDriver"]] = {}
-"""Who has opened a transport, by the object's identity: equal settings are not the same transport."""
+"""Drivers of open transports by the identity of the transport object, because equal settings are not the same."""
 
 
 class TransportClosedError(ClimateRefPrefectError):
@@ -27,7 +27,7 @@ class TransportClosedError(ClimateRefPrefectError):
 
 
 class TransportInUseError(ClimateRefPrefectError):
-    """Another one submits to this transport object: each would hear of the other one's executions, and lose its own."""
+    """Another driver uses this transport object. Each would receive ends of the other one's executions."""
 
 
 class TransportDriver:
@@ -52,7 +52,7 @@ class TransportDriver:
 
     def run(self, directory: Path, resources: ResourceHint) -> ExecutionOutcome:
         """
-        Have an execution run and return its outcome, however it ended.
+        Run an execution and return its outcome, whatever it is.
 
         Raises
         ------
@@ -73,12 +73,12 @@ class TransportDriver:
         """
         Close the transport, then release the threads that still wait. An interrupt takes effect once it is closed.
 
-        After that it does nothing; to be called again where an exception has broken in on it.
+        Call it again if an exception has interrupted it. Further calls do nothing.
         """
         if self._closed:
             return
         try:
-            # What is submitted after the close would open it again; a poller is there by now and runs, or never.
+            # A later submission would open the transport again. The polling thread exists by now, or never will.
             with self._submitting, self._lock:
                 self._closing.set()
             if self._poller is not None:
@@ -88,7 +88,7 @@ class TransportDriver:
             try:
                 if _in_use.get(id(self._transport), self) is self:
                     self._transport.close(timeout_seconds)
-            finally:  # interrupted once more: threads that still wait would keep this process for ever
+            finally:  # After a second interrupt, threads that still wait would keep this process alive for ever.
                 self._fail_all(TransportClosedError("The transport was closed before the execution had ended."))
         self._closed = True
         with _using:
@@ -98,10 +98,12 @@ class TransportDriver:
     def _submit(self, directory: Path, resources: ResourceHint) -> Future[Ended]:
         with self._lock:
             self._refuse_if_closed()
-            if directory in self._futures:  # it was delivered twice, and both hear how it ends
+            if directory in self._futures:  # It was delivered twice, and both callers get the outcome.
                 return self._futures[directory]
             self._start_polling()
-            future = self._futures[directory] = Future()  # before it is submitted: it may end before that returns
+            future = self._futures[directory] = (
+                Future()
+            )  # before the submission, because it may end before that returns
         try:
             with self._submitting:
                 self._refuse_if_closed()
@@ -136,7 +138,7 @@ class TransportDriver:
                 self._deliver(self._transport.wait(_POLL_SECONDS))
         except Exception as error:  # noqa: BLE001 - it is handed on to everyone who waits
             if self._closing.is_set():
-                return  # it was closed in the meantime, and the waiting threads get an error that says so
+                return  # It was closed meanwhile, and the waiting threads get that error.
             self._broken = error
             self._closing.set()
             self._fail_all(error)
@@ -151,7 +153,7 @@ class TransportDriver:
         with self._lock:
             waiting = dict(self._futures)
         for directory, future in waiting.items():
-            with suppress(InvalidStateError):  # it has just been delivered
+            with suppress(InvalidStateError):  # Its outcome has just been delivered.
                 future.set_exception(error)
             self._futures.pop(directory, None)
 
@@ -160,10 +162,10 @@ def settle(
     transport: Transport, execution: ExecutionDirectory, ended: Ended, closing: threading.Event
 ) -> ExecutionOutcome:
     """
-    Return the outcome of an execution that the backend says is over.
+    Return the outcome of an execution that has ended according to the backend.
 
-    The file is the truth. Where neither it nor the backend brings an outcome in time, or before the transport is
-    closed, one is made from the transport's explanation and the last telemetry.
+    The outcome file counts. If neither it nor the backend gives an outcome in time, or before the transport is
+    closed, it is made from the transport's explanation and the last telemetry.
     """
     outcome = ended.outcome
     try:
@@ -175,7 +177,7 @@ def settle(
             outcome = _in_the_backends_words(outcome, transport.explain(ended.submission))
     except (OSError, UnreadableDocumentError) as error:
         outcome = refuse_unreadable(error)
-    with suppress(OSError, UnreadableDocumentError):  # where it cannot be read, the outcome says so
+    with suppress(OSError, UnreadableDocumentError):  # If it cannot be read, the outcome says so.
         outcome = outcome.model_copy(update={"execution_id": execution.read_envelope().execution_id})
     return _with_meta(outcome, ended)
 
@@ -206,7 +208,7 @@ def _with_meta(outcome: ExecutionOutcome, ended: Ended) -> ExecutionOutcome:
 def _explain(transport: Transport, execution: ExecutionDirectory, submission: Submission) -> ExecutionOutcome:
     death = transport.explain(submission)
     if death is None:
-        return _failed(execution, FailureKind.WORKER_LOST, "It ended without an outcome, and nobody knows why.")
+        return _failed(execution, FailureKind.WORKER_LOST, "It ended without an outcome; the reason is not known.")
     return _failed(execution, death.kind, death.message, meta=dict(death.meta))
 
 
@@ -214,7 +216,7 @@ def _failed(
     execution: ExecutionDirectory, kind: FailureKind, message: str, meta: dict[str, object] | None = None
 ) -> ExecutionOutcome:
     failure, telemetry, execution_id = ExecutionFailure(kind=kind, message=message), execution.last_telemetry(), 0
-    with suppress(OSError, UnreadableDocumentError):  # without its envelope it has ended all the same
+    with suppress(OSError, UnreadableDocumentError):  # It has ended even if its envelope cannot be read.
         envelope = execution.read_envelope()
         execution_id = envelope.execution_id
         failure = failure_from_memory_use(

@@ -79,7 +79,7 @@ def text_of(error: BaseException) -> str:
     try:
         return str(error)[:_CHARACTERS_AT_MOST]
     except BaseException as failed:  # noqa: BLE001 - code of the provider's own, which may do anything
-        return f"its message cannot be told: {type(failed).__name__}"
+        return f"its message cannot be read: {type(failed).__name__}"
 
 
 def format_exception(error: BaseException) -> str:

@@ -113,7 +113,8 @@ def failure_from_exit_code(exit_code: int) -> ExecutionFailure:
     """Return the failure of a child that ended without a report. A negative exit code is a signal."""
     if exit_code in _KILLED:
         return ExecutionFailure(
-            kind=FailureKind.KILLED, message="The process of the diagnostic was killed (SIGKILL), nobody knows by whom."
+            kind=FailureKind.KILLED,
+            message="The process of the diagnostic was killed (SIGKILL); it is not known by whom.",
         )
     return ExecutionFailure(
         kind=FailureKind.CRASHED,

@@ -52,7 +52,7 @@ def run_doctor(
         for finding in chain(examine_file_systems(settings), findings):
             wrong += finding.verdict is CheckStatus.WRONG
             console.print(str(finding))
-    console.print(f"{wrong} to be mended." if wrong else "All is well.")
+    console.print(f"{wrong} {'check' if wrong == 1 else 'checks'} failed." if wrong else "All checks passed.")
     return not wrong
 
 

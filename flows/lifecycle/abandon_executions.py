@@ -25,7 +25,7 @@ def abandon(
     Classify and finalise what has not been finalised: its group stays dirty, and the next solve takes it up.
 
     An attempt that has a result, or is not confirmed dead, is left to the next solve. So are all attempts if it is
-    unknown whether this still coordinates, or if a fault of the house has ended the solve: nothing could be written.
+    unknown whether this still coordinates, or if an infrastructure fault has ended the solve: nothing could be written.
 
     Parameters
     ----------

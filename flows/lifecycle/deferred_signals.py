@@ -24,37 +24,37 @@ class DeferredSignals:
     def __init__(self) -> None:
         self._handlers: dict[int, Handler] = {}
         self._previous: dict[int, Handler | int | None] = {}
-        self._held: list[int] = []
-        self._heard = False
-        self._open = False
-        self._shut = False
+        self._deferred: list[int] = []
+        self._received = False
+        self._delivering = False
+        self._blocking = False
 
     @contextmanager
     def deliver(self) -> Iterator[None]:
         """Deliver signals within this block, first of all a deferred one."""
-        self._open = True
+        self._delivering = True
         try:
-            self._let_through()
+            self._deliver_first()
             yield
         finally:
-            self._open = False
+            self._delivering = False
 
     @contextmanager
     def block(self) -> Iterator[None]:
         """Defer all signals within this block, second ones too, and deliver the first of them at its end."""
-        self._shut = True
+        self._blocking = True
         try:
             yield
         finally:
-            self._shut = False
-        self._let_through()
+            self._blocking = False
+        self._deliver_first()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in _NUMBERS:
-                self._signals(number, signal.getsignal(number))
+                self._defer(number, signal.getsignal(number))
             if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-                self._signals(signal.SIGHUP, signal.getsignal(signal.SIGTERM), as_if=signal.SIGTERM)
+                self._defer(signal.SIGHUP, signal.getsignal(signal.SIGTERM), as_if=signal.SIGTERM)
         return self
 
     def __exit__(
@@ -63,25 +63,25 @@ class DeferredSignals:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
         if error is None:
-            self._let_through()
+            self._deliver_first()
 
-    def _signals(self, number: int, handler: Handler | int | None, as_if: int | None = None) -> None:
+    def _defer(self, number: int, handler: Handler | int | None, as_if: int | None = None) -> None:
         if not callable(handler):
             return
         self._previous[number] = signal.getsignal(number)
         self._handlers[number] = lambda _, frame: handler(as_if or number, frame)
-        signal.signal(number, self._hear)
+        signal.signal(number, self._on_signal)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        at_once = not self._shut and (self._open or self._heard)
-        self._heard = True
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        at_once = not self._blocking and (self._delivering or self._received)
+        self._received = True
         if at_once:
-            self._held.clear()
+            self._deferred.clear()
             self._handlers[number](number, frame)
         else:
-            self._held.append(number)
+            self._deferred.append(number)
 
-    def _let_through(self) -> None:
-        if self._held:
-            number = self._held.pop(0)
+    def _deliver_first(self) -> None:
+        if self._deferred:
+            number = self._deferred.pop(0)
             self._handlers[number](number, None)

@@ -70,7 +70,7 @@ class Lifecycle:
         self._to_allocate = 0
         self._running = 0
         self._publishing = 0
-        self._house = InfrastructureFaults(workspace.settings.house_patience.total_seconds())
+        self._faults = InfrastructureFaults(workspace.settings.house_patience.total_seconds())
         self._calls = PhaseCalls(task_run_counter, transport, workspace.writer)
         self._steps: Mapping[phases.Phase, Callable[[Attempt], None]] = {
             phases.dispatch: self._dispatch,
@@ -97,9 +97,9 @@ class Lifecycle:
                 with self._publishers, self._runner:
                     self._allocate(planned, f"{len(planned)} executions")
                     while self.unfinished:
-                        self._house.take_due_steps()
+                        self._faults.take_due_steps()
                         self._dispatch_some()
-                        self._house.end_if_timed_out(self._count_under_way)
+                        self._faults.end_if_timed_out(self._count_under_way)
                         self._handle_next_event()
             except BaseException as error:
                 with self._signals.block():  # A second signal may interrupt this block, even before it starts.
@@ -116,16 +116,16 @@ class Lifecycle:
         """Run a step that writes to directories or the database, and then the next; queue it while they fail."""
 
         def take() -> None:
-            if not self._house.may_run(places, take):
+            if not self._faults.may_run(places, take):
                 return
             try:
                 step()
             except ClimateRefPrefectError as error:
                 if not is_infrastructure_fault(error):
                     raise
-                self._house.record(error, take)
+                self._faults.record(error, take)
             else:
-                self._house.resolve(places)
+                self._faults.resolve(places)
                 then()
 
         take()
@@ -150,7 +150,7 @@ class Lifecycle:
             and self._may_dispatch()
             and len(self._active) < self._transport.slots + _AFTERMATH
             and not self._task_run_counter.lags_behind()
-            and not everywhere & self._house.unavailable_places()
+            and not everywhere & self._faults.unavailable_places()
         ):
             self._go_on(self._waiting.take(self._active.values()))
 
@@ -167,7 +167,7 @@ class Lifecycle:
         places = (*self._scratch_of(attempt), DATABASE)
         self._held[attempt.execution_id] = attempt
         # An execution whose results cannot be published now is not started.
-        if not self._house.may_run((*places, *self._results_of(attempt)), lambda: self._dispatch_again(attempt)):
+        if not self._faults.may_run((*places, *self._results_of(attempt)), lambda: self._dispatch_again(attempt)):
             return
         try:
             self._calls.call(phases.dispatch, attempt)
@@ -178,10 +178,10 @@ class Lifecycle:
         except ClimateRefPrefectError as error:
             if not is_infrastructure_fault(error):
                 raise
-            self._house.record(error, lambda: self._dispatch_again(attempt))
+            self._faults.record(error, lambda: self._dispatch_again(attempt))
             return
         else:
-            self._house.resolve(places)
+            self._faults.resolve(places)
         self._active[attempt.execution_id] = self._held.pop(attempt.execution_id)
         self._go_on(attempt)
 
@@ -210,32 +210,32 @@ class Lifecycle:
             full = DirectoryUnavailableError(
                 self._workspace.scratch_place.title, f"it was full while {attempt.label} ran"
             )
-            self._house.record(full, lambda: self._look_for_room(full), _ROOM)
+            self._faults.record(full, lambda: self._look_for_room(full), _ROOM)
         elif kind is None:
-            self._house.confirm(_ROOM)
+            self._faults.confirm(_ROOM)
         self._go_on(attempt)
 
     def _look_for_room(self, full: DirectoryUnavailableError) -> None:
         if self._workspace.scratch_place.has_room():
-            self._house.resolve([_ROOM], for_good=False)
+            self._faults.resolve([_ROOM], for_good=False)
         else:
-            self._house.record(full, lambda: self._look_for_room(full), _ROOM)
+            self._faults.record(full, lambda: self._look_for_room(full), _ROOM)
 
     def _classify(self, attempt: Attempt) -> None:
         self._calls.call(phases.classify, attempt)
         self._go_on(attempt)
 
     def _publish(self, attempt: Attempt) -> None:
-        if self._house.may_run(self._results_of(attempt), lambda: self._publish(attempt)):
+        if self._faults.may_run(self._results_of(attempt), lambda: self._publish(attempt)):
             self._publishing += 1
             self._calls.submit(self._publishers, phases.publish, attempt, self._after_publish)
 
     def _after_publish(self, attempt: Attempt, error: BaseException | None) -> None:
         self._publishing -= 1
         if error is None:
-            self._house.resolve(self._results_of(attempt))
+            self._faults.resolve(self._results_of(attempt))
         elif is_infrastructure_fault(error):
-            self._house.record(error, lambda: self._publish(attempt))
+            self._faults.record(error, lambda: self._publish(attempt))
             return
         else:
             phases.fail_if_refused(attempt, error)

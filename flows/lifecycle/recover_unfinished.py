@@ -58,7 +58,7 @@ def settle_leftovers(
     Raises
     ------
     InfrastructureFaultError
-        If the house has a fault that does not pass.
+        If a directory or the database stays unavailable for longer than `house_patience`.
     """
     settled, elsewhere = 0, []
     timeout_seconds = workspace.settings.house_patience.total_seconds()
@@ -116,7 +116,7 @@ class _Leftover:
         return self._liveness.longest_wait_seconds if self._liveness else 0.0
 
     def settle(self) -> bool | None:
-        """Settle it as `_settle` does, telling faults of the house from its own."""
+        """Settle it as `_settle` does, telling infrastructure faults from its own."""
         with self._workspace.scratch_place.guarded():
             return self._settle()
 

@@ -27,10 +27,10 @@ _DECISIONS: Final[Mapping[Then, Decision]] = {
     "next solve": Decision.RETRY_LATER,
 }
 _WHY_FIXED: Final[Mapping[Fault, str]] = {
-    Fault.HOUSE: "it is a fault of the house and says nothing about the execution",
+    Fault.INFRASTRUCTURE: "it is an infrastructure fault and says nothing about the execution",
     Fault.INPUTS: "its inputs are not what was planned, and only another plan helps",
     Fault.USER: "it is what the user wants",
-    Fault.REFUSED: "the place refuses for good, and would refuse again",
+    Fault.REFUSED: "the backend refuses for good, and would refuse again",
 }
 _LIMITS: Final = ("max_attempts", "max_lost", "growth_factor", "max_memory_mb", "max_wall_clock")
 

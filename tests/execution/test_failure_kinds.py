@@ -46,8 +46,8 @@ def test_a_real_cause_hides_nothing_further_in_turn(kind: FailureKind) -> None:
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_what_the_backend_explains_is_of_the_place_or_the_house(kind: FailureKind) -> None:
+def test_what_the_backend_explains_is_a_fault_of_the_backend_or_the_infrastructure(kind: FailureKind) -> None:
     rule = FAILURE_RULES[kind]
     if rule.backend_knows_why or rule.may_still_run:
-        assert rule.fault in (Fault.PLACE, Fault.HOUSE)
+        assert rule.fault in (Fault.BACKEND, Fault.INFRASTRUCTURE)
         assert not rule.has_results

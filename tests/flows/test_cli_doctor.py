@@ -40,7 +40,7 @@ def test_all_is_well(site: Site, pbs: PbsCluster) -> None:
     ended = run_command("doctor", "--transport", str(write_profile(site, "pbs")), *PROVIDER)
     assert ended.code == 0, ended.output + ended.errors
     lines = ended.output.splitlines()
-    assert lines[-1] == "All is well."
+    assert lines[-1] == "All checks passed."
     assert {line.split()[0] for line in lines[:-1]} <= {"ok", "note"}
     assert not site.home.exists()
 
@@ -48,7 +48,7 @@ def test_all_is_well(site: Site, pbs: PbsCluster) -> None:
 def test_something_is_wrong(site: Site, pbs: PbsCluster) -> None:
     ended = run_command("doctor", "--transport", str(write_profile(site, "pbs", "exit 3")), *PROVIDER)
     assert ended.code == 1
-    assert ended.output.splitlines()[-1] == "1 to be mended."
+    assert ended.output.splitlines()[-1] == "1 check failed."
     assert "(Exit_status 3)), but its pilot has not started. ->" in ended.output
     assert "Traceback" not in ended.errors
 
@@ -69,7 +69,7 @@ def test_on_this_machine_providers_are_all_there_is(site: Site) -> None:
     assert good.startswith("ok ")
     assert bad.startswith("wrong ")
     assert "licence server does not answer" in bad
-    assert count == "1 to be mended."
+    assert count == "1 check failed."
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_a_diagnostic_that_declares_nonsense_is_told_apart(root: Path) -> None:
         "unchecked-data": "its `data.group_by` is []",
         "half-a-letter": r"its `version` is '1\udcff': it holds half of a character",
         "\udcff": r"its `slug` is '\udcff'",
-        "unspeakable": "SpeechlessError: its message cannot be told: RuntimeError",
+        "unspeakable": "SpeechlessError: its message cannot be read: RuntimeError",
         "raising": "RuntimeError: [/no] name",
     }.items():
         assert words in messages[f"declaring/{slug}"]

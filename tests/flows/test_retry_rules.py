@@ -174,7 +174,7 @@ class TestRefusals:
             policy(**{field: {kind: value}})
         assert all(free in str(refused.value) for free in FREE)
 
-    def test_faults_of_the_house_the_user_and_a_final_refusal_are_fixed(self) -> None:
+    def test_infrastructure_faults_cancellation_and_final_refusals_are_fixed(self) -> None:
         assert {"cancelled", "submission_refused", "scratch_full", "coordinator_lost", "schema_mismatch"} <= set(FIXED)
         assert {"diagnostic_error", "out_of_memory", "crashed", "worker_lost", "unavailable"} <= set(FREE)
 
@@ -193,7 +193,7 @@ class TestRefusals:
             ("- {match: demo/*, failures: {crashed: again}}", "'retry', 'give up' or 'next solve'"),
             ("- {match: demo/*, failures: {cancelled: retry}}", "`cancelled` cannot be changed: .*the user"),
             ("- {match: demo/*, failures: {submission_refused: retry}}", "`submission_refused` .*refuses for good"),
-            ("- {match: demo/*, failures: {scratch_full: give up}}", "`scratch_full` .*the house"),
+            ("- {match: demo/*, failures: {scratch_full: give up}}", "`scratch_full` .*infrastructure fault"),
             ("- {match: demo/*, grows: {diagnostic_error: memory}}", "add `diagnostic_error: retry` to `failures`"),
             ("- {match: demo/*, grows: {killed: cpu}}", "'memory', 'wall clock' or 'nothing'"),
             ("- {match: demo/*, max_attempts: 0}", "max_attempts: .*greater than or equal to 1"),

@@ -44,7 +44,7 @@ def test_jobs_of_another_queue_are_submitted_all_the_same(
     asked: list[dict[str, Any]] = [{"queue": "special"}] * 3 + [{}] * 3
     executions = [prepare("wait-to-go", **resources) for resources in asked]
     futures = [driving.start(*execution) for execution in executions]
-    wait_until(lambda: [words for words in caplog.messages if "takes no job now" in words])
+    wait_until(lambda: [words for words in caplog.messages if "accepts no job now" in words])
     driving.wait_for(*(directory / "output" / "started" for directory, _ in executions[3:]))
     assert [job.queue for job in cluster.jobs()].count("narrow") == 1
     left = [directory for directory, _ in executions]

@@ -280,7 +280,7 @@ def test_of_a_very_long_answer_both_ends_are_shown(answering: Answering) -> None
 @pytest.mark.parametrize("printed", ["submitted", "", "Project 12345 has 500 hours left"])
 def test_an_answer_without_a_job_id_is_shown(answering: Answering, printed: str) -> None:
     answering("qsub", Recording("qsub", 0, printed, "have a nice day"))
-    with pytest.raises(UnreadAnswerError, match=f"no job id in it: .*{printed}.*have a nice day"):
+    with pytest.raises(UnreadAnswerError, match=f"no job id: .*{printed}.*have a nice day"):
         PbsCommands().submit(Path("job.sh"))
 
 

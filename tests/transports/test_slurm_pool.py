@@ -126,7 +126,7 @@ def test_a_submission_without_an_answer_leaves_no_second_job(
     try:
         directory, resources = prepare("noop")
         future = driving.start(directory, resources)
-        wait_until(lambda: [words for words in caplog.messages if "takes no job now" in words])
+        wait_until(lambda: [words for words in caplog.messages if "accepts no job now" in words])
     finally:
         slurm.resume_controller()
     job = int(job_of(future.result(PATIENT.timeout_seconds)))
@@ -184,7 +184,7 @@ class TestAccounts:
         driving = open_there(account="small", rules={"max_jobs": 4, "executions_per_job": 1})
         outcomes = driving.run_all([prepare("noop") for _ in range(5)])
         assert all(outcome.succeeded for outcome in outcomes)
-        assert [words for words in caplog.messages if "takes no job now" in words]
+        assert [words for words in caplog.messages if "accepts no job now" in words]
 
     def test_a_limit_that_jobs_of_others_fill_is_waited_for(
         self, open_there: Open, prepare: Prepare, cluster: SlurmCluster, caplog: pytest.LogCaptureFixture
@@ -195,6 +195,6 @@ class TestAccounts:
         ]
         driving = open_there(account="small", rules={"max_jobs": 20})
         futures = [driving.start(*prepare("noop")) for _ in range(20)]
-        wait_until(lambda: [words for words in caplog.messages if "takes no job now" in words])
+        wait_until(lambda: [words for words in caplog.messages if "accepts no job now" in words])
         cluster.run("scancel", *(other.strip() for other in others))
         assert all(future.result(PATIENT.timeout_seconds).succeeded for future in futures)

@@ -1,4 +1,4 @@
-"""Jobs of a coordinator that is gone: those that only wait would start, find nobody, and end."""
+"""Cancel the queued jobs of a coordinator that has ended: they would start, find no coordinator, and end."""
 
 import logging
 from collections.abc import Collection
@@ -15,22 +15,22 @@ logger = logging.getLogger(__name__)
 
 def withdraw_waiting_jobs(scheduler: BatchScheduler, owner: str, own_marks: Collection[str]) -> list[str]:
     """
-    Have the jobs ended that an earlier coordinator of a store has submitted and that have not started.
+    Cancel the jobs that an earlier coordinator of a store has submitted and that have not started.
 
-    Those that have started are left alone: what runs in them goes on, and is taken in when it has ended.
+    Jobs that have started are not cancelled: their executions go on, and are settled when they have ended.
 
     Parameters
     ----------
     scheduler
         The site's commands.
     owner
-        Identity of the store. Whoever calls this holds its lease, so no other coordinator of it is alive.
+        Identity of the store. The caller holds its lease, so that no other coordinator of it is alive.
     own_marks
         Marks of jobs that this coordinator has submitted itself.
 
     Returns
     -------
-    The ids of the jobs that the scheduler was told to end; none of them if it does not answer.
+    The ids of the jobs that the scheduler was asked to cancel; empty if it does not answer.
     """
     try:
         jobs = scheduler.marked_jobs()
@@ -40,11 +40,11 @@ def withdraw_waiting_jobs(scheduler: BatchScheduler, owner: str, own_marks: Coll
         if waiting:
             scheduler.cancel(waiting)
     except SchedulerSilentError as error:
-        logger.info("%s does not tell of jobs that an earlier solve may have left: %s", scheduler.name, error)
+        logger.info("%s did not say which jobs an earlier solve may have left: %s", scheduler.name, error)
         return []
     if waiting:
         logger.warning(
-            "%s jobs %s of an earlier solve that had not started were withdrawn: their coordinator is gone.",
+            "%s jobs %s of an earlier solve were cancelled before they started, because their coordinator has ended.",
             *(scheduler.name, ", ".join(waiting)),
         )
     return waiting

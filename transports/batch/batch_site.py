@@ -33,72 +33,72 @@ class BatchSite(TransportModel):
     """What makes job scripts of this scheduler."""
 
     job_variables: ClassVar[JobVariables]
-    """How a job learns its id and its node."""
+    """The environment variables from which a job reads its id and its node."""
 
     refusable_fields: ClassVar[tuple[str, ...]] = ("account", "directives")
-    """What the scheduler may refuse a job for, beside its size and queue: `doctor` names these fields."""
+    """Fields, beside size and queue, for which the scheduler may refuse a job. `doctor` names them."""
 
     outcome_patience_seconds: float = Field(default=90.0, ge=0)
 
     sizing: Sizing = Sizing()
-    """How hints become jobs."""
+    """How the size of a job follows from resource hints."""
 
     rules: PoolLimits = PoolLimits()
-    """How many jobs there are, and for how long."""
+    """Limits on the number of jobs and on their life."""
 
     account: str | None = Field(default=None, pattern=r"^[\w.@+-]+$")
-    """What the jobs are charged to."""
+    """The account that the jobs are charged to."""
 
     job_name: str = Field(default="ref", pattern=r"^[A-Za-z][\w.-]*$")
     """First part of the jobs' names; the second is their size."""
 
     directives: tuple[str, ...] = ()
-    """More options for the scheduler, one a line, without its prefix. The operator's trusted text."""
+    """More options for the scheduler, one per line, without its prefix. They are the operator's trusted text."""
 
     prologue: tuple[str, ...] = ()
-    """Shell lines before the worker starts: modules, environments. The operator's trusted text."""
+    """Shell lines that run before the worker starts, for example to load modules. The operator's trusted text."""
 
     python: str = sys.executable
-    """Interpreter on the nodes; has this package and the providers."""
+    """Python interpreter on the nodes. This package and the providers must be installed for it."""
 
     shared_directory: Path = Field(default=Path("~/.climate-ref-prefect"), validate_default=True)
     """
-    Seen by coordinator and nodes, made for the user alone: keys and the output of jobs lie there.
+    Directory for keys and the output of jobs. Coordinator and nodes must see it; only the user can read it.
 
-    `~` and variables, as in `/scratch/$USER/ref`, are the coordinator's.
+    `~` and variables, as in `/scratch/$USER/ref`, are expanded by the coordinator.
     """
 
     local_directory: str = "${TMPDIR:-/tmp}"
-    """Directory on the node for Dask's own files; the shell there expands it."""
+    """Directory on the node for Dask's own files. The shell of the job expands it."""
 
     interface: str | None = None
-    """Network interface of nodes and coordinator, for example `ib0`; none for the default."""
+    """Network interface of nodes and coordinator, for example `ib0`; empty for the default."""
 
     host: str | None = None
-    """Address on which the coordinator listens; none for that of the interface."""
+    """Address on which the coordinator listens; empty for the address of the interface."""
 
     ports: tuple[int, int] = _ANY_PORT
-    """First and last port for the coordinator to listen on; zeros for any."""
+    """First and last port on which the coordinator may listen; zeros for any port."""
 
     contact_address: str | None = Field(default=None, pattern=r"^[\w.-]+(:\d+)?$")
     """
-    Address that workers are told, as `host` or `host:port`; none for where the coordinator listens.
+    Address at which workers connect, as `host` or `host:port`; empty for the one on which the coordinator listens.
 
-    For a coordinator that nodes reach by another address than its own: behind NAT, or by a forwarded port.
+    Set it if nodes reach the coordinator by another address than its own: behind NAT, or by a forwarded port.
     """
 
     tls: bool = True
-    """Whether only who has this transport's keys can speak to coordinator and workers."""
+    """Whether coordinator and workers accept only connections with this transport's keys."""
 
     outlive_coordinator: bool = True
-    """Whether what runs goes on without its coordinator: many hours of work do not end with a login session."""
+    """Whether running executions go on when their coordinator ends, for example with a login session."""
 
     death_timeout_seconds: float = Field(default=60.0, gt=0)
-    """How long a job that starts looks for its coordinator."""
+    """How long a job that has started tries to reach its coordinator."""
 
     _owner: str = PrivateAttr(default="")
     _marks: set[str] = PrivateAttr(default_factory=set)
-    """Marks of the jobs that this has submitted."""
+    """Marks of the jobs that this transport has submitted."""
 
     @field_validator("shared_directory")
     @classmethod
@@ -110,7 +110,7 @@ class BatchSite(TransportModel):
                 "reached by a link"
             )
         if not Path(expanded).is_absolute():
-            raise ValueError(f"{expanded} is not absolute: nodes begin elsewhere")
+            raise ValueError(f"{expanded} is not absolute, and nodes have another current directory")
         return Path(cls.check_path(check_one_line(expanded)))
 
     @field_validator("python", "local_directory", "interface")
@@ -142,14 +142,14 @@ class BatchSite(TransportModel):
 
     @abstractmethod
     def commands(self, *, patient: bool = True) -> BatchScheduler:
-        """Return the scheduler's commands; impatient ones do not wait for what accounts may show a little later."""
+        """Return the scheduler's commands. Unless `patient`, they do not wait for accounting data that may be late."""
 
     @abstractmethod
     def sized(self, size: JobSize) -> dict[str, Any]:
         """Return dask-jobqueue's arguments that make a job of this size."""
 
     def new_mark(self) -> str:
-        """Return the mark of a job that is yet to be submitted: it tells of which store this runs executions."""
+        """Return the mark of a new job, which identifies the store whose executions it runs."""
         mark = new_mark(self._owner)
         self._marks.add(mark)
         return mark
@@ -161,7 +161,7 @@ class BatchSite(TransportModel):
 
     @property
     def log_directory(self) -> Path:
-        """Where the output of jobs lies."""
+        """The directory of the jobs' output."""
         return self.shared / "logs"
 
     @property
@@ -170,7 +170,7 @@ class BatchSite(TransportModel):
         return "tls://" if self.tls else "tcp://"
 
     def contact(self, address: str) -> str:
-        """Return where workers find a coordinator that listens at an address."""
+        """Return the address at which workers reach a coordinator that listens on an address."""
         if self.contact_address is None:
             return address
         protocol, port = address.partition("://")[0], address.rpartition(":")[2]

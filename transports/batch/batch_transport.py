@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OPENING: Final = threading.Lock()
 _CHOICE: Final = 200
-"""Executions that may wait to be chosen from: each takes a thread."""
+"""Waiting executions from which the pool can choose. Each of them occupies a thread of the coordinator."""
 
 
 class BatchTransport(BatchSite):
@@ -30,23 +30,23 @@ class BatchTransport(BatchSite):
     Runs executions in jobs of a batch scheduler, each job sized from the hints of what it runs.
 
     A subclass for a scheduler names its `kind`, `dask_jobqueue` and `job_variables`, and implements `check_path`,
-    `commands` and `sized`. Its module must not import Dask: all kinds are imported to be listed.
+    `commands` and `sized`. Its module must not import Dask, because listing the kinds imports all of them.
     """
 
     _withdrawing: threading.Thread | None = PrivateAttr(default=None)
     _pool: "Pool | None" = PrivateAttr(default=None)
     _keys: "CommsKeys | None" = PrivateAttr(default=None)
     _ended: set[str] = PrivateAttr(default_factory=set)
-    """Jobs that were there when this was closed, and have ended since."""
+    """Jobs that existed when this transport was closed, and that have ended since."""
 
     @property
     def slots(self) -> int:
-        """Enough to keep all jobs busy, and as many to choose from."""
+        """Enough executions to keep all jobs busy, and some more to choose from."""
         at_once = self.rules.max_jobs * self.sizing.most_per_job
         return at_once + min(at_once, _CHOICE)
 
     def open(self, owner: str) -> None:
-        """Have the scheduler end jobs that an earlier coordinator of this store has left waiting; returns at once."""
+        """Have queued jobs of an earlier coordinator of this store cancelled; returns at once."""
         self._owner = owner
         self._withdrawing = threading.Thread(
             target=withdraw_waiting_jobs,
@@ -68,7 +68,7 @@ class BatchTransport(BatchSite):
         return render_script(self, self.sizing.size(resources))
 
     def examine(self, providers: Sequence[ProviderReference], scratch: Path, wait_seconds: float) -> Iterator[Finding]:
-        """Look at the site from here, and from within a job."""
+        """Check the site from this host and from within a job."""
         from climate_ref_prefect.transports.batch.doctor.check_batch_site import check_site  # noqa: PLC0415 - imports Dask
 
         yield from check_site(self, providers, scratch, wait_seconds)
@@ -80,11 +80,11 @@ class BatchTransport(BatchSite):
         return submission
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
-        """Return what has ended, waiting up to `timeout_seconds` for the first."""
+        """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
         return self._open().wait(timeout_seconds)
 
     def cancel(self, submission: Submission) -> None:
-        """Stop an execution, or keep it from starting; its job goes on to others."""
+        """Stop an execution, or keep it from starting. Its job goes on with other executions."""
         pool = self._pool
         if pool is not None:
             pool.cancel(submission.directory)
@@ -95,7 +95,7 @@ class BatchTransport(BatchSite):
         return pool.explain(submission.directory) if pool is not None else None
 
     def is_over(self, directory: Path) -> bool | None:
-        """Ask the scheduler about the job in which an execution was begun, unless its end was seen at the close."""
+        """Ask the scheduler about the job of an execution, unless the job was seen to end when this was closed."""
         execution = ExecutionDirectory(directory)
         claim = execution.read_claim()
         if claim is None or not claim.job_id:
@@ -116,14 +116,14 @@ class BatchTransport(BatchSite):
             keys, self._keys = self._keys, None
         try:
             if pool is not None:
-                # A claim has the number of its job alone, without the cluster that SLURM may name with it.
+                # A claim contains only the number of its job, without the cluster that SLURM may name with it.
                 self._ended.update(job_id.partition(";")[0] for job_id in pool.close(timeout_seconds))
         finally:
             if keys is not None:
                 keys.close()
             if self._withdrawing is not None:
                 self._withdrawing.join(timeout_seconds)
-            remove_abandoned(self.shared)  # also where nothing was to be run, and no keys were made
+            remove_abandoned(self.shared)  # also if nothing was run and no keys were made
 
     def _open(self) -> "Pool":
         from climate_ref_prefect.transports.batch.dask.open_transport import make_keys, open_pool  # noqa: PLC0415 - Dask

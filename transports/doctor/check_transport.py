@@ -18,7 +18,7 @@ def check_transport(
     Parameters
     ----------
     transport
-        Says itself what there is to look at.
+        The transport, which defines its own checks.
     providers
         Providers that must be importable where the transport runs executions.
     scratch

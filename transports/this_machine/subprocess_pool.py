@@ -79,7 +79,7 @@ class SubprocessPool:
                 if key.fd == self._wake_reading:
                     os.read(self._wake_reading, 1 << 12)
                 else:
-                    self._hear(key.data)
+                    self._receive(key.data)
             if remaining <= 0:
                 break
         with self._lock:
@@ -181,7 +181,7 @@ class SubprocessPool:
             if directory in self._cancelled:
                 running.cancel()
 
-    def _hear(self, directory: Path) -> None:
+    def _receive(self, directory: Path) -> None:
         running = self._running.get(directory)
         if running is not None and directory not in self._forced and running.receive():
             self._selector.unregister(running)

@@ -69,7 +69,9 @@ def test_three_in_a_row_with_a_cause_of_their_own_give_up_the_size(what: str) ->
     assert rejected(failed, failed) is None
     cause = rejected(failed, failed, failed)
     assert cause is not None
-    assert cause.message.startswith(f"3 SLURM jobs of {failed.size.label} in a row ran nothing. The last, 7: it ended")
+    assert cause.message.startswith(
+        f"3 SLURM jobs of {failed.size.label} in a row ended before running anything. The last, 7: it ended"
+    )
 
 
 @pytest.mark.parametrize("seconds_between", [0.0, 10.0])
@@ -107,9 +109,9 @@ def test_the_kind_is_that_of_the_last_where_it_says_something(record: JobRecord,
 def test_the_end_of_what_a_job_has_printed_is_shown() -> None:
     printed = "\n".join(["hello", *["the site's own words"] * 50, "no such module", "exit"])
     message = failed_start(FAILED, printed).cause.message
-    assert "FAILED. The last that it printed: the site's own words / no such module / exit." in message
+    assert "FAILED. Its last output: the site's own words / no such module / exit." in message
     assert "in the file with 7 in its name" in message
-    assert "The last that it printed: nothing." in failed_start(FAILED, "").cause.message
+    assert "Its last output: nothing." in failed_start(FAILED, "").cause.message
 
 
 def test_a_pause_grows_with_each_that_is_lost_and_not_with_those_lost_together() -> None:

@@ -129,7 +129,7 @@ class Site:
     def start(self, number: int = 1, address: str = "tls://node1:1") -> None:
         wait_until(lambda: str(number) in self.scheduler.jobs)
         self.scheduler.jobs[str(number)] = RUNNING
-        self.link.listener.worker_came(self.names[number - 1], address, 1.0)
+        self.link.listener.on_worker_connected(self.names[number - 1], address, 1.0)
 
     def ended(self) -> Ended:
         return wait_until(lambda: self.pool.wait(0.1))[0]
@@ -159,7 +159,7 @@ def test_an_execution_is_run_and_its_job_leaves(site: Site, directory: Path) -> 
     end = site.ended()
     assert (end.submission.directory, end.outcome, end.meta["job_id"]) == (directory, outcome(), "1")
     wait_until(lambda: ("retire", "tls://node1:1") in site.link.calls)
-    site.link.listener.worker_went(site.names[0], "tls://node1:1")
+    site.link.listener.on_worker_disconnected(site.names[0], "tls://node1:1")
     assert site.pool.wait(0.0) == []
 
 
@@ -228,7 +228,7 @@ def test_a_scheduler_that_does_not_tell_is_asked_again(
 ) -> None:
     running(site, directory)
     site.scheduler.silent = True
-    wait_until(lambda: [words for words in caplog.messages if "does not tell about its jobs" in words])
+    wait_until(lambda: [words for words in caplog.messages if "did not report on its jobs" in words])
     site.scheduler.silent = False
     site.scheduler.jobs["1"] = FAILED
     assert site.ended().outcome is None

@@ -279,7 +279,7 @@ class TestSubmissions:
         pool.take(execution())
         pool.fail("job-1", error)
         assert [warning.words for warning in pool.took(Warn)] == [
-            f"SLURM takes no job now: {error} The next is submitted in 2 s."
+            f"SLURM accepts no job now: {error} The next submission follows in 2 s."
         ]
         assert len(pool.took(SubmitJob)) == 1
         pool.pass_time(2)
@@ -293,7 +293,7 @@ class TestSubmissions:
         for _ in range(5):
             pool.fail(f"job-{pool.names}", SchedulerSilentError("It is away."))
             pool.pass_time(60)
-        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM takes no job: It is away.")}
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM did not accept a job: It is away.")}
 
     def test_one_that_may_have_been_taken_is_looked_for_before_the_next_is_submitted(self) -> None:
         pool = Pool()
@@ -326,7 +326,7 @@ class TestSubmissions:
             pool.fail(f"job-{pool.names}", UnreadAnswerError("welcome"))
             pool.on(f"job-{pool.names}", NotFound())
             pool.pass_time(60)
-        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM takes no job: welcome")}
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM did not accept a job: welcome")}
 
     def test_a_submission_of_a_job_that_is_not_known_is_ignored(self) -> None:
         assert Pool().state.not_submitted("job-9", SchedulerSilentError("away"), NOW) == []
@@ -348,7 +348,7 @@ class TestStarts:
         self.fail_starts(pool, FAILED, 3)
         ((kind, message),) = pool.ends().values()
         assert kind is FailureKind.UNAVAILABLE
-        assert message.startswith("3 SLURM jobs of 8c-1.1G-1h in a row ran nothing.")
+        assert message.startswith("3 SLURM jobs of 8c-1.1G-1h in a row ended before running anything.")
         assert len(pool.took(Warn)) == 3
 
     def test_a_power_cut_with_all_jobs_starting_gives_up_nothing(self) -> None:

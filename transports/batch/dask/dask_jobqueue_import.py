@@ -1,4 +1,4 @@
-"""dask-jobqueue, imported so that signals keep their meaning: by itself it makes Ctrl-C a successful end."""
+"""Import dask-jobqueue without its signal handlers, which would turn Ctrl-C into a successful exit."""
 
 import importlib
 import importlib.util
@@ -20,7 +20,7 @@ _PATCHING: Final = threading.Lock()
 
 @contextmanager
 def _signals_left_alone() -> Iterator[None]:
-    """Have this thread set no signal handlers; outside of the main thread, trying to would fail the import."""
+    """Keep this thread from setting signal handlers. Outside of the main thread that would fail the import."""
     with _PATCHING:
         set_handler, importing = signal.signal, threading.get_ident()
 
@@ -38,7 +38,7 @@ def _signals_left_alone() -> Iterator[None]:
 
 @contextmanager
 def only_packaged_settings() -> Iterator[None]:
-    """Have dask-jobqueue ignore the user's settings of Dask: an account or queue there would be in every job."""
+    """Have dask-jobqueue ignore the user's Dask configuration, whose account or queue would be in every job."""
     with dask.config.set(jobqueue=_PACKAGED):
         yield
 
@@ -49,7 +49,7 @@ with _signals_left_alone():
 
 @cache
 def load_classes(names: DaskJobQueue) -> tuple[type[JobQueueCluster], type[Job]]:
-    """Import the classes that make clusters and jobs of a scheduler; of dask-jobqueue, or of whoever has more."""
+    """Import the cluster and job classes of a scheduler, from dask-jobqueue or from another package."""
     with _signals_left_alone():
         module = importlib.import_module(names.module)
     return getattr(module, names.cluster), getattr(module, names.job)

@@ -1,4 +1,4 @@
-"""The script of a job: what a transport asks for, as dask-jobqueue writes it, with every path quoted."""
+"""The job script: the options of a transport as dask-jobqueue writes them, with every path quoted."""
 
 import shlex
 import sys
@@ -25,7 +25,7 @@ def make_job(transport: BatchSite, address: str, name: str, size: JobSize, keys:
         return job_class(
             address,
             name=name,
-            cores=size.cpu,  # as many executions at a time at most
+            cores=size.cpu,  # the largest number of executions at a time
             memory=f"{size.memory_mb}MiB",
             processes=1,
             nanny=False,
@@ -41,7 +41,7 @@ def make_job(transport: BatchSite, address: str, name: str, size: JobSize, keys:
                 *lines_for_job_script(),
                 *transport.prologue,
             ],
-            python=f"exec {_interpreter(transport.python)} -P",  # schedulers signal the script's own process alone
+            python=f"exec {_interpreter(transport.python)} -P",  # Schedulers signal only this process.
             job_name=f"{transport.job_name}-{size.label}",
             **transport.sized(size),
         )
@@ -52,7 +52,7 @@ def write_script(job: Job, prefix: str) -> Path:
     with tempfile.NamedTemporaryFile(
         "w",
         encoding="utf-8",
-        errors="surrogateescape",  # of a path as it is on disk, whatever its bytes
+        errors="surrogateescape",  # A path may contain any bytes.
         prefix=f"{prefix}-",
         suffix=".sh",
         delete=False,

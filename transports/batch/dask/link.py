@@ -1,4 +1,4 @@
-"""The Dask side of a pool: workers in batch jobs that say when they come and go, and run what they are given."""
+"""The connection to Dask workers in batch jobs: reports when they connect and disconnect, and gives them executions."""
 
 import itertools
 import logging
@@ -22,9 +22,9 @@ from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
 from climate_ref_prefect.transports.batch.pool.workers import Listener
 
 AGE: Final = "job_age_seconds"
-"""What a pilot tells of its job when it comes."""
+"""What a pilot reports about its job when it connects."""
 _CONFIGURATION: Final = {
-    "distributed.scheduler.allowed-failures": 0,  # else a killed worker's task is silently run again
+    "distributed.scheduler.allowed-failures": 0,  # Otherwise Dask would silently run the task of a killed worker again.
     "distributed.scheduler.work-stealing": False,
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.admin.log-format": "%(message)s",
@@ -37,7 +37,7 @@ _keys: Final = itertools.count()
 
 
 class _ToldByThePool(logging.Filter):
-    """Keeps Dask from calling each lost job an error: the pool says what became of it, in the scheduler's words."""
+    """Keeps Dask from logging each lost job as an error. The pool reports lost jobs with the scheduler's message."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not any(words in str(record.msg) for words in ("marked as failed because", "Couldn't gather"))
@@ -54,10 +54,10 @@ class _Watch(SchedulerPlugin):
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
         state = scheduler.workers[worker]
         self._names[worker] = str(state.name)
-        self._listener.worker_came(str(state.name), worker, float(state.extra.get(AGE, 0.0)))
+        self._listener.on_worker_connected(str(state.name), worker, float(state.extra.get(AGE, 0.0)))
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
-        self._listener.worker_went(self._names.pop(worker, ""), worker)
+        self._listener.on_worker_disconnected(self._names.pop(worker, ""), worker)
 
 
 class DaskLink:
@@ -71,11 +71,11 @@ class DaskLink:
     arguments
         Its arguments; `scheduler_options` without the port.
     ports
-        Ports to listen on: the first that is free.
+        Ports to listen on; the first free one is used.
     keys
-        For TLS; none for comms that are open to everyone on the network.
+        Keys for TLS; None for connections that are open to everyone on the network.
     listener
-        Told of workers.
+        Is called when workers connect and disconnect.
     """
 
     def __init__(
@@ -98,16 +98,16 @@ class DaskLink:
 
     @property
     def address(self) -> str:
-        """Where pilots find the coordinator."""
+        """The address at which pilots reach the coordinator."""
         return str(self._scheduler.contact_address or self._scheduler.address)
 
     def run(self, address: str, directory: Path, then: Callable[[ExecutionOutcome | Exception], None]) -> None:
-        """Have a pilot run an execution; `then` takes its outcome, or why none came, in some thread."""
+        """Have a pilot run an execution. `then` is called in any thread with its outcome, or with the error."""
         future = self.call(address, execute_active, str(directory))
         future.add_done_callback(lambda _: self._fetch(future, then))
 
     def call(self, address: str, function: Callable[..., Value], *arguments: object) -> "Future[Value]":
-        """Have a pilot call a function of a module that it can import, too."""
+        """Have a pilot call a function of a module that it can import as well."""
         return self._client.submit(
             function,
             *arguments,
@@ -123,20 +123,20 @@ class DaskLink:
         self._call(lambda: self._client.run(cancel_active, str(directory), workers=[address], on_error="ignore"))
 
     def retire(self, address: str) -> None:
-        """Have a pilot end in which nothing runs; returns at once."""
-        # Dask's own way of retiring keeps a worker for ever whose last result no other worker can take over.
+        """Have an idle pilot exit; returns at once."""
+        # Dask's own retirement would keep a worker for ever if no other worker can take over its last result.
         remove = self._scheduler.remove_worker
         self._call(lambda: self._cluster.sync(remove, address, stimulus_id="retire", expected=True))
 
     def close(self) -> None:
-        """Stop listening; pilots that are still there end by themselves."""
+        """Stop listening. Pilots that are still connected exit by themselves."""
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._results.shutdown(wait=False, cancel_futures=True)
         self._client.close(timeout=2)
         self._cluster.close(timeout=5)
 
     def _fetch(self, future: "Future[str]", then: Callable[[ExecutionOutcome | Exception], None]) -> None:
-        """Fetch a result: one whose worker is gone is waited for in vain, and must not keep the others waiting."""
+        """Fetch a result in a thread of its own, because waiting for a lost worker must not delay other results."""
 
         def fetch() -> None:
             try:
@@ -151,13 +151,13 @@ class DaskLink:
 
     def _call(self, call: Callable[[], object]) -> None:
         def guarded() -> None:
-            with suppress(Exception):  # the worker went meanwhile: its end is told on another way
+            with suppress(Exception):  # The worker has disconnected meanwhile, which is reported separately.
                 call()
 
         self._calls.submit(guarded)
 
     def _listen(self, cluster_class: type[JobQueueCluster], arguments: dict[str, Any], ports: range) -> JobQueueCluster:
-        # Dask's pages about itself are not behind TLS.
+        # Dask's dashboard is not protected by TLS.
         options = {**arguments["scheduler_options"], "dashboard": False, "dashboard_address": "127.0.0.1:0"}
         port = _free_port(ports, options.get("host"), options.get("interface"))
         return cluster_class(
@@ -168,21 +168,21 @@ class DaskLink:
 
 
 def _quieten_dask() -> None:
-    """Leave out of the log what Dask has to say, with tracebacks, of workers that come and go as they should."""
+    """Keep out of the log the tracebacks that Dask prints for workers that connect and disconnect normally."""
     log = logging.getLogger("distributed")
-    if log.level == logging.INFO:  # as Dask sets it, not somebody who wants to know more
+    if log.level == logging.INFO:  # Dask's default level; a level that the user has set is kept.
         log.setLevel(logging.ERROR)
     for name in ("distributed.scheduler", "distributed.client"):
         logging.getLogger(name).addFilter(_FILTER)
 
 
 def _free_port(ports: range, host: str | None, interface: str | None) -> int:
-    """Return the first port that can be listened on: a scheduler that fails at it leaves its event loop behind."""
+    """Return the first free port. A Dask scheduler that tried a port in vain would leave its event loop behind."""
     refused: OSError | None = None
     try:
         address = host or (get_ip_interface(interface) if interface else "")
     except ValueError as error:
-        raise BadInputError(f"The setting `interface` names none of this machine's: {error}") from error
+        raise BadInputError(f"The setting `interface` names no network interface of this machine: {error}") from error
     for port in ports:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -32,7 +32,7 @@ def open_pool(transport: BatchSite, keys: CommsKeys | None) -> Pool:
 
 
 def listen(transport: BatchSite, listener: Listener, keys: CommsKeys | None) -> DaskLink:
-    """Listen for pilots; raises `BadInputError` where none of the ports can be had."""
+    """Listen for pilots. Raises `BadInputError` if none of the ports is free."""
     first, last = transport.ports
     options = {"host": transport.host} if transport.host else {"interface": transport.interface}
     arguments = {
@@ -47,13 +47,13 @@ def listen(transport: BatchSite, listener: Listener, keys: CommsKeys | None) -> 
 
 
 def write_script(transport: BatchSite, address: str, name: str, size: JobSize, keys: CommsKeys | None) -> Path:
-    """Write the script of a job whose pilot connects to an address; whoever submits it removes it."""
+    """Write the script of a job whose pilot connects to an address. The caller removes it after the submission."""
     for directory in (transport.shared, transport.log_directory):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return write(make_job(transport, transport.contact(address), name, size, keys), transport.job_name)
 
 
 def render_script(transport: BatchSite, size: JobSize) -> str:
-    """Return the script of a job of a size, with words in the place of the coordinator's address."""
+    """Return the script of a job of a size, with a placeholder for the coordinator's address."""
     address = f"{transport.protocol}COORDINATOR:PORT"
     return str(make_job(transport, transport.contact(address), f"{size.label}-1", size, None).job_script())

@@ -1,4 +1,4 @@
-"""How the last words of a pilot begin that could not start: they lie in the output of its job."""
+"""How the messages begin that a pilot prints into the output of its job if it cannot start."""
 
 from typing import Final
 

@@ -24,11 +24,11 @@ from climate_ref_prefect.execution.worker import active_executions
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR, NO_KEYS
 
 _LAST_WORDS_SECONDS: Final = 20.0
-"""Time for executions to leave an outcome when the job is told to end; schedulers give it about as long."""
+"""How long executions may take to write an outcome after the job got SIGTERM. Schedulers allow about as much."""
 STARTED: Final = "CLIMATE_REF_PREFECT_JOB_STARTED"
 """Environment variable with the start of the job, in seconds since the epoch."""
 _CONFIGURATION: Final = {
-    # Dask's own memory manager counts its process alone, not the child that computes.
+    # Dask's own memory manager counts only its own process, not the child that computes.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
@@ -37,15 +37,15 @@ _CONFIGURATION: Final = {
 
 
 class _Worker(Worker):
-    """A Dask worker that leaves its coordinator without waiting for what it runs: `main` sees to that."""
+    """A Dask worker that disconnects without waiting for its executions, because `main` waits for them."""
 
     async def close(self, **options: Any) -> str | None:  # type: ignore[override]
-        """Close, whatever still runs."""
+        """Close, even if executions still run."""
         return await super().close(**{**options, "executor_wait": False})
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve a coordinator until it goes or the job is told to end, then see what runs to its end."""
+    """Serve a coordinator until it disconnects or the job gets a signal, then wait for the running executions."""
     options = _parse(arguments)
     adopt_search_path()
     with dask.config.set(_CONFIGURATION):
@@ -71,7 +71,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--interface")
     parser.add_argument("--protocol")
     parser.add_argument("--memory-limit", help="ignored: the execution's supervisor and the scheduler watch memory")
-    parser.add_argument("--outlive-coordinator", action="store_true", help="finish what runs when it is gone")
+    parser.add_argument("--outlive-coordinator", action="store_true", help="finish what runs when the coordinator ends")
     for name in ("ca-file", "cert", "key"):
         parser.add_argument(f"--tls-{name}")
     return parser.parse_args(arguments)
@@ -94,7 +94,7 @@ def _security(options: argparse.Namespace) -> Security:
 
 
 async def _serve(options: argparse.Namespace) -> bool:
-    """Work for the coordinator; whether it was a signal that put an end to it."""
+    """Work for the coordinator until the end. Returns whether a signal caused it."""
     signalled = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, signalled.set)
@@ -109,20 +109,20 @@ async def _serve(options: argparse.Namespace) -> bool:
         protocol=options.protocol,
         security=_security(options),
         dashboard=False,
-        dashboard_address="127.0.0.1:0",  # Dask's pages about itself are not behind TLS
+        dashboard_address="127.0.0.1:0",  # TLS does not protect Dask's dashboard
         startup_information={"job_age_seconds": _job_age_seconds},
     )
     ends = [asyncio.ensure_future(signalled.wait()), asyncio.ensure_future(_until_finished(worker))]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if signalled.is_set():
-        active_executions.end_all_active()  # before anything that takes time: the scheduler kills soon
+        active_executions.end_all_active()  # First of all, because the scheduler will kill the job soon.
     else:
         ends[1].result()
     return signalled.is_set()
 
 
 def _job_age_seconds(worker: Worker) -> float:
-    """Return for how long the job has run: its script notes the start, for the prologue may take minutes."""
+    """Return the age of the job since the first line of its script, because the prologue may take minutes."""
     started = float(os.environ.get(STARTED, "nan"))
     return max(0.0, time.time() - started) if started == started else 0.0  # noqa: PLR0124 - that is what is no number
 

@@ -1,4 +1,4 @@
-"""Throwaway keys for Dask's comms, in a private directory that the nodes see, for as long as a transport is open."""
+"""Temporary TLS keys for Dask's connections, in a private directory that the nodes see, for one open transport."""
 
 import shutil
 import tempfile
@@ -23,8 +23,8 @@ class CommsKeys:
     Parameters
     ----------
     shared
-        A directory that coordinator and nodes see; made for the user alone. What coordinators left there that
-        were killed is removed.
+        A directory that coordinator and nodes see, and only the user can read. The keys that killed coordinators
+        have left there are removed.
     """
 
     def __init__(self, shared: Path) -> None:

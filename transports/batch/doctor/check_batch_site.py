@@ -31,7 +31,7 @@ from climate_ref_prefect.transports.port import ResourcesRefusedError
 
 _SMALL: Final = ResourceHint(memory_mb=1024, cpu=1, wall_clock=timedelta(minutes=5))
 """Enough to import a provider."""
-_NOT_LISTENING: Final = "the coordinator has nothing to listen with"
+_NOT_LISTENING: Final = "the coordinator does not listen for pilots"
 _NOT_CONNECTED: Final = "no pilot has connected"
 
 
@@ -63,7 +63,7 @@ def check_site(
             yield skipped("TLS, and the way from the node to the coordinator", _NOT_LISTENING)
             return
         if not answers:
-            yield skipped("A job", "there is no scheduler to submit it to")
+            yield skipped("A job", "the scheduler cannot be used")
         started = answers and (yield from check_start(trial, wait_seconds))
         silence = explain_missing_worker(trial) if started and not trial.pilot else None
         if silence and not silence.is_of_network:
@@ -87,7 +87,7 @@ def _listen(
     try:
         return ending.enter_context(open_trial_job(own, own.sizing.smallest.size(_SMALL)))
     except ResourcesRefusedError as error:
-        yield wrong(f"Not even a small job fits. {error}", "mend `sizing.queues` of the profile.")
+        yield wrong(f"No queue fits even a small job.  {error}", "mend `sizing.queues` of the profile.")
     except (BadInputError, OSError) as error:
         yield wrong(f"The coordinator cannot listen for jobs. {error}", LISTEN_REMEDY)
     return None

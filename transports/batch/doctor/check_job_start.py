@@ -45,7 +45,8 @@ def check_commands(scheduler: BatchScheduler) -> Generator[Finding, None, bool]:
         version = scheduler.ping()
     except SchedulerSilentError as error:
         yield wrong(
-            f"{scheduler.name} does not answer: {error}", "wait until it does, or ask whoever runs it; then try again."
+            f"{scheduler.name} does not answer: {error}",
+            "wait until it does, or ask the operators of the scheduler; then try again.",
         )
         return False
     yield ok(f"{scheduler.name} answers: {version}.")
@@ -58,9 +59,11 @@ def check_start(trial: TrialJob, wait_seconds: float) -> Generator[Finding, None
     name, transport = trial.scheduler, trial.transport
     label = f"a job of {trial.size.label}"
     if trial.refusal is not None:
-        yield _judge_refusal(trial.refusal, f"{name} does not take {label}", transport)
+        yield _judge_refusal(trial.refusal, f"{name} does not accept {label}", transport)
     elif not trial.job_id:
-        yield wrong(f"{name} has not taken {label} within {wait_seconds:g} s.", "ask whoever runs it.")
+        yield wrong(
+            f"{name} has not accepted {label} within {wait_seconds:g} s.", "ask the operators of the scheduler."
+        )
     elif not trial.started:
         yield _judge_waiting(trial, f"{name} job {trial.job_id} ({trial.size.label})", wait_seconds, transport)
     else:
@@ -74,7 +77,7 @@ def check_end(trial: TrialJob) -> Iterator[Finding]:
     trial.end()
     if trial.job_id and not trial.over:
         yield wrong(
-            f"{trial.scheduler} has not confirmed the end of job {trial.job_id}.", "see whether it is still there."
+            f"{trial.scheduler} has not confirmed the end of job {trial.job_id}.", "check whether it still exists."
         )
 
 
@@ -111,17 +114,18 @@ def _judge_refusal(refusal: Exception, what: str, transport: BatchSite) -> Findi
         return wrong(f"{what}: {refusal}.", f"mend {fields_to_mend(str(refusal), transport)} of the profile.")
     fields = fields_to_mend(str(refusal), transport)
     return wrong(
-        f"{what} now: {refusal}.", f"try again; if it stays so, mend {fields} of the profile, or ask whoever runs it."
+        f"{what} now: {refusal}.",
+        f"try again; if it stays so, mend {fields} of the profile, or ask the operators of the scheduler.",
     )
 
 
 def _judge_waiting(trial: TrialJob, what: str, wait_seconds: float, transport: BatchSite) -> Finding:
     record = trial.record
-    words = trial.silence or (record.words if record else "") or "nothing is known of it"
+    words = trial.silence or (record.words if record else "") or "the scheduler has not reported on it"
     if record is not None and record.never:
         return wrong(f"{what} will never start: {words}.", f"mend {fields_to_mend(words, transport)} of the profile.")
     if trial.over:
-        return wrong(f"{what} has ended without a start: {words}.", "ask whoever runs the scheduler who ended it.")
+        return wrong(f"{what} has ended without a start: {words}.", "ask the operators of the scheduler who ended it.")
     return wrong(
         f"{what} has not started within {wait_seconds:g} s: {words}.",
         "try a longer --wait-seconds, a less busy queue in `sizing.queues`, or another time.",
@@ -137,4 +141,4 @@ def _told_of_start(trial: TrialJob, name: str) -> str:
 
 
 def _how_it_ended(trial: TrialJob) -> str:
-    return f"has ended ({trial.record.words if trial.record and trial.record.words else 'nobody knows how'})"
+    return f"has ended ({trial.record.words if trial.record and trial.record.words else 'the reason is not known'})"

@@ -160,11 +160,11 @@ class TrialJob:
         finally:
             self._pilots.close()
 
-    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
+    def on_worker_connected(self, name: str, address: str, age_seconds: float) -> None:
         """Handle Dask's event that the pilot has connected."""
         self._take(lambda: self._welcome(address))
 
-    def worker_went(self, name: str, address: str) -> None:
+    def on_worker_disconnected(self, name: str, address: str) -> None:
         """Handle Dask's event that the connection to the pilot is lost."""
         self.mute = True
 

@@ -1,4 +1,4 @@
-"""Which of the executions that wait a job is given next."""
+"""Choose which of the waiting executions a job gets next."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ Choice: TypeAlias = tuple[Execution | None, Execution | None]
 
 def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], headroom_mb: int, now: float) -> Choice:
     """
-    Return the first execution that a job has time and room for, and one that waits on and is to be remembered.
+    Return the execution that a job gets next, and an execution that was skipped, with its changed counters.
 
     An execution that a job has time but no room for is skipped in favour of later ones a limited number of times.
     Then one job is reserved for it: that job takes nothing more until it has room for it.
@@ -27,14 +27,14 @@ def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], he
     jobs
         All jobs by name, to see whether the one that is reserved for an execution is still there.
     headroom_mb
-        Memory of the job that is not for executions.
+        Memory of the job that is reserved for its worker.
     now
         Seconds of the monotonic clock.
 
     Returns
     -------
-    The chosen execution, none if there is no such; and the execution that was skipped, or for which the job is now
-    reserved, as it is to be kept.
+    The chosen execution, or None; and the execution that was skipped, or for which the job is now reserved, as a
+    value that replaces the earlier one; or None.
     """
     skipped: Execution | None = None
     for execution in waiting:

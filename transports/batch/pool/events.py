@@ -1,4 +1,4 @@
-"""What a job hears and what is to be done about it: frozen types, which can be compared and written in tables."""
+"""Events of a batch job, and the actions that follow: frozen types, which can be compared and listed in tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,26 +16,26 @@ from climate_ref_prefect.transports.port import Submission, Termination
 
 @dataclass(frozen=True)
 class Submitted:
-    """The scheduler has taken the job."""
+    """The scheduler has accepted the job."""
 
     job_id: str
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The scheduler will never take a job like this."""
+    """The scheduler will never accept such a job."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class NotTaken:
-    """The scheduler has not taken the job, and says so; later it may."""
+    """The scheduler has answered that it does not accept the job now. It may accept it later."""
 
 
 @dataclass(frozen=True)
 class NoAnswer:
-    """The submission was not answered, or the answer has no id in it: the job may exist."""
+    """The submission was not answered, or the answer contains no id. The job may exist."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Found:
 
 @dataclass(frozen=True)
 class NotFound:
-    """The scheduler has told of its jobs, and none has this mark."""
+    """The scheduler has listed its jobs, and none has this mark."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ class Connected:
 
 @dataclass(frozen=True)
 class Disconnected:
-    """The connection to a worker in the job is gone."""
+    """The connection to a worker in the job is lost."""
 
     address: str
 
 
 @dataclass(frozen=True)
 class Polled:
-    """The scheduler has told of the job."""
+    """The scheduler has reported on the job."""
 
     record: JobRecord
     asked_at: float
-    """When it was asked, by the monotonic clock: the answer may be older than what a worker has told since."""
+    """When it was asked, by the monotonic clock. A message of a worker may be newer than the answer."""
     output: str | None = None
-    """The end of what the job has printed, for one that is over; none where no output of it was found."""
+    """The end of the job's output if the job is over; None if no output was found."""
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,22 @@ class ExecutionEnded:
 
 @dataclass(frozen=True)
 class Quiet:
-    """Nothing that runs in the job has given a sign of life for some heartbeats."""
+    """No execution in the job has sent a heartbeat for some time."""
 
 
 @dataclass(frozen=True)
 class Drain:
-    """The job is to take nothing more, and to end when nothing runs in it."""
+    """The job must take no further execution, and end when it is idle."""
 
 
 @dataclass(frozen=True)
 class CancelRequested:
-    """The job is to be ended, whatever runs in it."""
+    """The job must be cancelled, even if executions run in it."""
 
 
 @dataclass(frozen=True)
 class CancelAnswered:
-    """The scheduler has answered that it was told to end the job; or has not, and here is why."""
+    """The scheduler has answered the request to cancel the job, or failed to do so with this error."""
 
     error: str | None = None
 
@@ -136,7 +136,7 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True)
 class SubmitJob:
-    """Have the scheduler take a new job, whose worker will connect by this name."""
+    """Submit a new job, whose worker will connect under this name."""
 
     name: str
     size: JobSize
@@ -144,7 +144,7 @@ class SubmitJob:
 
 @dataclass(frozen=True)
 class CancelJob:
-    """Have the scheduler end a job."""
+    """Have the scheduler cancel a job."""
 
     name: str
     job_id: str
@@ -152,7 +152,7 @@ class CancelJob:
 
 @dataclass(frozen=True)
 class CloseWorker:
-    """Have a worker end in which nothing runs that is waited for."""
+    """Have a worker exit in which no awaited execution runs."""
 
     address: str
 
@@ -183,7 +183,7 @@ class EndExecutions:
 
 @dataclass(frozen=True)
 class RejectSize:
-    """Run nothing in jobs of a size any more: the scheduler refuses them, or will never start them."""
+    """Give up jobs of a size, because the scheduler refuses them or will never start them."""
 
     size: JobSize
     cause: Termination
@@ -191,39 +191,39 @@ class RejectSize:
 
 @dataclass(frozen=True)
 class StartFailed:
-    """Take note of a job that ended before it ran anything."""
+    """Record that a job ended before it ran anything."""
 
     size: JobSize
     job_id: str
     cause: Termination
     own_fault: bool
-    """Whether the cause lies in the job itself, so that others of its size would meet it, too."""
+    """Whether the cause lies in the job itself, so that other jobs of its size would fail in the same way."""
 
 
 @dataclass(frozen=True)
 class Warn:
-    """Tell people, in the log."""
+    """Log a warning."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class ReportEnd:
-    """Tell whoever submitted an execution that it has ended."""
+    """Report to the submitter that an execution has ended."""
 
     submission: Submission
     outcome: ExecutionOutcome | None = None
-    """Where its worker could bring it back, or it was found in the execution's directory."""
+    """The outcome, if its worker returned it or it was found in the execution's directory."""
     cause: Termination | None = None
-    """Why it ended without an outcome."""
+    """The reason, if it ended without an outcome."""
     started: bool = True
-    """Whether it was ever given to a worker: no file of one that was not is waited for."""
+    """Whether it was ever given to a worker. If not, no file of it has to be awaited."""
     meta: Mapping[str, JsonValue] = field(default_factory=dict)
-    """What the telemetry tells of its job."""
+    """Information about its job for the telemetry."""
 
 
 JobAction: TypeAlias = CancelJob | CloseWorker | EndExecutions | RejectSize | StartFailed | Warn
-"""What the transition of a job asks for."""
+"""An action that a transition of a job requests."""
 
 PoolAction: TypeAlias = SubmitJob | CancelJob | CloseWorker | StartExecution | StopExecution | ReportEnd | Warn
-"""What the pool asks for: commands to the scheduler, calls of workers, and news for people and whoever waits."""
+"""An action that the pool requests: a command to the scheduler, a call of a worker, a log message or a report."""

@@ -20,26 +20,26 @@ class Execution:
 
     submission: Submission
     size: JobSize
-    """Of the jobs in which it may run."""
+    """Size of the jobs in which it may run."""
     resources: ResourceHint
     submitted_at: float
     job: str = ""
     """Name of the job in which it runs; empty while it waits."""
     skipped: int = 0
-    """How many later ones a job has taken that had no room for it."""
+    """How many later executions were given to a job that had no room for this one."""
     reserved_job: str = ""
-    """Name of the job that takes nothing more until it has room for it."""
+    """Name of the job that is reserved for it until it has room; empty without one."""
     started_at: float = 0.0
     cancelled_at: float | None = None
     said: ExecutionOutcome | None = None
-    """What its worker said of an end that the end of its job may explain better."""
+    """The outcome that its worker reported, if the end of the job may give a better reason."""
     said_at: float = 0.0
 
     @property
     def directory(self) -> Path:
-        """What identifies it."""
+        """The directory, which identifies the execution."""
         return self.submission.directory
 
     def started(self, job: str, now: float) -> "Execution":
-        """Return it as one that runs in a job."""
+        """Return the execution as running in a job."""
         return dataclasses.replace(self, job=job, started_at=now)

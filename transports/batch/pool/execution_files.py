@@ -1,4 +1,4 @@
-"""What executions leave in their directories, and jobs in theirs, where no worker tells it."""
+"""Follow executions and jobs by the files that they write, where no worker is connected to report on them."""
 
 import re
 import time
@@ -18,12 +18,12 @@ _TAIL_BYTES: Final = 4096
 
 class Heartbeats:
     """
-    The signs of life of executions that are followed by their files.
+    The heartbeats of executions that are followed by their files.
 
     Parameters
     ----------
     delay_seconds
-        How late the files of a node may show here.
+        How late files that a node has written may become visible here.
     """
 
     def __init__(self, delay_seconds: float) -> None:
@@ -31,13 +31,13 @@ class Heartbeats:
         self._seen: dict[Path, tuple[int, float]] = {}
 
     def keep(self, directories: Iterable[Path]) -> None:
-        """Forget all executions but these: whoever is followed again later is given its time again."""
+        """Forget all executions except these. One that is followed again later gets the full time again."""
         kept = set(directories)
         self._seen = {directory: seen for directory, seen in self._seen.items() if directory in kept}
 
     def have_ceased(self, directories: Iterable[Path]) -> bool:
-        """Return whether every execution has left an outcome, or no sign of life for some heartbeats and the delay."""
-        ceased = [self._has_ceased(directory) for directory in directories]  # each of them, to see its heartbeats
+        """Return whether each execution has an outcome, or no heartbeat for some heartbeat intervals and the delay."""
+        ceased = [self._has_ceased(directory) for directory in directories]  # a list, so that every heartbeat is read
         return all(ceased)
 
     def _has_ceased(self, path: Path) -> bool:
@@ -53,29 +53,29 @@ class Heartbeats:
 
 
 def outcome_left(path: Path) -> ExecutionOutcome | None:
-    """Return the outcome that an execution has left in its directory, unless the scheduler knows better."""
+    """Return the outcome in the directory of an execution, unless the scheduler knows the reason better."""
     try:
         outcome = ExecutionDirectory(path).read_outcome()
     except (OSError, UnreadableDocumentError):
-        return None  # who settles it reads it again, and tells what is wrong
+        return None  # The transport driver reads it again and reports the error.
     return None if outcome is None or is_of_its_job(outcome) else outcome
 
 
 def is_silent(execution: ExecutionDirectory, delay_seconds: float) -> bool:
-    """Return whether an execution has left an outcome, or its last sign of life is old, shown with this delay."""
+    """Return whether an execution has an outcome, or its last heartbeat is too old, given this delay of files."""
     return execution.has_outcome() or execution.silence_seconds() > heartbeat_expiry_seconds(execution, delay_seconds)
 
 
 def output_of_job(job_id: str, logs: Path) -> str | None:
     """
-    Return the end of what a job has printed; none where there is no such file.
+    Return the end of a job's output; None if there is no such file.
 
     Parameters
     ----------
     job_id
         As the scheduler gave it, for example `4711;cm2` or `27.pbs1`.
     logs
-        Where the output of jobs lies.
+        The directory of the jobs' output.
     """
     number = re.escape(re.split(r"[;.]", job_id, maxsplit=1)[0])
     name = re.compile(rf"{number}\..*|.*-{number}\.log|.*\.o{number}")

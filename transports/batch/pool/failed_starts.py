@@ -1,4 +1,4 @@
-"""Jobs of one size that ended before they ran anything: when the next is tried, and when no more are."""
+"""Jobs of one size that ended before they ran anything: when the next one is submitted, and when none is."""
 
 import dataclasses
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ class FailedStarts:
     """
     Failed starts since a job of that size last ran something.
 
-    Only those count whose cause lies in the job itself. A node that fails, a preemption or a hand that withdraws jobs
-    may end any number of them and says nothing about the next, so it is only waited a little longer each time.
+    Only failures whose cause lies in the job itself count. A node failure, a preemption or an operator who cancels jobs
+    may end any number of jobs and says nothing about the next one. They only make the pause before it longer.
     """
 
     own_faults: int = 0
@@ -34,22 +34,23 @@ class FailedStarts:
         self, failed: StartFailed, scheduler: str, now: float, timeout_seconds: float
     ) -> Termination | None:
         """
-        Return why no more jobs of this size are to be tried; none as long as they are.
+        Return why no more jobs of this size are submitted; None while they are.
 
         Parameters
         ----------
         failed
-            The last that failed.
+            The last job that failed to start.
         scheduler
             Name of the scheduler, for the message.
         now
             Seconds of the monotonic clock.
         timeout_seconds
-            For how long jobs are tried that are lost while they start.
+            For how long jobs are submitted although they are lost while they start.
         """
         last = f"The last, {failed.job_id}: {failed.cause.message}"
         if self.own_faults > _OWN_FAULTS_ALLOWED:
-            message = f"{self.own_faults} {scheduler} jobs of {failed.size.label} in a row ran nothing. {last}"
+            jobs = f"{self.own_faults} {scheduler} jobs of {failed.size.label}"
+            message = f"{jobs} in a row ended before running anything. {last}"
             return Termination(kind=failed.cause.kind, message=message)
         if self.backoff.is_exhausted(now, timeout_seconds):
             message = f"No {scheduler} job of {failed.size.label} has started for {timeout_seconds:g} s. {last}"

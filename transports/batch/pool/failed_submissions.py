@@ -17,19 +17,19 @@ from climate_ref_prefect.transports.port import Termination
 
 @dataclass(frozen=True)
 class FailedSubmission:
-    """What becomes of a submission that has failed."""
+    """The consequences of a failed submission."""
 
     event: Refused | NotTaken | NoAnswer
-    """What its job hears."""
+    """The event for its job."""
     warning: str = ""
-    """What people are told, if anything."""
+    """A warning for the log; empty for none."""
     cause: Termination | None = None
-    """Why no job of this size is submitted any more; none as long as they are."""
+    """Why no job of this size is submitted any more; None while they are."""
 
 
 class Submissions:
     """
-    The submissions in a row that have failed, by the size of the job.
+    Counts the consecutive failed submissions for each size of job.
 
     Parameters
     ----------
@@ -45,27 +45,27 @@ class Submissions:
         self._backoffs: dict[JobSize, SubmitBackoff] = {}
 
     def paused(self, now: float) -> set[JobSize]:
-        """Return the sizes of which no job is to be submitted yet."""
+        """Return the sizes of which no job may be submitted yet."""
         return {size for size, backoff in self._backoffs.items() if not backoff.is_due(now)}
 
     def succeeded(self, size: JobSize) -> None:
-        """Take note of a job that was taken."""
+        """Record that the scheduler has accepted a job."""
         self._backoffs.pop(size, None)
 
     def failed(self, size: JobSize, error: Exception, now: float, *, has_jobs: bool) -> FailedSubmission:
         """
-        Take note of a submission that has failed.
+        Record a failed submission and return its consequences.
 
         Parameters
         ----------
         size
-            Of the job.
+            Size of the job.
         error
-            Why it has failed.
+            The error.
         now
             Seconds of the monotonic clock.
         has_jobs
-            Whether the pool has other jobs, whose end may make room under a limit.
+            Whether the pool has other jobs, whose end may free a place under a limit.
         """
         if isinstance(error, JobRefusedError):
             return FailedSubmission(Refused(str(error)))
@@ -74,10 +74,10 @@ class Submissions:
         event = NoAnswer() if isinstance(error, SubmissionInDoubtError) else NotTaken()
         if backoff.is_exhausted(now, self._timeout_seconds):
             del self._backoffs[size]
-            message = f"{self._scheduler} takes no job: {error}"
+            message = f"{self._scheduler} did not accept a job: {error}"
             return FailedSubmission(event, cause=Termination(kind=FailureKind.UNAVAILABLE, message=message))
         pause_seconds = backoff.not_before - now
-        again = f"{self._scheduler} takes no job now: {error} The next is submitted in {pause_seconds:.0f} s."
+        again = f"{self._scheduler} accepts no job now: {error} The next submission follows in {pause_seconds:.0f} s."
         return FailedSubmission(event, warning="" if before.failures else again)
 
 

@@ -1,4 +1,4 @@
-"""One batch job with a pilot in it, as the pool sees it: a value in exactly one state."""
+"""A batch job with a pilot, as the pool knows it: a value in exactly one state."""
 
 import dataclasses
 import math
@@ -14,44 +14,44 @@ from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 
 class State(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     SUBMITTING = "submitting"
-    """The scheduler has been told to take it and has not answered yet."""
+    """It has been submitted, and the scheduler has not answered yet."""
     IN_DOUBT = "in doubt"
-    """The submission was not answered, so the job may exist; it has not been looked for by its mark yet."""
+    """The submission was not answered. The job may exist, and has not been looked for by its mark yet."""
     MISSING = "missing"
-    """It was looked for by its mark and not found; a request that is on its way may still make it appear."""
+    """It was looked for by its mark and not found. It may still appear if the request is delayed."""
     QUEUED = "queued"
-    """The scheduler has given it an id; its worker has not connected."""
+    """The scheduler has given it an id, and its worker has not connected yet."""
     ARRIVED = "arrived"
-    """Its worker has connected before its id is known; without the id nobody could follow what runs in it."""
+    """Its worker has connected before its id is known. Without the id its executions could not be followed."""
     READY = "ready"
     """Its worker is connected and takes executions."""
     DRAINING = "draining"
-    """Its worker is connected and takes nothing more; it ends after what runs in it."""
+    """Its worker is connected and takes no further execution. It exits after the running ones."""
     RETIRING = "retiring"
-    """Its worker was told to end; nothing runs in it."""
+    """Its worker was asked to exit, and nothing runs in it."""
     LEFT = "left"
-    """Its worker has ended as it was told to; the scheduler has not said yet that the job is over."""
+    """Its worker has exited as requested. The scheduler has not yet reported that the job is over."""
     LOST = "lost"
-    """Its worker is not connected any more; what ran in it may still run, and is followed by its files."""
+    """Its worker has disconnected. Its executions may still run, and are followed by their files."""
     RESTARTED = "restarted"
-    """A new worker has connected in it, and what the worker before it ran has not ended yet."""
+    """A new worker has connected, and the executions of the earlier worker have not ended yet."""
     CANCELLING = "cancelling"
-    """The scheduler was told to end it."""
+    """The scheduler was asked to cancel it."""
     VANISHED = "vanished"
-    """The scheduler says that it is over, but processes of it may be left: a node that is cut off goes on."""
+    """The scheduler says that it is over, but processes may be left, because a disconnected node goes on."""
     CLOSED = "closed"
-    """No process of it is left."""
+    """It is over, and no process of it is left."""
 
 
 TO_START: Final = frozenset({State.SUBMITTING, State.IN_DOUBT, State.QUEUED})
-"""A worker is yet to come."""
+"""No worker has connected yet."""
 FOLLOWED_BY_FILES: Final = frozenset({State.LOST, State.RESTARTED, State.CANCELLING, State.VANISHED})
-"""No worker tells how executions end: their directories are looked at instead."""
+"""No worker reports how executions end, so their directories are examined instead."""
 _WITHOUT_PLACE: Final = frozenset({State.MISSING, State.LEFT, State.CANCELLING, State.VANISHED, State.CLOSED})
-"""It is over or about to be, or there may be no such job."""
+"""It is over or about to end, or it may not exist."""
 
 
 @dataclass(frozen=True)
@@ -63,34 +63,34 @@ class Job:
     """
 
     name: str
-    """The name that its worker tells when it connects; unique over all coordinators."""
+    """The name under which its worker connects; unique over all coordinators."""
     size: JobSize
     scheduler: str
     """Name of the scheduler, for messages."""
     submitted_at: float
     state: State = State.SUBMITTING
     since: float = 0.0
-    """When it came into its state."""
+    """When it entered its state."""
     job_id: str = ""
-    """Given by the scheduler; empty where it is not known."""
+    """The id that the scheduler gave it; empty if it is unknown."""
     address: str = ""
-    """Of its worker; that of the last one where none is connected."""
+    """Address of its worker, or of the last one if none is connected."""
     connected_at: float = -math.inf
     """When that worker connected."""
     ends_at: float = math.inf
     """When its walltime is over."""
     executions: Mapping[Path, ResourceHint] = field(default_factory=dict)
-    """What runs in it, by directory."""
+    """The executions that run in it, by directory, with their resources."""
     given: int = 0
     """How many executions it has been given."""
     idle_since: float = 0.0
-    """When something last ran in it, or it became ready."""
+    """When an execution last ended in it, or it became ready."""
     record: JobRecord | None = None
-    """What the scheduler said of it last."""
+    """The scheduler's last record of it."""
     polled_at: float = 0.0
-    """When that was."""
+    """When the scheduler was asked for that record."""
     unknown_polls: int = 0
-    """How many times in a row the scheduler knew nothing of it."""
+    """How many times in a row the scheduler did not know it."""
     requeued: bool = False
     """
     Whether the scheduler has put it back into the queue while something ran in it that has not ended since.
@@ -98,25 +98,25 @@ class Job:
     What the scheduler says of its end is about its last run alone: a node that was cut off may go on with an earlier.
     """
     cancel_told_at: float = -math.inf
-    """When the scheduler was last told to end it."""
+    """When the scheduler was last asked to cancel it."""
 
     @property
     def has_place(self) -> bool:
-        """Whether it counts as one of the jobs that the pool may have."""
+        """Whether it counts towards the limit of jobs."""
         return self.state not in _WITHOUT_PLACE or bool(self.executions)
 
     @property
     def free_cpu(self) -> int:
-        """Processors that no execution has."""
+        """Processors that no execution uses."""
         return self.size.cpu - sum(resources.cpu for resources in self.executions.values())
 
     def free_memory_mb(self, headroom_mb: int) -> int:
-        """Return the memory that no execution has, without what is for the worker."""
+        """Return the memory that no execution uses, without the memory reserved for the worker."""
         used_mb = headroom_mb + sum(resources.memory_mb for resources in self.executions.values())
         return self.size.memory_mb - used_mb
 
     def has_room_for(self, resources: ResourceHint, headroom_mb: int) -> bool:
-        """Return whether an execution fits beside what runs in the job."""
+        """Return whether an execution fits beside those that run in the job."""
         return resources.cpu <= self.free_cpu and resources.memory_mb <= self.free_memory_mb(headroom_mb)
 
     def enter(self, state: State, now: float) -> "Job":
@@ -124,6 +124,6 @@ class Job:
         return self if state is self.state else dataclasses.replace(self, state=state, since=now)
 
     def without(self, *directories: Path) -> "Job":
-        """Return the job without executions that have ended in it."""
+        """Return the job without executions that have ended."""
         left = {directory: held for directory, held in self.executions.items() if directory not in directories}
         return dataclasses.replace(self, executions=left)

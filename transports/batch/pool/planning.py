@@ -1,4 +1,4 @@
-"""What the pool does next: which execution goes to which job, which jobs are submitted, and which are let go."""
+"""Decide what the pool does next: which execution goes to which job, which jobs are submitted, which are released."""
 
 import dataclasses
 import math
@@ -16,36 +16,36 @@ from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 
 _STARVING_SECONDS: Final = 60.0
-"""How long executions of a size that has no job wait until others give up their places in the queue for it."""
+"""How long executions of a size without a job wait until queued jobs of other sizes are cancelled for it."""
 _GRACE_SECONDS: Final = 600.0
-"""How long a job is left in the queue at least that nobody needs: it costs nothing there, and may be needed soon."""
+"""How long an unneeded job stays in the queue at least. It costs nothing there, and may be needed soon."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a pool is held to."""
+    """Limits of a pool."""
 
     rules: PoolLimits
     headroom_mb: int
-    """Memory of each job that is not for executions."""
+    """Memory of each job that is reserved for its worker."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done."""
+    """What the pool does next."""
 
     starts: tuple[tuple[Path, str], ...] = ()
     """Executions that start, each with the name of its job."""
     waiting: Mapping[Path, Execution] = dataclasses.field(default_factory=dict)
-    """Executions that wait on, and were passed over."""
+    """Executions that continue to wait and were skipped, with changed counters."""
     drain: tuple[str, ...] = ()
-    """Names of jobs that take nothing more, or of jobs in the queue that nobody needs."""
+    """Names of jobs that are released: they can take nothing more, or are queued and not needed."""
     too_late: tuple[str, ...] = ()
-    """Names of those among them that were given nothing because they had taken too long to start."""
+    """Names of those released jobs that were given nothing because they had taken too long to start."""
     needed: tuple[str, ...] = ()
-    """Names of jobs in the queue for which something waits."""
+    """Names of queued jobs for which an execution waits."""
     submit: JobSize | None = None
-    """Size of the job to submit."""
+    """Size of the job to submit; None for no job."""
 
 
 def plan(
@@ -58,7 +58,7 @@ def plan(
     paused: Collection[JobSize] = (),
 ) -> Plan:
     """
-    Return what is to be done now.
+    Return what the pool does now.
 
     Parameters
     ----------
@@ -67,13 +67,13 @@ def plan(
     waiting
         Executions without a job, by the size of the jobs that they may run in, each in the order of their submission.
     limits
-        What the pool is held to.
+        Limits of the pool.
     now
         Seconds of the monotonic clock.
     pace
-        How fast things have gone so far.
+        Measured times of earlier jobs and executions.
     paused
-        Sizes of which no job is submitted for a while.
+        Sizes of which no job may be submitted yet.
     """
     planning = _Planning(jobs, waiting, limits, now)
     planning.assign()
@@ -89,7 +89,7 @@ def plan(
 
 
 class _Planning:
-    """A plan while it is made: what it is made of is not changed."""
+    """Builds a plan without changing its inputs."""
 
     def __init__(
         self, jobs: Collection[Job], waiting: Mapping[JobSize, Sequence[Execution]], limits: Limits, now: float
@@ -112,7 +112,7 @@ class _Planning:
         self.needed: list[str] = []
 
     def assign(self) -> None:
-        """Give executions to jobs that are there; let go of those that are not needed, or can take nothing more."""
+        """Give executions to ready jobs, and release jobs that are not needed or can take nothing more."""
         for job in [job for job in self._jobs.values() if job.state is State.READY]:
             if not job.executions and self._is_wanted_elsewhere(job.size, self._to_start.get(job.size, 0)):
                 self._let_go(job)
@@ -120,16 +120,16 @@ class _Planning:
                 self._use(self._filled(job))
 
     def withdraw(self) -> None:
-        """Withdraw jobs from the queue that nobody needs, the last in it first, so that others can have their place."""
+        """Cancel unneeded queued jobs, the latest first, so that jobs of other sizes can be submitted instead."""
         queued = [job for job in self._jobs.values() if job.state is State.QUEUED]
         for job in sorted(queued, key=lambda job: job.submitted_at, reverse=True):
             if self._is_to_be_withdrawn(job):
                 self._to_start[job.size] -= 1
-                self._places -= 1  # one that has started keeps its place until it has left
+                self._places -= 1  # A job that has started counts until it has ended.
                 self._let_go(job)
 
     def size_to_submit(self, pace: Pace, paused: Collection[JobSize]) -> JobSize | None:
-        """Return the size that is furthest below its share, once the submission before has been answered."""
+        """Return the size that is furthest below its share; None while a submission is not answered."""
         unanswered = any(job.state in (State.SUBMITTING, State.IN_DOUBT) for job in self._jobs.values())
         if unanswered or self._places >= self._rules.max_jobs:
             return None
@@ -141,7 +141,7 @@ class _Planning:
         return min(wanted, key=lambda size: self._counts.get(size, 0) / self._share[size], default=None)
 
     def _filled(self, job: Job) -> Job:
-        """Return a job with all that it can be given now."""
+        """Return a job with all executions that it can be given now."""
         waiting = self._waiting.get(job.size, {})
         while waiting and job.free_cpu > 0 and not self._is_used_up(job):
             chosen, kept = next_for(job, waiting.values(), self._jobs, self._headroom_mb, self._now)
@@ -157,7 +157,7 @@ class _Planning:
         return job
 
     def _use(self, job: Job) -> None:
-        """Let go of a job that can take nothing more, or that nobody has needed for a while."""
+        """Release a job that can take nothing more, or that has not been needed for a while."""
         of_no_use = not job.executions and bool(self._waiting.get(job.size))
         if of_no_use and not job.given:
             self.too_late.append(job.name)
@@ -173,7 +173,7 @@ class _Planning:
         return unneeded and self._now - job.idle_since >= self._rules.idle_seconds
 
     def _is_to_be_withdrawn(self, job: Job) -> bool:
-        if self._places > self._rules.max_jobs:  # one whose submission was in doubt has been found
+        if self._places > self._rules.max_jobs:  # A job whose submission was in doubt has been found.
             return True
         if self._to_start.get(job.size, 0) > self._jobs_needed(job.size):
             unneeded_seconds = self._now - job.idle_since
@@ -186,7 +186,7 @@ class _Planning:
         return self._is_any_starving() and self._is_wanted_elsewhere(job.size, 0)
 
     def _is_any_starving(self) -> bool:
-        """Return whether a size that may have jobs has none, and its executions have waited for long."""
+        """Return whether a size has no job although it may, and its executions have waited for long."""
         for size, number in self._share.items():
             first = next(iter(self._waiting.get(size, {}).values()), None)
             has_none = number > 0 and not self._counts.get(size, 0)
@@ -195,7 +195,7 @@ class _Planning:
         return False
 
     def _jobs_needed(self, size: JobSize) -> int:
-        """Return how many further jobs would be filled by what waits for that size."""
+        """Return how many further jobs the waiting executions of that size would fill."""
         if size not in self._needed:
             asked = [one.resources for one in self._waiting.get(size, {}).values()]
             self._needed[size] = jobs_filled_by(asked, size, self._headroom_mb)
@@ -203,9 +203,9 @@ class _Planning:
 
     def _is_wanted_elsewhere(self, size: JobSize, spared: int) -> bool:
         """
-        Return whether other sizes lack jobs that they can have only if this size has fewer.
+        Return whether other sizes lack jobs that they can get only if this size has fewer.
 
-        `spared` jobs of this size are not counted: they are let go first.
+        `spared` jobs of this size are not counted, because they are released first.
         """
         if self._counts.get(size, 0) - spared <= self._share.get(size, 0):
             return False
@@ -213,7 +213,7 @@ class _Planning:
         return sum(self._counts.values()) + sum(filter(lambda number: number > 0, lacking)) > self._rules.max_jobs
 
     def _is_worth_a_job(self, size: JobSize, pace: Pace) -> bool:
-        """Return whether a job that is submitted now would find something to run, as far as can be told."""
+        """Estimate whether a job that is submitted now would find something to run."""
         waiting, to_start = len(self._waiting.get(size, ())), self._to_start.get(size, 0)
         if to_start >= self._jobs_needed(size):
             return False
@@ -225,14 +225,14 @@ class _Planning:
         return at_once == 0 or waiting * run_seconds / at_once > self._start_seconds(pace)
 
     def _left_to_take(self, size: JobSize, limit: int | None) -> float:
-        """Return how many executions the jobs that a size has may take before they end."""
+        """Return how many executions the present jobs of a size may take before they end."""
         if limit is None:
             return math.inf
         left = sum(limit - job.given for job in self._jobs.values() if job.size == size and job.state is State.READY)
         return left + limit * self._to_start.get(size, 0)
 
     def _start_seconds(self, pace: Pace) -> float:
-        """Return how long a job that is submitted now takes to start: longer than what waits already has waited."""
+        """Estimate how long a new job takes to start: at least as long as the queued jobs have waited already."""
         queued = (self._now - job.submitted_at for job in self._jobs.values() if job.state is State.QUEUED)
         return max(pace.start_seconds, max(queued, default=0.0))
 

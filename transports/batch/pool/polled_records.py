@@ -1,4 +1,4 @@
-"""What becomes of a job by what the scheduler says of it."""
+"""Transitions of a job by the record that the scheduler gives of it."""
 
 import dataclasses
 from typing import Final, TypeAlias
@@ -23,19 +23,19 @@ from climate_ref_prefect.transports.port import Termination
 Transition: TypeAlias = tuple[Job, tuple[JobAction, ...]]
 CANCEL_PAUSE_SECONDS: Final = 60.0
 """
-How long a scheduler that was told to end a job is left to it before it is told again.
+How long a scheduler may take to cancel a job before the request is repeated.
 
-PBS counts the time until it kills a job from the last `qdel`: who repeats it postpones the end.
+PBS counts the time until it kills a job from the last `qdel`, so that a repeated request postpones the end.
 """
 LEAVING_SECONDS: Final = 30.0
-"""How long a job may take to end whose worker was told to."""
+"""How long a job may take to end after its worker was asked to exit."""
 _UNKNOWN_IS_OVER: Final = 2
-"""A job of which nothing is known so many times in a row is over: a scheduler may be slow to show a new one."""
+"""A job that is unknown this many times in a row is over. One time is not enough, because new jobs may show late."""
 _LAST_LINES: Final = 3
 
 
 def polled(job: Job, event: Polled, now: float) -> Transition:
-    """Return a job after the scheduler has told of it."""
+    """Return a job after the scheduler has reported on it."""
     record, unknown_polls = event.record, job.unknown_polls + 1 if event.record.state is JobState.UNKNOWN else 0
     job = dataclasses.replace(job, unknown_polls=unknown_polls, polled_at=now)
     if 0 < unknown_polls < _UNKNOWN_IS_OVER or not job.job_id:
@@ -49,7 +49,7 @@ def polled(job: Job, event: Polled, now: float) -> Transition:
 
 
 def tell_to_end(job: Job, now: float) -> Transition:
-    """Return a job that the scheduler is to end; it is told so unless it was told a moment ago."""
+    """Return a job to be cancelled, with the request to the scheduler unless that was sent a moment ago."""
     if now - job.cancel_told_at < CANCEL_PAUSE_SECONDS:
         return job.enter(State.CANCELLING, now), ()
     told = dataclasses.replace(job, cancel_told_at=now).enter(State.CANCELLING, now)
@@ -57,7 +57,7 @@ def tell_to_end(job: Job, now: float) -> Transition:
 
 
 def _with_what_was_known(record: JobRecord, before: JobRecord | None) -> JobRecord:
-    """Return what is known of a job that the scheduler has forgotten: what it said before is still true."""
+    """Return the record of a job that the scheduler has forgotten, completed by its earlier record."""
     if record.state is not JobState.UNKNOWN or before is None:
         return record
     words = {"state": record.state, "words": record.words, "confirmed": record.confirmed}
@@ -79,10 +79,10 @@ def _over(job: Job, output: str | None, now: float) -> Transition:
 
 
 def _pending(job: Job, event: Polled, now: float) -> Transition:
-    """Return a job that waits in the queue, for the first time or again: a site may requeue what asked it not to."""
+    """Return a job that is queued, for the first time or again, because a site may requeue any job."""
     if job.state is State.QUEUED:
         return _never_starts(job, now) if event.record.never else (job, ())
-    if event.asked_at <= job.connected_at:  # the answer is older than the worker
+    if event.asked_at <= job.connected_at:  # The answer is older than the connection of the worker.
         return job, ()
     return tell_to_end(dataclasses.replace(job, requeued=bool(job.executions)), now)
 
@@ -96,7 +96,7 @@ def _never_starts(job: Job, now: float) -> Transition:
 
 
 def _running(job: Job, now: float) -> Transition:
-    if job.state is State.VANISHED:  # it is not over after all
+    if job.state is State.VANISHED:  # It is not over, contrary to an earlier record.
         return job.enter(State.LOST, now), ()
     forgotten = job.state is State.LOST and not job.executions
     late = job.state in (State.RETIRING, State.LEFT) and now - job.since > LEAVING_SECONDS
@@ -108,7 +108,7 @@ def _start_failed(job: Job, output: str | None) -> StartFailed:
     words = f"it ended before its worker had connected: {record.words if record else ''}."
     if output is not None:
         said = shortened(" / ".join(lines_of(output)[-_LAST_LINES:])) or "nothing"
-        words += f" The last that it printed: {said}."
+        words += f" Its last output: {said}."
     number = job.job_id.partition(";")[0]
     words += f" Its output is in the transport's directory `logs`, in the file with {number} in its name."
     kind = record.kind if record and record.kind else FailureKind.UNAVAILABLE
@@ -121,8 +121,8 @@ def _is_own_fault(record: JobRecord | None, output: str | None) -> bool:
     """
     Return whether other jobs of that size would end in the same way.
 
-    They would not where the job was lost with its node, preempted or withdrawn, or found no way to its coordinator.
-    Of a job that the scheduler has forgotten its output tells at least whether it ran.
+    They would not if the job was lost with its node, preempted or cancelled, or could not reach its coordinator.
+    If the scheduler has forgotten the job, its output shows at least whether it ran.
     """
     if record is None or (record.kind is not None and FAILURE_RULES[record.kind].limit is Limit.LOST):
         return False

@@ -1,4 +1,4 @@
-"""A pool of batch jobs in memory: it hears what has happened, and returns what is to be done. It asks nobody."""
+"""The state of a pool of batch jobs: methods take what has happened and return the actions that follow, without I/O."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,9 +44,9 @@ from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Termination
 
 CANCEL_SECONDS: Final = 15.0
-"""How long an execution may take to end that was cancelled, before its job is."""
+"""How long a cancelled execution may take to end before its job is cancelled."""
 EXPLAIN_SECONDS: Final = 5.0
-"""How long the end of a job may take to show that explains the end of an execution in it."""
+"""How long to wait for the end of a job that explains the end of an execution in it."""
 _CANCELLED_EARLY: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
 _LOOKED_FOR: Final = (State.IN_DOUBT, State.MISSING, State.ARRIVED)
 
@@ -62,9 +62,9 @@ class PoolState:
     scheduler
         Name of the scheduler, for messages.
     limits
-        What the pool is held to.
+        Limits of the pool.
     new_name
-        Makes a name for a job of a size that no other job has, of this coordinator or another.
+        Returns a name for a job of a size, unique over all coordinators.
     """
 
     def __init__(self, scheduler: str, limits: Limits, new_name: Callable[[JobSize], str]) -> None:
@@ -85,15 +85,15 @@ class PoolState:
         return tuple(self._jobs.values())
 
     def jobs_to_find(self) -> list[str]:
-        """Return the names of jobs that are to be looked for by their marks."""
+        """Return the names of jobs that must be looked for by their marks."""
         return [job.name for job in self._jobs.values() if job.state in _LOOKED_FOR]
 
     def jobs_to_follow(self) -> list[Job]:
-        """Return jobs of which no worker tells how what runs in them ends: their executions leave files."""
+        """Return the jobs without a connected worker, whose executions are followed by their files."""
         return [job for job in self._jobs.values() if job.executions and job.state in FOLLOWED_BY_FILES]
 
     def take(self, execution: Execution) -> list[PoolAction]:
-        """Take an execution that was submitted."""
+        """Add a submitted execution."""
         if execution.directory in self._running or execution.directory in self._waiting.get(execution.size, {}):
             return []
         if execution.size in self._rejected:
@@ -102,7 +102,7 @@ class PoolState:
         return []
 
     def cancel(self, directory: Path, now: float) -> list[PoolAction]:
-        """Stop an execution, or keep it from starting; one that is not known is ignored."""
+        """Stop an execution, or keep it from starting. An unknown one is ignored."""
         for waiting in self._waiting.values():
             if directory in waiting:
                 return [_never_started(waiting.pop(directory), _CANCELLED_EARLY)]
@@ -116,7 +116,7 @@ class PoolState:
         return self.on(job.name, CancelRequested(), now)
 
     def on(self, name: str, event: Event, now: float) -> list[PoolAction]:
-        """Have a job hear an event; a worker in a job that is not known is told to go."""
+        """Apply an event to a job. A worker in an unknown job is asked to exit."""
         job = self._jobs.get(name)
         if job is None:
             return [CloseWorker(event.address)] if isinstance(event, Connected) else []
@@ -146,7 +146,7 @@ class PoolState:
         return [*([Warn(failure.warning)] if failure.warning else []), *actions]
 
     def answered(self, directory: Path, outcome: ExecutionOutcome, now: float) -> list[PoolAction]:
-        """Take the outcome that a worker has brought back; why it went itself, its job may explain better."""
+        """Take the outcome that a worker has returned, which the end of its job may explain better."""
         execution = self._running.get(directory)
         if execution is None:
             return []
@@ -156,7 +156,7 @@ class PoolState:
         return self.ended(directory, outcome, now)
 
     def ended(self, directory: Path, outcome: ExecutionOutcome, now: float) -> list[PoolAction]:
-        """Take an outcome for the last word on an execution."""
+        """Accept an outcome as final."""
         execution = self._running.pop(directory, None)
         if execution is None:
             return []
@@ -169,7 +169,7 @@ class PoolState:
         return [report, *self.on(job.name, event, now)]
 
     def worker_lost(self, directory: Path, now: float) -> list[PoolAction]:
-        """Take note that the worker that ran an execution cannot be reached any more."""
+        """Record that the worker of an execution cannot be reached any more."""
         execution = self._running.get(directory)
         if execution is None:
             return []
@@ -177,7 +177,7 @@ class PoolState:
         return self.on(job.name, Disconnected(job.address), now)
 
     def arrange(self, now: float) -> list[PoolAction]:
-        """Do what time demands, then give executions to jobs, submit jobs, and let go of others."""
+        """Apply time limits, then give executions to jobs, submit jobs, and release others."""
         actions = list(self._overdue(now))
         resting = {size for size, failed in self._failed_starts.items() if not failed.backoff.is_due(now)}
         waiting = {size: tuple(executions.values()) for size, executions in self._waiting.items() if executions}
@@ -213,10 +213,10 @@ class PoolState:
             yield SubmitJob(name, made.submit)
 
     def _overdue(self, now: float) -> Iterator[PoolAction]:
-        """End the jobs of executions that do not heed their cancelling, and executions that wait for too long."""
+        """Cancel jobs whose executions ignore their cancellation, and end executions that have waited too long."""
         for execution in list(self._running.values()):
             job = self._jobs.get(execution.job)
-            if job is None:  # it has ended with another one of its job, just now
+            if job is None:  # It has just ended with another execution of its job.
                 continue
             if execution.cancelled_at is not None and now - execution.cancelled_at > CANCEL_SECONDS:
                 yield from self.on(job.name, CancelRequested(), now)
@@ -229,12 +229,12 @@ class PoolState:
         for waiting in self._waiting.values():
             for execution in list(waiting.values()):
                 if now - execution.submitted_at <= limit.total_seconds():
-                    break  # those behind it have come later
+                    break  # All that follow were submitted later.
                 del waiting[execution.directory]
                 yield _never_started(execution, termination_of_waiting(self.jobs, self._scheduler, limit))
 
     def _carried_out(self, action: JobAction, job: Job, now: float) -> list[PoolAction]:
-        """Return what is to be done outside for what a job asks, having done what concerns the pool alone."""
+        """Apply an action of a job to the pool, and return the actions that remain for the outside."""
         if isinstance(action, EndExecutions):
             return list(self._ended_with_their_job(action, job))
         if isinstance(action, RejectSize):
@@ -259,13 +259,13 @@ class PoolState:
     def _failed_to_start(self, failed: StartFailed, now: float) -> list[PoolAction]:
         starts = self._failed_starts.get(failed.size, FailedStarts()).after(failed, now)
         self._failed_starts[failed.size] = starts
-        words = f"{self._scheduler} job {failed.job_id} of {failed.size.label} ran nothing: {failed.cause.message}"
+        words = f"{self._scheduler} job {failed.job_id} of {failed.size.label} ended before running anything: {failed.cause.message}"
         timeout_seconds = self._limits.rules.scheduler_patience.total_seconds()
         cause = starts.cause_to_reject(failed, self._scheduler, now, timeout_seconds)
         return [Warn(words), *(self._reject(RejectSize(failed.size, cause)) if cause else [])]
 
     def _pending_report(self, before: Job, after: Job) -> Warn | None:
-        """Return what is to be said of a job that has just waited for too long."""
+        """Return a warning about a job that has just exceeded `pending_report`."""
         record, limit = after.record, self._limits.rules.pending_report.total_seconds()
         waited = after.polled_at - after.submitted_at
         told_before = before.polled_at - before.submitted_at > limit
@@ -277,7 +277,7 @@ class PoolState:
 
 
 def is_of_its_job(outcome: ExecutionOutcome) -> bool:
-    """Return whether an outcome says only that the job, or the worker in it, went: the scheduler knows why."""
+    """Return whether an outcome says only that the job or its worker was lost: the scheduler knows the reason."""
     rule = _rule_of(outcome)
     return rule is not None and rule.backend_knows_why
 

@@ -1,4 +1,4 @@
-"""The thread that does what the decisions of a pool ask for: by the scheduler's commands, and by calls of workers."""
+"""The thread that applies the actions of a pool, by the scheduler's commands and by calls of workers."""
 
 import logging
 import math
@@ -48,30 +48,30 @@ logger = logging.getLogger(__name__)
 WriteScript = Callable[[str, JobSize], Path]
 _TICK_SECONDS: Final = 0.25
 _FILES_SECONDS: Final = 0.5
-"""How often the directories of executions are looked at that no worker tells of."""
+"""How often the directories of executions without a connected worker are examined."""
 
 
 class Pool:
     """
     The executions of one open transport, and the jobs that run them.
 
-    One thread owns all of it and hears of everything through one queue; Dask's thread and that of the scheduler's
-    commands only put calls there. What is to be done `PoolState` decides.
+    One thread owns the state and receives all calls through one queue. Dask's thread and that of the scheduler's
+    commands only put calls into it. `PoolState` decides which actions follow.
 
     Parameters
     ----------
     limits
-        What the pool is held to.
+        Limits of the pool.
     scheduler
         The site's commands.
     open_link
-        Starts to listen for workers, on behalf of the listener that it is given.
+        Starts to listen for workers, and reports to the listener that it is given.
     write_script
-        Makes the job script for a worker of this name and size.
+        Writes the job script for a worker of a name and size.
     file_delay_seconds
-        How late the files of a node may show here.
+        How late files that a node has written may become visible here.
     logs
-        Where the output of jobs lies.
+        The directory of the jobs' output.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Pool:
         self._state = PoolState(scheduler.name, limits, _new_name)
         self._marks: dict[str, str] = {}
         self._told: set[str] = set()
-        """Jobs that the scheduler was told to end."""
+        """Jobs that the scheduler was asked to cancel."""
         self._heartbeats = Heartbeats(file_delay_seconds)
         self._files_from = -math.inf
         self._polled_at: float | None = None
@@ -108,16 +108,16 @@ class Pool:
         self._thread.start()
 
     def submit(self, submission: Submission, size: JobSize, resources: ResourceHint) -> None:
-        """Take an execution."""
+        """Add an execution."""
         execution = Execution(submission, size, resources, time.monotonic())
         self._calls.put(lambda: self._do(self._state.take(execution)))
 
     def cancel(self, directory: Path) -> None:
-        """Have an execution stopped, or keep it from starting."""
+        """Stop an execution, or keep it from starting."""
         self._calls.put(lambda: self._do(self._state.cancel(directory, time.monotonic())))
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
-        """Return what has ended, waiting up to `timeout_seconds` for the first."""
+        """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
         ended: list[Ended] = []
         try:
             ended.append(self._ended.get(timeout=timeout_seconds))
@@ -129,30 +129,30 @@ class Pool:
             return ended
 
     def explain(self, directory: Path) -> Termination | None:
-        """Return why the backend ended an execution, once."""
+        """Return once why the backend ended an execution."""
         return self._causes.pop(directory, None)
 
     def close(self, timeout_seconds: float) -> set[str]:
-        """End all jobs and wait for that; return those that have ended for sure."""
+        """Cancel all jobs and wait for their end. Returns those whose end is confirmed."""
         give_up_at = time.monotonic() + timeout_seconds
         self._closing = True
         self._calls.put(lambda: None)
         try:
             self._thread.join(timeout_seconds)
-        finally:  # interrupted once more: jobs are ended all the same
+        finally:  # A second interrupt: the jobs are cancelled all the same.
             try:
                 ended = self._end_jobs(give_up_at)
             finally:
                 self._link.close()
         return ended
 
-    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
-        """Hear from Dask that a job's worker has connected, so long after the start of the job."""
+    def on_worker_connected(self, name: str, address: str, age_seconds: float) -> None:
+        """Receive from Dask that a job's worker has connected, `age_seconds` after the start of the job."""
         self._calls.put(lambda: self._connected(name, Connected(address, age_seconds)))
 
-    def worker_went(self, name: str, address: str) -> None:
-        """Hear from Dask that the connection to a worker is gone."""
-        self._calls.put(lambda: self._hear(name, Disconnected(address)))
+    def on_worker_disconnected(self, name: str, address: str) -> None:
+        """Receive from Dask that the connection to a worker is lost."""
+        self._calls.put(lambda: self._apply_event(name, Disconnected(address)))
 
     def _work(self) -> None:
         try:
@@ -173,7 +173,7 @@ class Pool:
         except queue.Empty:
             return
 
-    def _hear(self, name: str, event: Event) -> None:
+    def _apply_event(self, name: str, event: Event) -> None:
         self._do(self._state.on(name, event, time.monotonic()))
 
     def _do(self, actions: Iterable[PoolAction]) -> None:
@@ -209,31 +209,33 @@ class Pool:
         self._ended.put(Ended(submission=end.submission, outcome=outcome, meta=end.meta))
 
     def _answered(self, directory: Path, answer: ExecutionOutcome | Exception) -> None:
-        """Take in what a worker has brought back, in a thread of its own."""
+        """Receive the answer of a worker, in a thread of its own."""
         if isinstance(answer, ExecutionOutcome):
             self._calls.put(lambda: self._do(self._state.answered(directory, answer, time.monotonic())))
         else:
-            logger.info("The worker of %s is gone: %s", directory, answer)
+            logger.info("The worker that ran %s is lost: %s", directory, answer)
             self._calls.put(lambda: self._do(self._state.worker_lost(directory, time.monotonic())))
 
     def _connected(self, name: str, event: Connected) -> None:
-        if self._polled_at is None:  # the scheduler knows its node, which the telemetry tells
+        if self._polled_at is None:  # Only the scheduler knows its node, for the telemetry.
             self._poll_from = -math.inf
-        self._hear(name, event)
+        self._apply_event(name, event)
 
     def _submitted(self, name: str, answer: str | Exception) -> None:
         if isinstance(answer, str):
-            self._hear(name, Submitted(answer))
+            self._apply_event(name, Submitted(answer))
         else:
             self._do(self._state.not_submitted(name, answer, time.monotonic()))
 
     def _cancelled(self, names: Sequence[str], answer: Exception | None) -> None:
         if answer is not None:
-            logger.warning("%s could not be told to end jobs, and is told again: %s", self._scheduler.name, answer)
+            logger.warning(
+                "A request to cancel jobs of %s failed and will be repeated: %s", self._scheduler.name, answer
+            )
         else:
             self._told |= {job.job_id for job in self._state.jobs if job.name in names}
         for name in names:
-            self._hear(name, CancelAnswered(None if answer is None else str(answer)))
+            self._apply_event(name, CancelAnswered(None if answer is None else str(answer)))
 
     def _look_at_files(self, now: float) -> None:
         if now < self._files_from:
@@ -248,7 +250,7 @@ class Pool:
                     self._do(self._state.ended(directory, outcome, now))
             silent = [directory for directory, outcome in left.items() if outcome is None]
             if silent and job.state in (State.VANISHED, State.RESTARTED) and self._heartbeats.have_ceased(silent):
-                self._hear(job.name, Quiet())
+                self._apply_event(job.name, Quiet())
 
     def _poll(self, now: float) -> None:
         job_ids = [job.job_id for job in self._state.jobs if job.job_id]
@@ -263,19 +265,19 @@ class Pool:
         self._poll_from = time.monotonic() + self._poll_seconds
         if isinstance(answer, Exception):
             logger.warning(
-                "%s does not tell about its jobs: %s It is asked again in %g s.",
+                "%s did not report on its jobs: %s The next request follows in %g s.",
                 *(self._scheduler.name, answer, self._poll_seconds),
             )
             return
         for name in to_find if answer.marks is not None else ():
             job_id = (answer.marks or {}).get(self._marks.get(name, ""))
-            self._hear(name, Found(job_id) if job_id else NotFound())
+            self._apply_event(name, Found(job_id) if job_id else NotFound())
         for job in self._state.jobs:
             record = answer.records.get(job.job_id)
             if record is not None:
                 never_ran = record.over and job.state is State.QUEUED
                 output = output_of_job(job.job_id, self._logs) if never_ran else None
-                self._hear(job.name, Polled(record, answer.asked_at, output))
+                self._apply_event(job.name, Polled(record, answer.asked_at, output))
 
     def _end_jobs(self, give_up_at: float) -> set[str]:
         self._commands.finish(give_up_at)
@@ -292,5 +294,5 @@ class Pool:
 
 
 def _new_name(size: JobSize) -> str:
-    # Unique, so that a job of a coordinator that had the same address before is not taken for one of this pool's.
+    # Unique, because a job of an earlier coordinator on the same address could connect to this one.
     return f"{size.label}-{uuid.uuid4().hex}"

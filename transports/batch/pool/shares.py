@@ -1,4 +1,4 @@
-"""How many jobs of each size are of use, and how many of them each size may have."""
+"""Shares of the job limit: how many jobs of each size can be used, and how many each size may have."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,14 +10,14 @@ from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 def shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:
     """
-    Divide a limit of jobs among the sizes that want some: in turns, so that none is starved.
+    Divide a limit of jobs among the sizes that can use some, in turns, so that none is starved.
 
     Parameters
     ----------
     demand
-        How many jobs of each size would be of use; who has waited longest comes first.
+        How many jobs of each size could be used. The size that has waited longest comes first.
     limit
-        How many there may be in all.
+        The number of jobs that may exist in all.
     """
     given = dict.fromkeys(demand, 0)
     while limit > 0 and (hungry := [size for size in demand if given[size] < demand[size]]):
@@ -29,16 +29,16 @@ def shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:
 
 def demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], headroom_mb: int) -> dict[JobSize, int]:
     """
-    Return how many jobs of each size would be of use; those that have waited longest come first.
+    Return how many jobs of each size could be used. The size that has waited longest comes first.
 
     Parameters
     ----------
     waiting
-        Executions without a job, those of one size together, in the order of their submission.
+        Executions without a job, by size, in the order of their submission.
     jobs
-        Jobs, with what runs in them.
+        Jobs with their executions.
     headroom_mb
-        Memory of each job that is not for executions.
+        Memory of each job that is reserved for its worker.
     """
     hungry = sorted((executions for executions in waiting if executions), key=lambda one: one[0].submitted_at)
     wanted = {executions[0].size: [one.resources for one in executions] for executions in hungry}
@@ -49,7 +49,7 @@ def demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], headroom
 
 
 def jobs_filled_by(asked: Sequence[ResourceHint], size: JobSize, headroom_mb: int) -> int:
-    """Return how many jobs some executions fill at least; no two of those that need more than half share one."""
+    """Return how many jobs some executions need at least. No two that need more than half of a job share one."""
     cpu, memory_mb = size.cpu, size.memory_mb - headroom_mb
     large = sum(1 for one in asked if 2 * one.cpu > cpu or 2 * one.memory_mb > memory_mb)
     return max(large, -(-sum(one.cpu for one in asked) // cpu), -(-sum(one.memory_mb for one in asked) // memory_mb))

@@ -1,4 +1,4 @@
-"""When a job of one size is submitted again after one was not taken, or was lost while it started."""
+"""The pause before the next submission of a size, after a job was not accepted or was lost while it started."""
 
 import dataclasses
 import math
@@ -15,18 +15,18 @@ _UNREADABLE_ANSWERS: Final = 3
 @dataclass(frozen=True)
 class SubmitBackoff:
     """
-    Failures in a row to get a job of one size started.
+    Consecutive failures to start a job of one size.
 
     Times are seconds of the monotonic clock.
     """
 
     failures: int = 0
     not_before: float = -math.inf
-    """When the next may be submitted."""
+    """When the next job may be submitted."""
     silent_since: float | None = None
-    """Since when no submission was answered, or no job got as far as to run something."""
+    """Since when no submission was answered, or no job has run anything."""
     tries_at_a_limit: int = 0
-    """How many times a limit on jobs was met while the pool had none."""
+    """How many times a limit on jobs was reached although the pool had no job."""
     unreadable: int = 0
     """How many submissions were answered without an id."""
 
@@ -35,26 +35,26 @@ class SubmitBackoff:
         return now >= self.not_before
 
     def is_exhausted(self, now: float, timeout_seconds: float) -> bool:
-        """Return whether to give up what waits for such a job."""
+        """Return whether the executions that wait for such a job should be given up."""
         silent = self.silent_since is not None and now - self.silent_since > timeout_seconds
         return silent or self.tries_at_a_limit >= _TRIES_AT_A_LIMIT or self.unreadable >= _UNREADABLE_ANSWERS
 
     def after_silence(self, now: float) -> "SubmitBackoff":
-        """Return the backoff after a scheduler has not answered, or takes no job now."""
+        """Return the backoff after a scheduler has not answered, or accepts no job now."""
         since = now if self.silent_since is None else self.silent_since
         return dataclasses.replace(self, silent_since=since, tries_at_a_limit=0)._paused(now)
 
     def after_limit(self, now: float, *, has_jobs: bool) -> "SubmitBackoff":
-        """Return the backoff after a limit on jobs was met; there is hope while the pool has any that may end."""
+        """Return the backoff after a limit on jobs was reached. While the pool has jobs, their end may help."""
         tries = 0 if has_jobs else self.tries_at_a_limit + 1
         return dataclasses.replace(self, silent_since=None, tries_at_a_limit=tries)._paused(now)
 
     def after_unreadable_answer(self, now: float) -> "SubmitBackoff":
-        """Return the backoff after an answer without an id: each leaves a job that has to be found."""
+        """Return the backoff after an answer without an id, which leaves a job that has to be found."""
         return dataclasses.replace(self, unreadable=self.unreadable + 1)._paused(now)
 
     def after_lost_start(self, now: float) -> "SubmitBackoff":
-        """Return the backoff after a job was lost while it started; several at once count as one."""
+        """Return the backoff after a job was lost while it started. Several at the same time count as one."""
         if not self.is_due(now):
             return self
         since = now if self.silent_since is None else self.silent_since

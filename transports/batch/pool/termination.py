@@ -1,4 +1,4 @@
-"""What people are told of an execution that its job has ended, and what the telemetry keeps of the job."""
+"""Explain the end of an execution by the end of its job, and describe the job for the telemetry."""
 
 import math
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from climate_ref_prefect.transports.port import Termination
 
 
 def termination_of(job: Job) -> Termination:
-    """Return why a job that is over has ended, in the scheduler's words."""
+    """Return why a job has ended, in the scheduler's words."""
     record = job.record
     if record is None:
-        return Termination(kind=FailureKind.WORKER_LOST, message=f"{job.scheduler} job {job.job_id} is gone.")
+        return Termination(kind=FailureKind.WORKER_LOST, message=f"{job.scheduler} job {job.job_id} no longer exists.")
     where = f" on {record.node}" if record.node else ""
-    words = record.words or "nothing is known of its end"
+    words = record.words or "the reason is not known"
     return Termination(
         kind=record.kind or FailureKind.WORKER_LOST,
         message=f"{job.scheduler} job {job.job_id} ended{where} before the execution did: {words}.",
@@ -26,17 +26,17 @@ def termination_of(job: Job) -> Termination:
 
 
 def termination_by_restart(job: Job) -> Termination:
-    """Return why an execution has ended whose job the scheduler has started again from its beginning."""
+    """Return why an execution has ended whose job was restarted by the scheduler."""
     return Termination(
         kind=FailureKind.WORKER_LOST,
-        message=f"{job.scheduler} has started job {job.job_id} again, although it was submitted so as to run once; "
-        "the execution has given no sign of life since.",
+        message=f"{job.scheduler} has started job {job.job_id} again, although it was submitted to run only once. "
+        "The execution has sent no heartbeat since.",
         meta=meta_of(job),
     )
 
 
 def termination_of_waiting(jobs: Iterable[Job], scheduler: str, limit: timedelta) -> Termination:
-    """Return why an execution ends that no job has taken within a limit."""
+    """Return why an execution is given up that got no job within a limit."""
     words = "; ".join(f"job {job.job_id}: {job.record.words}" for job in jobs if job.record)
     return Termination(
         kind=FailureKind.UNAVAILABLE,
@@ -45,7 +45,7 @@ def termination_of_waiting(jobs: Iterable[Job], scheduler: str, limit: timedelta
 
 
 def meta_of(job: Job) -> dict[str, JsonValue]:
-    """Return what the telemetry tells of a job: what it is, what it asked for, what the scheduler measured."""
+    """Return what the telemetry contains about a job: its id, its requested size, the scheduler's measurements."""
     meta: dict[str, JsonValue] = {
         "job_id": job.job_id,
         "job_cpu": job.size.cpu,
@@ -54,7 +54,7 @@ def meta_of(job: Job) -> dict[str, JsonValue]:
     }
     if job.size.queue:
         meta["queue"] = job.size.queue
-    if math.isfinite(job.ends_at):  # what its worker told; the scheduler knows better, but may not have been asked yet
+    if math.isfinite(job.ends_at):  # as reported by its worker; the record below is better
         wait_seconds = job.ends_at - job.size.walltime_seconds - job.submitted_at
         meta["queue_wait_seconds"] = round(max(0.0, wait_seconds), 1)
     record = job.record

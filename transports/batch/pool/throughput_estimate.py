@@ -1,4 +1,4 @@
-"""How fast jobs have started and executions have run so far, to tell whether a further job would find work."""
+"""Measured start times of jobs and run times of executions, to estimate whether a further job would find work."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,28 +13,28 @@ _WEIGHT_OF_THE_LAST: Final = 0.2
 
 @dataclass(frozen=True)
 class Pace:
-    """What has been seen of the times that things take."""
+    """Measured times of jobs and executions."""
 
     recent_starts: tuple[float, ...] = ()
-    """Seconds from the submission of a job to its worker, of the last that have started."""
+    """Seconds from submission to the connection of the worker, for the latest jobs that have started."""
     run_seconds: Mapping[JobSize, float] = field(default_factory=dict)
-    """How long an execution takes in jobs of a size, on average, the last ones counting most."""
+    """Average run time of an execution in jobs of a size. The latest ones count most."""
 
     @property
     def start_seconds(self) -> float:
-        """The shortest time in which a job has started of late; 0 where none has."""
+        """The shortest start time of the latest jobs; 0 if none has started."""
         return min(self.recent_starts, default=0.0)
 
     def with_start(self, seconds: float) -> "Pace":
-        """Return the pace after a job has started."""
+        """Return the estimate after a job has started."""
         return dataclasses.replace(self, recent_starts=(*self.recent_starts, seconds)[-_RECENT_STARTS:])
 
     def with_run(self, size: JobSize, seconds: float) -> "Pace":
-        """Return the pace after an execution has ended well."""
+        """Return the estimate after an execution has succeeded."""
         before = self.run_seconds.get(size, seconds)
         average = before + _WEIGHT_OF_THE_LAST * (seconds - before)
         return dataclasses.replace(self, run_seconds={**self.run_seconds, size: average})
 
 
 UNKNOWN_PACE: Final = Pace()
-"""Nothing has been seen yet."""
+"""The estimate before any job has started."""

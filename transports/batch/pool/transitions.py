@@ -1,4 +1,4 @@
-"""The state machine of a batch job: `step` returns what becomes of a job by an event, and what is to be done."""
+"""The state machine of a batch job: `step` returns the job after an event, and the actions that follow."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -37,15 +37,15 @@ from climate_ref_prefect.transports.batch.pool.termination import termination_by
 from climate_ref_prefect.transports.port import Termination
 
 DOUBT_SECONDS: Final = 900.0
-"""How long a job is looked for whose submission was not answered: SLURM refuses requests that are older (munge)."""
+"""How long to look for a job whose submission was not answered. SLURM refuses requests that are older (munge)."""
 CANCEL_RETRY_SECONDS: Final = 10.0
-"""How long after a failure to reach the scheduler it is told again to end a job, at the earliest."""
+"""The shortest pause before a failed request to cancel a job is repeated."""
 _WITHOUT_ID: Final = frozenset({State.SUBMITTING, State.IN_DOUBT, State.MISSING})
 
 
 def step(job: Job, event: Event, now: float) -> Transition:
     """
-    Return a job after an event, and what is to be done.
+    Return a job after an event, and the actions that follow.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def step(job: Job, event: Event, now: float) -> Transition:
     now
         Seconds of the monotonic clock.
     """
-    if job.state is State.CLOSED:  # a worker that comes all the same is told to go
+    if job.state is State.CLOSED:  # If its worker connects all the same, it is asked to exit.
         return job, (CloseWorker(event.address),) if isinstance(event, Connected) else ()
     return _HANDLERS[type(event)](job, event, now)
 
@@ -77,7 +77,7 @@ def _refused(job: Job, event: Refused, now: float) -> Transition:
 
 
 def _not_taken(job: Job, _: NotTaken, now: float) -> Transition:
-    if job.state is State.ARRIVED:  # it was taken all the same
+    if job.state is State.ARRIVED:  # The scheduler has accepted it all the same.
         return job.enter(State.CLOSED, now), (CloseWorker(job.address),)
     return (job.enter(State.CLOSED, now) if job.state is State.SUBMITTING else job), ()
 
@@ -91,7 +91,7 @@ def _not_found(job: Job, _: NotFound, now: float) -> Transition:
         return job.enter(State.MISSING, now), ()
     if job.state is State.MISSING and now - job.submitted_at > DOUBT_SECONDS:
         return job.enter(State.CLOSED, now), ()
-    if job.state is State.ARRIVED:  # without an id nobody could follow what runs in it
+    if job.state is State.ARRIVED:  # Without an id its executions could not be followed.
         return job.enter(State.MISSING, now), (CloseWorker(job.address),)
     return job, ()
 
@@ -116,7 +116,7 @@ def _ready(job: Job, now: float) -> Job:
 
 
 def _disconnected(job: Job, event: Disconnected, now: float) -> Transition:
-    if event.address == job.address and job.state in _WITHOUT_WORKER:  # not that of a worker before the last
+    if event.address == job.address and job.state in _WITHOUT_WORKER:  # not the address of an earlier worker
         return job.enter(_WITHOUT_WORKER[job.state], now), ()
     return job, ()
 
@@ -139,7 +139,7 @@ def _execution_started(job: Job, event: ExecutionStarted, now: float) -> Transit
 
 def _execution_ended(job: Job, event: ExecutionEnded, now: float) -> Transition:
     job = dataclasses.replace(job.without(event.directory), idle_since=now)
-    # The scheduler counts what ran out of memory for the whole job: what comes after would be blamed for it.
+    # The scheduler counts running out of memory for the whole job, so that later executions would be blamed for it.
     if job.state is State.READY and event.out_of_memory:
         return _drained(job, Drain(), now)
     if job.executions:

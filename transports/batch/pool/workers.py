@@ -1,4 +1,4 @@
-"""What a pool needs of the connection to its workers; Dask's is `transports/batch/dask/link.py`."""
+"""The interface between a pool and its workers, which `transports/batch/dask/link.py` implements with Dask."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +8,14 @@ from climate_ref_prefect.execution.outcome import ExecutionOutcome
 
 
 class Listener(Protocol):
-    """Who is told that workers come and go; called in a thread of the connection's, so it must not wait."""
+    """Is called, in the connection's thread, when workers connect and disconnect. It must not block."""
 
-    def worker_came(self, name: str, address: str, age_seconds: float) -> None:
-        """Hear that the worker of a job has connected, so long after the job's start."""
+    def on_worker_connected(self, name: str, address: str, age_seconds: float) -> None:
+        """Receive that the worker of a job has connected, `age_seconds` after the start of the job."""
         ...
 
-    def worker_went(self, name: str, address: str) -> None:
-        """Hear that the connection to the worker of a job, at this address, is gone."""
+    def on_worker_disconnected(self, name: str, address: str) -> None:
+        """Receive that the connection to the worker of a job at this address is lost."""
         ...
 
 
@@ -24,11 +24,11 @@ class WorkerLink(Protocol):
 
     @property
     def address(self) -> str:
-        """Where workers find the coordinator."""
+        """The address at which workers reach the coordinator."""
         ...
 
     def run(self, address: str, directory: Path, then: Callable[[ExecutionOutcome | Exception], None]) -> None:
-        """Have a worker run an execution; `then` takes its outcome, or why none came, in some thread."""
+        """Have a worker run an execution. `then` is called in any thread with its outcome, or with the error."""
         ...
 
     def cancel(self, address: str, directory: Path) -> None:
@@ -36,9 +36,9 @@ class WorkerLink(Protocol):
         ...
 
     def retire(self, address: str) -> None:
-        """Have a worker end in which nothing runs; returns at once."""
+        """Have an idle worker exit; returns at once."""
         ...
 
     def close(self) -> None:
-        """Stop listening; workers that are still there end by themselves."""
+        """Stop listening. Workers that are still connected exit by themselves."""
         ...

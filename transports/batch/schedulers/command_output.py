@@ -1,4 +1,4 @@
-"""What commands of a scheduler print, without what a site prints around it."""
+"""Clean the output of scheduler commands: terminal colours and empty lines are removed, long output is shortened."""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ _LONGEST_MESSAGE: Final = 2000
 
 
 def shortened(words: str) -> str:
-    """Return words for a message: of more than 2000 characters the middle is left out."""
+    """Return text for a message. If it has more than 2000 characters, its middle is left out."""
     left_out = len(words) - _LONGEST_MESSAGE
     if left_out <= 0:
         return words

@@ -1,4 +1,4 @@
-"""Runs the commands of a batch scheduler, one after another in a thread of their own: one may take a minute."""
+"""Runs the commands of a batch scheduler one after another in a thread of their own, because one may take a minute."""
 
 import logging
 import threading
@@ -23,14 +23,14 @@ _LONGEST_CONFIRM_SECONDS: Final = 2.0
 
 @dataclass(frozen=True)
 class PollAnswer:
-    """What the scheduler has told of jobs."""
+    """The answer of the scheduler about jobs."""
 
     asked_at: float
     """When it was asked, by the monotonic clock."""
     records: dict[str, JobRecord]
-    """Of jobs that it was asked about, by their ids; those that it did not tell of are left out."""
+    """Records of the requested jobs by id. Jobs that the scheduler did not report on are left out."""
     marks: dict[str, str] | None
-    """The id of each job that is not over, by its mark; none where that was not asked for."""
+    """The id of each unfinished job by its mark; None if marks were not requested."""
 
 
 class CommandQueue:
@@ -40,9 +40,9 @@ class CommandQueue:
     Parameters
     ----------
     scheduler
-        Whose commands they are.
+        The scheduler.
     report
-        Takes calls that are to be made where the answers are waited for.
+        Passes a call to the thread that waits for the answers.
     """
 
     def __init__(self, scheduler: BatchScheduler, report: Callable[[Callable[[], None]], None]) -> None:
@@ -53,7 +53,7 @@ class CommandQueue:
         self._finishing = threading.Event()
 
     def submit(self, script: Path, then: Callable[[str | Exception], None]) -> None:
-        """Submit a job script, remove it, and report the id of the job or why there is none."""
+        """Submit a job script, remove it, and report the id of the job or the error."""
         self._run(lambda: self._scheduler.submit(script), then, script)
 
     def poll(self, job_ids: Sequence[str], then: Callable[[PollAnswer | Exception], None], *, find_marks: bool) -> None:
@@ -61,12 +61,12 @@ class CommandQueue:
         self._run(lambda: self._poll(job_ids, find_marks=find_marks), then)
 
     def cancel(self, job_ids: Sequence[str], then: Callable[[Exception | None], None]) -> None:
-        """Have jobs ended."""
+        """Have jobs cancelled."""
         self._run(lambda: self._scheduler.cancel(job_ids), then)
 
     def finish(self, give_up_at: float) -> None:
-        """Start nothing more, and wait for what is under way, so that no job is submitted after this unheard of."""
-        self._finishing.set()  # a future that is cancelled in its queue never wakes who waits for it
+        """Start no further command and wait for the running one, so that no job is submitted unnoticed after this."""
+        self._finishing.set()  # A future that is cancelled in the queue never wakes its waiters.
         self._threads.shutdown(wait=False)
         if self._last is not None:
             wait([self._last], max(0.0, give_up_at - time.monotonic()))
@@ -80,7 +80,7 @@ class CommandQueue:
         marks: Collection[str] = (),
     ) -> dict[str, JobRecord | None]:
         """
-        Have jobs ended and wait for that; those whose end is not confirmed are named in the log.
+        Have jobs cancelled and wait for their end. Jobs whose end is not confirmed are named in the log.
 
         Parameters
         ----------
@@ -89,14 +89,14 @@ class CommandQueue:
         give_up_at
             How long to wait, by the monotonic clock.
         told
-            Those among them that the scheduler was told to end a short while ago: it is not told again, since PBS
-            counts the time until it kills a job from the last time.
+            Those among them that the scheduler was asked to cancel recently. They are not cancelled again, since PBS
+            counts the time until it kills a job from the last request.
         marks
-            Marks of jobs that may have been submitted and have no id: they are looked for, and ended as well.
+            Marks of jobs that may have been submitted and have no id. They are looked for and cancelled as well.
 
         Returns
         -------
-        What was said last of each job, none of those that are not over.
+        The last record of each job; None for a job that is not over.
         """
         ended: dict[str, JobRecord | None] = dict.fromkeys(job_ids)
         untold = [job_id for job_id in ended if job_id not in told]
@@ -133,12 +133,12 @@ class CommandQueue:
     def _warn_of(self, job_ids: Sequence[str], marks: Collection[str]) -> None:
         if job_ids:
             logger.warning(
-                "%s has not confirmed the end of job %s; see whether it is still there.",
+                "%s has not confirmed the end of job %s; check whether it still exists.",
                 *(self._scheduler.name, ", ".join(job_ids)),
             )
         if marks:
             logger.warning(
-                "%s has not answered; there may be a job that it took last, with the mark %s.",
+                "%s has not answered. The job that was submitted last, with the mark %s, may exist.",
                 *(self._scheduler.name, ", ".join(sorted(marks))),
             )
 
@@ -163,6 +163,6 @@ class CommandQueue:
             self._report(lambda: then(answer))
 
         if self._finishing.is_set():
-            run()  # only to remove the script
+            run()  # Only remove the script.
         else:
             self._last = self._threads.submit(run)

@@ -4,7 +4,7 @@ import uuid
 from typing import Final
 
 NOBODY: Final = "nobody"
-"""Owner of jobs that belong to no store, such as those for trial."""
+"""Owner of jobs that belong to no store, such as trial jobs."""
 _SEPARATOR: Final = "-"
 _LONGEST_OWNER: Final = 32
 
@@ -16,7 +16,7 @@ def new_mark(owner: str) -> str:
     Parameters
     ----------
     owner
-        Identity of the store for which the job runs executions; empty for none. Letters and digits count, 32 of them.
+        Identity of the store for which the job runs executions; empty for none. Its first 32 letters and digits count.
     """
     name = "".join(filter(str.isalnum, owner))[:_LONGEST_OWNER] or NOBODY
     return f"{name}{_SEPARATOR}{uuid.uuid4().hex}"

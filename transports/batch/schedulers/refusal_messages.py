@@ -1,4 +1,4 @@
-"""What the words mean in which a scheduler refuses a job: not now, never, or perhaps taken all the same."""
+"""What the refusal of a job means: not now, never, or in doubt, because the job may have been accepted all the same."""
 
 from enum import StrEnum
 
@@ -11,20 +11,20 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
 
 
 class Refusal(StrEnum):
-    """What is to be made of a submission that failed."""
+    """The meaning of a failed submission."""
 
     NEVER = "never"
     """Known to be final: the same job is refused every time."""
     AT_LIMIT = "at limit"
-    """Not now: a limit on the jobs of a user or group is reached; it passes when some have ended."""
+    """Not now: a limit on the jobs of a user or group is reached, until some of them have ended."""
     NOT_NOW = "not now"
     """Not now, and the scheduler has said itself that there is no job."""
     IN_DOUBT = "in doubt"
-    """Not now; the job may be ours already, because the answer was lost or nobody knows what the words mean."""
+    """Not now, and the job may exist, because the answer was lost or its meaning is unknown."""
 
 
 def error_of(refusal: Refusal, words: str) -> Exception:
-    """Return the exception that tells of a refusal."""
+    """Return the exception that reports a refusal."""
     if refusal is Refusal.NEVER:
         return JobRefusedError(words)
     if refusal is Refusal.AT_LIMIT:

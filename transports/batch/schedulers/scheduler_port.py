@@ -1,4 +1,4 @@
-"""What batch schedulers have in common: jobs that are submitted, looked at and cancelled by commands."""
+"""The interface of batch schedulers: jobs are submitted, queried and cancelled by commands."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.environment_variables import environment_of_scheduler
 
 COMMAND_SECONDS: Final = 60.0
-"""A command of the scheduler that takes longer is taken for a scheduler that does not answer."""
+"""If a command of the scheduler takes longer, the scheduler counts as not answering."""
 
 
 class DaskJobQueue(NamedTuple):
@@ -29,85 +29,85 @@ class DaskJobQueue(NamedTuple):
 
 
 class JobVariables(NamedTuple):
-    """Environment variables by which a scheduler tells a job who it is; of several, the first that is set counts."""
+    """Environment variables that identify a job to itself. Of several, the first that is set counts."""
 
     job_id: tuple[str, ...]
-    """Its id, as `BatchScheduler.look` takes it: by it recovery asks whether an execution has ended with its job."""
+    """Its id, as `BatchScheduler.look` takes it. Recovery uses it to ask whether the job of an execution has ended."""
     node: tuple[str, ...] = ()
-    """Name of the node, as the scheduler has it."""
+    """Name of the node, as the scheduler gives it."""
 
 
 class SchedulerSilentError(ClimateRefPrefectError):
-    """The scheduler does not answer now; asked later, it may."""
+    """The scheduler does not answer now. It may answer later."""
 
 
 class SubmissionLimitError(SchedulerSilentError):
-    """The scheduler takes no more jobs of this user for now, in its own words; it will when some have ended."""
+    """The scheduler accepts no more jobs of this user until some have ended. The message is its own."""
 
 
 class SubmissionInDoubtError(SchedulerSilentError):
-    """The scheduler may have taken a job: its answer was lost, or nobody knows what its words mean."""
+    """The scheduler may have accepted a job, because its answer was lost or its meaning is unknown."""
 
 
 class UnreadAnswerError(SubmissionInDoubtError):
-    """The scheduler has taken a job, and what it printed has no number of it; the message shows what that was."""
+    """The scheduler has accepted a job and printed no id of it. The message shows what it printed."""
 
 
 class JobRefusedError(ClimateRefPrefectError):
-    """The scheduler will not take this job, now or later; the message has its own words."""
+    """The scheduler will not accept this job, now or later. The message is its own."""
 
 
 class JobState(StrEnum):
-    """Where a job is in its life."""
+    """The state of a job."""
 
     PENDING = "pending"
-    """Waits in the queue, for whatever reason."""
+    """It waits in the queue, for any reason."""
     RUNNING = "running"
-    """Has started and is not over: also suspended, or ending."""
+    """It has started and is not over; it may be suspended or ending."""
     ENDED = "ended"
-    """Over: no process of it is left."""
+    """It is over."""
     UNKNOWN = "unknown"
-    """The scheduler knows no such job (any more): it is over, nobody can say how."""
+    """The scheduler does not know the job (any more): it is over, and the reason is not known."""
 
 
 class JobRecord(FrozenModel):
-    """What the scheduler says of one job."""
+    """The scheduler's record of a job."""
 
     job_id: str
     state: JobState
     kind: FailureKind | None = None
-    """Why it ended, where that is a cause of its own; none while it lives, or where it ended by itself."""
+    """The failure kind if the scheduler or the node ended it; None while it runs, or if it ended by itself."""
 
     words: str = ""
-    """The scheduler's own words: state and reason while it waits, state, reason and exit code at the end."""
+    """The scheduler's own words: state and reason while it waits; state, reason and exit code at the end."""
 
     confirmed: bool = True
-    """Whether a job that is over has no processes left: of a node that does not answer, nobody knows."""
+    """Whether a job that is over is known to have no processes left. It is not known of a node that does not answer."""
 
     never: bool = False
-    """Whether it waits for what cannot come."""
+    """Whether it can never start."""
 
     node: str = ""
-    """Where it runs or ran."""
+    """The node on which it runs or ran."""
 
     queue_wait_seconds: float | None = Field(default=None, ge=0)
     """Time from its submission to its start."""
 
     meta: Mapping[str, JsonValue] = Field(default_factory=dict)
-    """What the scheduler has measured, for the telemetry: `job_peak_rss_mb`, `job_cpu_seconds`, `job_wall_seconds`."""
+    """Measurements of the scheduler for the telemetry: `job_peak_rss_mb`, `job_cpu_seconds`, `job_wall_seconds`."""
 
     @property
     def over(self) -> bool:
-        """Whether no process of the job can be left."""
+        """Whether the job has ended and no process of it can be left."""
         return self.state in (JobState.ENDED, JobState.UNKNOWN)
 
 
 class BatchScheduler(Protocol):
-    """The commands of one kind of scheduler. All of them raise `SchedulerSilentError` where it does not answer."""
+    """The commands of one kind of scheduler. All of them raise `SchedulerSilentError` if it does not answer."""
 
     @property
     def name(self) -> str:
-        """Name for people: `SLURM`, `PBS`."""
+        """Name for messages: `SLURM`, `PBS`."""
         ...
 
     @property
@@ -122,40 +122,40 @@ class BatchScheduler(Protocol):
         Raises
         ------
         JobRefusedError
-            If the scheduler will never take it: unknown queue or account, too large, not allowed.
+            If the scheduler will never accept it: unknown queue or account, too large, not allowed.
         SubmissionLimitError
             If the user has as many jobs as are allowed.
         SchedulerSilentError
-            If it is not able to take any job now.
+            If it cannot accept any job now.
         SubmissionInDoubtError
-            If it does not answer, or says what is not known to mean that there is no job.
+            If it does not answer, or its message does not make clear that there is no job.
         UnreadAnswerError
-            If there is a job, and its number could not be found in what was printed.
+            If there is a job, and its id could not be found in the output.
         """
         ...
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Return what the scheduler says of each of these jobs, in one question where it can be."""
+        """Return the scheduler's records of these jobs, from a single query if possible."""
         ...
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Have jobs ended, whether they wait or run; those that are over already are no error."""
+        """Cancel jobs, whether they wait or run. Jobs that are over are ignored."""
         ...
 
     def mark_in(self, script: Path) -> str:
-        """Return the mark that a job script gives its job; empty where it has none."""
+        """Return the mark that a job script gives its job; empty if it has none."""
         ...
 
     def marked_jobs(self) -> dict[str, str]:
         """
         Return the mark of each job of this user that has one and is not over, by the job's id.
 
-        A job whose submission was not answered is found by it, and so are the jobs of a coordinator that is gone.
+        It identifies a job whose submission was not answered, and the jobs of a coordinator that has ended.
         """
         ...
 
     def ping(self) -> str:
-        """Return the scheduler's version, as it says it; for `doctor`."""
+        """Return the scheduler's version, in its own words, for `doctor`."""
         ...
 
 
@@ -190,7 +190,7 @@ def run_command(
             timeout=COMMAND_SECONDS,
             check=False,
             env=environment_of_scheduler(left_out),
-            process_group=0,  # Ctrl-C is for us: a submission that it cuts off may have been heard all the same
+            process_group=0,  # Ctrl-C must not end a submission that may have arrived
         )
     except subprocess.TimeoutExpired as error:
         raise SchedulerSilentError(f"`{command[0]}` has not answered for {COMMAND_SECONDS:g} s.") from error

@@ -1,1 +1,1 @@
-"""What a site profile says about batch jobs: sizes, limits, and how paths are quoted."""
+"""Settings of batch jobs in a site profile: sizes, limits, and the quoting of paths."""

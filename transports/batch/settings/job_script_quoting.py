@@ -1,4 +1,4 @@
-"""Paths in job scripts: quoted for the shell and for directives, refused where the scheduler takes none of them."""
+"""Quote paths in job scripts for the shell and for directives, and refuse those that no scheduler accepts."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ def directive(option: str) -> str:
     """
     Return an option as a directive that `sbatch` and `qsub` read as one word.
 
-    Both take what stands between quotes as it is, and quoted parts that follow each other as one word.
+    Both read text in quotes unchanged, and adjacent quoted parts as one word.
     """
     if not re.search(r"""[\s"'\\#()&;<>|*?$`!]""", option):
         return option
@@ -21,9 +21,9 @@ def directive(option: str) -> str:
 
 def word_of_shell(text: str) -> str:
     """
-    Return a path as one word of the job's shell, in which a home at its beginning and variables are expanded.
+    Return a path as one word of the job's shell, in which a leading `~` and variables are expanded.
 
-    `~/`, `$NAME` and `${NAME:-else}` are the shell's; everything else is meant as it stands there.
+    The shell expands `~/`, `$NAME` and `${NAME:-else}`; everything else is literal.
     """
     home = re.match(r"~[\w.-]*(?:/|$)", text)
     beginning = home[0] if home else ""
@@ -41,13 +41,13 @@ def word_of_shell(text: str) -> str:
 
 
 def names_variable(text: str) -> bool:
-    """Whether a text has a variable of the environment in it."""
+    """Whether a text contains an environment variable."""
     return _VARIABLE.search(text) is not None
 
 
 def check_one_line(text: str) -> str:
     """
-    Return a text without characters that end a line or cannot be seen.
+    Return a text after checking that it has no line breaks or invisible characters.
 
     Raises
     ------

@@ -25,14 +25,14 @@ class Node(FrozenModel):
 
 
 class Queue(FrozenModel):
-    """A queue (partition) of the site, and what fits it; a limit left out is none."""
+    """A queue (partition) of the site and its limits. An omitted limit means that there is none."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]*$")
     tags: frozenset[str] = frozenset()
     """Values of `ResourceHint.queue` that mean this queue."""
 
     only_tagged: bool = False
-    """Whether it takes only what asks for one of its tags."""
+    """Whether it accepts only executions with one of its tags."""
 
     memory_mb: int | None = Field(default=None, gt=0)
     """Largest memory of a job, in MiB."""
@@ -47,7 +47,7 @@ class Queue(FrozenModel):
 
 
 class JobSize(FrozenModel):
-    """What a job asks the scheduler for; executions whose jobs are of one size share a pool."""
+    """The resources that a job requests. Executions whose jobs have the same size share a pool."""
 
     cpu: int
     memory_mb: int
@@ -57,41 +57,41 @@ class JobSize(FrozenModel):
 
     @property
     def label(self) -> str:
-        """Name for people: `4c-16G-2h`, and the queue."""
+        """Name for messages: `4c-16G-2h`, and the queue."""
         size = f"{self.cpu}c-{_short(self.memory_mb / 1024, 'G')}-{_short(self.walltime_seconds / 3600, 'h')}"
         return f"{size}-{self.queue}" if self.queue else size
 
     @property
     def walltime(self) -> str:
-        """As schedulers read it: `26:30:00`."""
+        """The walltime as schedulers read it: `26:30:00`."""
         minutes, seconds = divmod(self.walltime_seconds, 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours:02d}:{minutes:02d}:{seconds:02d}"
 
 
 class Sizing(FrozenModel):
-    """How hints become jobs; every site has its own."""
+    """How job sizes follow from resource hints at a site."""
 
     queues: tuple[Queue, ...] = ()
-    """In order of preference; none for the scheduler's default queue, without limits."""
+    """The queues in order of preference; empty for the scheduler's default queue, without limits."""
 
     headroom_mb: int = Field(default=256, ge=0)
-    """Memory for the pilot and the provider's server, in MiB, on top of what the executions ask for."""
+    """Memory for the pilot and the provider server, in MiB, in addition to the memory of the executions."""
 
     walltime_margin: Duration = timedelta(minutes=5)
-    """Time on top of `wall_clock`: to start, to import the provider, to leave an outcome."""
+    """Time in addition to `wall_clock`: to start, to import the provider, and to write the outcome."""
 
     least_walltime: Duration = timedelta(0)
-    """Jobs ask for at least this, so that short executions can share one; 0 for no more than one execution needs."""
+    """The shortest walltime of a job, so that short executions can share one; 0 for the time of one execution."""
 
     slots_per_job: int = Field(default=1, gt=0)
-    """Executions at a time in one job, all of one size, for sites that give whole nodes."""
+    """Number of executions of one size that run in a job at a time, for sites that allocate whole nodes."""
 
     node: Node | None = None
     """
-    Size of all jobs: executions of every size are packed into them. What is larger gets a job of its own.
+    Size of all jobs, into which executions of every size are packed. A larger execution gets a job of its own.
 
-    None for jobs in the sizes of what runs in them, in which the scheduler holds each execution to its memory.
+    None for jobs in the sizes of their executions, so that the scheduler enforces the memory of each execution.
     """
 
     @model_validator(mode="after")
@@ -104,12 +104,12 @@ class Sizing(FrozenModel):
 
     @property
     def smallest(self) -> "Sizing":
-        """The same for one small execution alone, which shares its job with no other."""
+        """The same sizing for a single small execution that shares its job with no other."""
         return self.model_copy(update={"least_walltime": timedelta(0), "slots_per_job": 1, "node": None})
 
     @property
     def most_per_job(self) -> int:
-        """How many executions there may be in one job at a time."""
+        """How many executions may run in one job at a time."""
         return self.node.cpu if self.node else self.slots_per_job
 
     def size(self, resources: ResourceHint) -> JobSize:
@@ -119,7 +119,7 @@ class Sizing(FrozenModel):
         Raises
         ------
         ResourcesRefusedError
-            If the site has no queue of that tag, or none that is large enough.
+            If the site has no queue with that tag, or none that is large enough.
         """
         asked = self._asked(resources)
         if not self.queues and resources.queue is None:
@@ -175,12 +175,12 @@ class Sizing(FrozenModel):
     def _rounded_memory_mb(self, asked_mb: int) -> int:
         if self.node is not None and asked_mb == self.node.memory_mb:
             return asked_mb
-        # Hints are round numbers as a rule, and would no longer be with the headroom.
+        # The headroom is added after rounding, because hints are usually round numbers.
         return _bucket(asked_mb - self.headroom_mb) + self.headroom_mb
 
 
 def _bucket(value: int) -> int:
-    """Round up to one of four steps per doubling, so that few sizes remain and at most a quarter is given away."""
+    """Round up to one of four steps per doubling, so that there are few sizes and at most a quarter is wasted."""
     step = max(1, (1 << (value - 1).bit_length()) // 2 // _STEPS_PER_DOUBLING)
     return math.ceil(value / step) * step
 

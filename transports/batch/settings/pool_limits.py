@@ -1,4 +1,4 @@
-"""How many jobs a pool has, and for how long."""
+"""Limits of a pool: how many jobs it has, and for how long."""
 
 from datetime import timedelta
 
@@ -12,22 +12,22 @@ class PoolLimits(FrozenModel):
     """Limits of one pool of batch jobs."""
 
     max_jobs: int = Field(default=20, gt=0)
-    """Jobs at a time, waiting ones included, over all sizes."""
+    """The largest number of jobs at a time, waiting ones included, over all sizes."""
 
     executions_per_job: int | None = Field(default=None, gt=0)
-    """After how many executions a job ends; none for as many as its walltime allows, 1 for a job for each."""
+    """After how many executions a job ends; None for as many as its walltime allows, 1 for a job per execution."""
 
     idle_seconds: float = Field(default=60.0, ge=0)
-    """How long a job that has started is kept that nobody needs; one in the queue for ten minutes at least."""
+    """How long an idle job is kept after its last execution. A queued job is kept for at least ten minutes."""
 
     poll_seconds: float = Field(default=10.0, gt=0)
-    """How often the scheduler is asked about its jobs, at most; while the pool closes, more often."""
+    """The shortest pause between two queries of the scheduler. While the pool closes, they are more frequent."""
 
     pending_report: Duration = timedelta(minutes=30)
     """After how long in the queue a job is reported in the log."""
 
     pending_limit: PositiveDuration | None = None
-    """After how long without a job an execution is given up; none to wait for ever."""
+    """After how long without a job an execution is given up; None to wait for ever."""
 
     scheduler_patience: Duration = timedelta(hours=1)
-    """For how long a job is offered to a scheduler that does not answer."""
+    """For how long jobs are submitted to a scheduler that does not accept them."""

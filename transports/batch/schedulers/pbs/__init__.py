@@ -1,1 +1,1 @@
-"""PBS: what a site profile says of it, its commands, what they print, and the codes by which it refuses a job."""
+"""PBS: its transport, its commands, the parser of their output, and the exit codes of refusals."""

@@ -21,7 +21,7 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
 )
 
 MARK: Final = "CLIMATE_REF_PREFECT_MARK"
-"""Variable of a job, with the mark that tells it from all others."""
+"""Environment variable of a job that holds its mark, which no other job has."""
 _MARK_IN_SCRIPT: Final = re.compile(rf"{MARK}=([\w-]+)")
 _NO_HISTORY: Final = "not configured to maintain job history"
 _NEEDS_HISTORY: Final = "Job has finished"
@@ -32,7 +32,7 @@ _JOB_ID_OF_SERVER: Final = re.compile(r"\d+(?:\[\])?\.[A-Za-z][\w.-]*")
 
 
 class PbsCommands:
-    """A `BatchScheduler` for PBS; learns from the first answer whether the site keeps a history of its jobs."""
+    """A `BatchScheduler` for PBS. The first answer shows whether the site keeps a history of its jobs."""
 
     name = "PBS"
     programs = ("qsub", "qstat", "qdel", "qselect")
@@ -53,13 +53,12 @@ class PbsCommands:
         if not numbers:
             told = shortened(" / ".join(lines_of(f"{ended.stdout}\n{ended.stderr}"))) or "nothing"
             raise UnreadAnswerError(
-                f"`qsub` has ended well, but what it printed has no job id in it: {told}. `qstat` tells whether there "
-                "is a job."
+                f"`qsub` succeeded, but its output contains no job id: {told}. `qstat` shows whether the job exists."
             )
         return numbers[-1]
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Ask `qstat`; what is over is unknown where no history is kept, and what it is silent on is left out."""
+        """Ask `qstat`. Finished jobs are unknown if no history is kept. Jobs without an answer are left out."""
         if not job_ids:
             return {}
         ended, jobs = self._ask(job_ids)
@@ -77,7 +76,7 @@ class PbsCommands:
         return records
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Have jobs ended: SIGTERM, and SIGKILL some seconds later."""
+        """Cancel jobs: they get SIGTERM, and SIGKILL some seconds later."""
         if not job_ids:
             return
         ended = run_command("qdel", *job_ids)
@@ -86,7 +85,7 @@ class PbsCommands:
             raise SchedulerSilentError(_words(ended))
 
     def mark_in(self, script: Path) -> str:
-        """Return the mark in the variables of a job script; empty where there is none."""
+        """Return the mark in the variables of a job script; empty if there is none."""
         found = _MARK_IN_SCRIPT.search(script.read_text(encoding="utf-8", errors="surrogateescape"))
         return found[1] if found else ""
 
@@ -144,7 +143,7 @@ def _job_ids(printed: str) -> list[str]:
 
 
 def _words(ended: subprocess.CompletedProcess[str], sign: str = "") -> str:
-    """Return what a command said; of both streams, where its own words have a sign that only the other has."""
+    """Return the message of a command: its errors, and its output if only that has the sign of its own messages."""
     told = ended.stdout if sign in ended.stdout and sign not in ended.stderr else ""
     words = " ".join(f"{told} {ended.stderr}".split()) or " ".join(ended.stdout.split())
-    return shortened(words) or f"{ended.args[0]} has ended with code {ended.returncode} and not a word."
+    return shortened(words) or f"{ended.args[0]} has ended with code {ended.returncode} and printed nothing."

@@ -1,4 +1,4 @@
-"""What `qstat -f -F json` prints, as records: versions of PBS differ in how well they write JSON."""
+"""Parse the output of `qstat -f -F json`, of which some versions of PBS print invalid JSON."""
 
 import json
 import re
@@ -11,25 +11,25 @@ from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState, SchedulerSilentError
 
 _STATES: Final = {
-    **dict.fromkeys("QHWTM", JobState.PENDING),  # M: moved to another server, where it goes on
+    **dict.fromkeys("QHWTM", JobState.PENDING),  # M: moved to another server, where it continues
     **dict.fromkeys("FX", JobState.ENDED),
 }
-"""By `job_state`; every other letter is a job that has processes."""
+"""States by `job_state`. Every other letter means a job with processes."""
 _LIMITS: Final = {
     -29: FailureKind.TIMEOUT,  # walltime
     -28: FailureKind.TIMEOUT,  # processor time
     -27: FailureKind.OUT_OF_MEMORY,
     -26: FailureKind.OUT_OF_MEMORY,  # virtual memory
 }
-"""By `Exit_status`, where the job was ended at one of its limits."""
+"""Failure kinds by `Exit_status`, if the job was ended at one of its limits."""
 _SIGNALS: Final = (256, 128)
-"""What `Exit_status` has beside the number of a signal: PBS's own, and that of a login shell that started the job."""
+"""Offsets that `Exit_status` adds to the number of a signal: that of PBS, and that of a login shell around the job."""
 _LARGEST_SIGNAL: Final = 64
 _NEVER: Final = "Can Never Run"
 _INSUFFICIENT: Final = re.compile(
     r"Insufficient amount of (?:\w+ )*resource: \S+ \(R: (?P<asked>\S+) A: \S+ T: (?P<total>[^\s)]+)"
 )
-"""`R` is what the job asks for, `A` what is free, `T` what there is in all."""
+"""`R` is what the job requests, `A` what is free, `T` the total."""
 _JOB: Final = re.compile(r'^(?P<indent>[ \t]*)"(?P<job_id>\d+[^"\s]*)":\s*(?P<job>\{$.*?^(?P=indent)\})', re.M | re.S)
 _MEMBER: Final = re.compile(r'(\s*"(?:[^"\\]|\\.)*":\s*)(.*?)(,?)\s*')
 _SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d+)?)([kmgtp]?)([bw]?)", re.IGNORECASE)
@@ -40,12 +40,12 @@ _MEBIBYTES: Final = {"": 2.0**-20, "k": 2.0**-10, "m": 1.0, "g": 2.0**10, "t": 2
 
 def read_json(text: str) -> Mapping[str, Any]:
     """
-    Read what `-F json` prints, and mend it where it is no JSON: it may have bare words and stray backslashes.
+    Read the output of `-F json`, and repair it if it is not JSON: it may have bare words and stray backslashes.
 
     Raises
     ------
     SchedulerSilentError
-        If it cannot be mended.
+        If it cannot be repaired.
     """
     start = text.find("{")
     if start < 0:
@@ -63,7 +63,7 @@ def read_json(text: str) -> Mapping[str, Any]:
 
 
 def read_record(job_id: str, job: Mapping[str, Any]) -> JobRecord:
-    """Return what the attributes of a job say of it."""
+    """Return the record of a job from its attributes."""
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
     state = _STATES.get(letter, JobState.RUNNING)
     exit_status = _integer(job.get("Exit_status"))
@@ -75,7 +75,7 @@ def read_record(job_id: str, job: Mapping[str, Any]) -> JobRecord:
         state=state,
         kind=_cause(exit_status, comment, job) if state is JobState.ENDED else None,
         words=words,
-        # Without control groups, what has left the job's session lives on until its supervisor hears of the end.
+        # Without control groups, processes outside of the job's session live on until their supervisor notices the end.
         confirmed=exit_status == 0,
         never=state is JobState.PENDING and _never_starts(comment),
         node=",".join(dict.fromkeys(part.partition("/")[0] for part in str(job.get("exec_host", "")).split("+"))),
@@ -88,17 +88,17 @@ def _cause(exit_status: int | None, comment: str, job: Mapping[str, Any]) -> Fai
     if exit_status in _LIMITS:
         return _LIMITS[exit_status]
     if exit_status is None or exit_status < 0 or "and terminated" in comment:
-        return FailureKind.WORKER_LOST  # deleted, or lost with its node, or PBS could not start it
+        return FailureKind.WORKER_LOST  # It was deleted, lost with its node, or PBS could not start it.
     if not any(base < exit_status <= base + _LARGEST_SIGNAL for base in _SIGNALS):
         return None
     asked = _seconds(_group(job, "Resource_List").get("walltime"))
     used = _seconds(_group(job, "resources_used").get("walltime"))
-    # A site's own way to enforce the walltime tells PBS of a signal alone.
+    # If a site enforces the walltime in its own way, PBS knows only of a signal.
     return FailureKind.TIMEOUT if asked and used and used >= asked else FailureKind.KILLED
 
 
 def _never_starts(comment: str) -> bool:
-    """Whether a job waits for what will not come: more than the site has in all, not more than is free now."""
+    """Whether a job can never start because it requests more than the site has in all, not only more than is free."""
     if comment.startswith(_NEVER):
         return True
     lacking = _INSUFFICIENT.search(" ".join(comment.split()))
@@ -130,7 +130,7 @@ def _integer(value: object) -> int | None:
 
 
 def _jobs_that_can_be_read(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Read each job by itself: one that is no JSON spoils no other."""
+    """Read each job separately, so that one with invalid JSON does not affect the others."""
     for found in _JOB.finditer(text):
         try:
             job = json.loads("\n".join(map(_mended, found["job"].split("\n"))), strict=False)

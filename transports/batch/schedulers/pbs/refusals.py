@@ -1,4 +1,4 @@
-"""What the codes and words mean with which PBS refuses a job."""
+"""Map exit codes and messages with which PBS refuses a job to what they mean."""
 
 import re
 from typing import Final
@@ -18,7 +18,7 @@ _PBS_NEVER: Final = frozenset(
     }
 )
 _PBS_AT_LIMIT: Final = frozenset({38, 39, 198})
-"""A user's jobs are too many, or ask for too much together (recorded: 38, 39)."""
+"""A user has too many jobs, or they request too much together (recorded: 38, 39)."""
 _PBS_NOT_NOW: Final = frozenset({173, 191, 196, 212})
 """Queue not enabled, no destination of a routing queue takes it, resource unavailable, server shuts down."""
 _PBS_EXISTS: Final = 161
@@ -28,12 +28,12 @@ _PBS_USAGE: Final = re.compile(
     r"use of -l select is not permitted",
     re.IGNORECASE,
 )
-"""What `qsub` says of its options and directives before it asks the server (recorded: codes 2 and 5)."""
+"""Messages of `qsub` about its options and directives, before it asks the server (recorded: codes 2 and 5)."""
 _NO_CONNECTION: Final = re.compile(r"(cannot|couldn't) connect|connection (refused|reset|timed out)", re.IGNORECASE)
 
 
 def of_qsub(code: int, words: str) -> Refusal:
-    """Return what it means that `qsub` has failed with this exit code and these words."""
+    """Return what a failure of `qsub` with this exit code and message means."""
     if code == _PBS_EXISTS or _NO_CONNECTION.search(words):
         return Refusal.IN_DOUBT
     if code in _PBS_AT_LIMIT:
@@ -44,5 +44,5 @@ def of_qsub(code: int, words: str) -> Refusal:
 
 
 def _is_of_server(code: int, words: str) -> bool:
-    """Whether an exit code is the server's: small ones may be those of a shell or of a site's own wrapper."""
+    """Whether an exit code is the server's. Small ones may come from a shell or from a wrapper of the site."""
     return code > _OF_SHELLS or "qsub: " in words

@@ -31,7 +31,7 @@ class PbsTransport(BatchTransport):
     refusable_fields: ClassVar[tuple[str, ...]] = ("account", "project", "storage", "directives")
 
     dialect: Literal["select", "gadi"] = "select"
-    """How the site wants resources to be asked for."""
+    """The dialect in which the site expects resource requests."""
 
     project: str | None = Field(default=None, pattern=r"^[\w.-]+$")
     """Project of the jobs: `-P`."""
@@ -44,10 +44,10 @@ class PbsTransport(BatchTransport):
 
     @classmethod
     def check_path(cls, path: str) -> str:
-        """Return a path that `qsub` takes in `-o`: it calls others illegal, and PBS replaces `^array_index^`."""
+        """Return a path that `qsub` accepts in `-o`. It calls others illegal, and PBS replaces `^array_index^`."""
         if not _PRINTABLE_ASCII.fullmatch(path):
             raise ValueError(
-                f"{path} has characters that are not ASCII, which `qsub` does not take: name another, or a link"
+                f"{path} has characters that are not ASCII, which `qsub` does not accept: name another, or a link"
             )
         for sign in ("\\", "^array_index^"):
             if sign in path:
@@ -61,7 +61,7 @@ class PbsTransport(BatchTransport):
         return PbsCommands()
 
     def sized(self, size: JobSize) -> dict[str, Any]:
-        """Return what dask-jobqueue makes directives of."""
+        """Return the arguments of dask-jobqueue that become directives."""
         return {
             "queue": size.queue,
             "account": self.account,
@@ -76,7 +76,7 @@ class PbsTransport(BatchTransport):
         return f"select=1:ncpus={size.cpu}:mem={size.memory_mb}mb"
 
     def _directives(self) -> list[str]:
-        # A job that PBS runs again would run what it has claimed: it finds its own claims there.
+        # A job that PBS runs again would find its own claims and run its executions again.
         options = ["-r n", "-j oe", f"-o {directive(f'{self.log_directory}/')}"]
         mark = f"{MARK}={self.new_mark()}"
         if self.project:
@@ -87,7 +87,7 @@ class PbsTransport(BatchTransport):
 
 
 def _with_variable(lines: tuple[str, ...], variable: str) -> list[str]:
-    """Return directives that also set a variable: `qsub` takes one list of them, so that of the operator goes on."""
+    """Return directives that also set a variable. `qsub` accepts one list, so the operator's list is extended."""
     for number, line in enumerate(lines):
         if _VARIABLES.match(line):
             return [*lines[:number], f"{line.rstrip()},{variable}", *lines[number + 1 :]]

@@ -1,1 +1,1 @@
-"""SLURM: what a site profile says of it, its commands, what they print, and the words in which it refuses a job."""
+"""SLURM: its transport, its commands, the parser of their output, and the messages of refusals."""

@@ -32,18 +32,18 @@ from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import is_re
 
 _ACCOUNTS_SECONDS: Final = 5.0
 MARK: Final = "--comment=climate-ref-prefect-"
-"""Beginning of the directive that tells a job script from all others."""
+"""Beginning of the directive that holds the mark of a job."""
 _COMMENT: Final = MARK.partition("=")[2]
 _MARK_IN_SCRIPT: Final = re.compile(re.escape(MARK) + r"([\w-]+)")
 _NO_ACCOUNTING: Final = re.compile(r"accounting storage is disabled|not running a supported accounting", re.I)
-"""The site keeps no accounts; a database that is away for a moment says something else."""
+"""Messages of a site without accounting. A database that is unavailable for a moment has other messages."""
 _OVER: Final = re.compile(r"Invalid job id|already completing or completed", re.I)
 _NO_ANSWER: Final = re.compile(
     r"slurm_load_jobs error: (?!invalid job id)|unable to contact|timed out|connection refused|not connected|"
     r"standby mode|zero bytes",
     re.I,
 )
-"""What `squeue` says where no row does not mean that there is no job, whatever its exit code."""
+"""Messages of `squeue` after which a missing row does not mean that there is no job, whatever its exit code."""
 _CLUSTER: Final = re.compile(r"CLUSTER: (\S+)")
 
 
@@ -51,14 +51,14 @@ class SlurmCommands:
     """
     The commands of the SLURM on this machine's PATH.
 
-    A job on a cluster that `sbatch` has named is known as `4711;cm2`, and asked for there.
+    A job on a cluster that `sbatch` has named is known as `4711;cm2`, and that cluster is asked about it.
 
     Parameters
     ----------
     accounts_seconds
         How long `sacct` may take to show the end of a job.
     clusters
-        Where jobs are looked for that have no cluster with their number: names as `--clusters` takes them; none for
+        The clusters of jobs whose id names none, as for `--clusters`; None for
         the cluster of this machine, or what `SLURM_CLUSTERS` says.
     """
 
@@ -71,10 +71,10 @@ class SlurmCommands:
         self._accounts = True
         self._ends: dict[str, float] = {}
         self._unread: set[str] = set()
-        """Jobs whose rows in the last answer could not be read: they are there."""
+        """Jobs whose rows in the last answer could not be read, so that they exist."""
 
     def submit(self, script: Path) -> str:
-        """Submit a job script with `sbatch`; raises as the protocol says."""
+        """Submit a job script with `sbatch`. Raises the errors of `BatchScheduler.submit`."""
         try:
             done = run_command("sbatch", "--parsable", str(script), left_out=overruled_variables(script))
         except SchedulerSilentError as error:
@@ -88,7 +88,7 @@ class SlurmCommands:
         return self._number_by_mark(script, numbers, f"{done.stdout}\n{done.stderr}")
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Ask `squeue`, and `sacct` about what is over, where the site keeps accounts; what is not told is left out."""
+        """Ask `squeue`, and with accounting `sacct` about finished jobs. Jobs without an answer are left out."""
         self._unread = set()
         queued = self._by_cluster(job_ids, self._queue)
         job_ids = [job_id for job_id in job_ids if job_id not in self._unread]
@@ -107,7 +107,7 @@ class SlurmCommands:
         return records
 
     def cancel(self, job_ids: Sequence[str]) -> None:
-        """Cancel jobs with `scancel`; those that are over are no error."""
+        """Cancel jobs with `scancel`. Jobs that are over are ignored."""
         for cluster, chosen in self._grouped(job_ids).items():
             done = run_command("scancel", *cluster, *map(_number, chosen))
             others = [line for line in lines_of(done.stderr) if "error" in line.lower() and not _OVER.search(line)]
@@ -115,11 +115,11 @@ class SlurmCommands:
                 raise SchedulerSilentError(_words(done.stderr))
 
     def mark_in(self, script: Path) -> str:
-        """Return the mark in `--comment` of a job script; empty where there is none."""
+        """Return the mark in `--comment` of a job script; empty if there is none."""
         return next(iter(_marks_in(script)), "")
 
     def marked_jobs(self) -> dict[str, str]:
-        """Return the mark of each job of this user that has one of ours."""
+        """Return the mark of each job of this user that has one of this package."""
         done = run_command("squeue", *_option(self._clusters), "--noheader", "--me", "--format=%i|%k")
         if done.returncode or _NO_ANSWER.search(done.stderr):
             raise SchedulerSilentError(_words(done.stderr))
@@ -133,7 +133,7 @@ class SlurmCommands:
         return marks
 
     def ping(self) -> str:
-        """Return what `scontrol ping` and `sbatch --version` say."""
+        """Return the output of `scontrol ping` and `sbatch --version`."""
         version, answer = run_command("sbatch", "--version"), run_command("scontrol", "ping")
         if version.returncode or answer.returncode or "UP" not in answer.stdout:
             raise SchedulerSilentError(_words(version.stderr or answer.stderr or answer.stdout))
@@ -141,7 +141,7 @@ class SlurmCommands:
         return f"{' '.join(lines_of(version.stdout))}; {up}"
 
     def _refusal(self, done: subprocess.CompletedProcess[str]) -> Exception:
-        """Return what to raise for a submission that failed."""
+        """Return the error to raise for a failed submission."""
         printed, refusal = done.stderr, of_sbatch(done.stderr)
         if refusal is Refusal.IN_DOUBT and done.stdout:  # a site may print the one or the other elsewhere
             printed = f"{done.stdout}\n{done.stderr}"
@@ -149,7 +149,7 @@ class SlurmCommands:
         return error_of(refusal, _words(printed))
 
     def _number_by_mark(self, script: Path, numbers: Sequence[str], printed: str) -> str:
-        """Return the number of a job that was taken, where `sbatch` has printed several that it may be, or none."""
+        """Return the id of an accepted job if `sbatch` has printed several numbers, or none."""
         marks = _marks_in(script)
         if numbers:
             found: list[str] = []
@@ -157,17 +157,17 @@ class SlurmCommands:
                 found = [_number(job_id) for job_id, mark in self.marked_jobs().items() if mark in marks]
             return next((number for number in numbers if _number(number) in found), numbers[-1])
         told = shortened(" / ".join(lines_of(printed))) or "nothing"
-        raise UnreadAnswerError(f"`sbatch` has ended well, but what it printed has no number of a job in it: {told}")
+        raise UnreadAnswerError(f"`sbatch` succeeded, but its output contains no job id: {told}")
 
     def _of_forgotten(self, job_id: str, account: JobRecord | None) -> JobRecord:
-        """Return what the accounts say of a job that SLURM has forgotten; if that it runs, they have missed its end."""
+        """Return the accounting record of a job that SLURM has forgotten, unless it has missed its end."""
         if account is not None and (account.over or self._is_awaited(job_id)):
             return account
         meta = account.meta if account else {}
         return JobRecord(job_id=job_id, state=JobState.UNKNOWN, confirmed=False, meta=meta)
 
     def _is_awaited(self, job_id: str) -> bool:
-        """Whether the accounts may still tell of the end of a job."""
+        """Whether the end of a job may still appear in the accounting."""
         ended = self._ends.setdefault(job_id, time.monotonic())
         return self._accounts and time.monotonic() - ended < self._accounts_seconds
 
@@ -227,6 +227,6 @@ def _marks_in(script: Path) -> set[str]:
 
 
 def _words(text: str) -> str:
-    """Return what a command said, without the names of programs before it."""
+    """Return the message of a command, without the names of programs before it."""
     lines = [re.sub(r"^\w+: (error|fatal): ", "", line).strip() for line in lines_of(text)]
-    return shortened(" ".join(line for line in lines if line)) or "nothing was said"
+    return shortened(" ".join(line for line in lines if line)) or "it printed nothing"

@@ -1,4 +1,4 @@
-"""Which variables of the user's shell `sbatch` must not see, because the job script says the same."""
+"""Variables of the user's shell that `sbatch` must not see, because the job script has the same options."""
 
 from pathlib import Path
 from typing import Final
@@ -8,7 +8,7 @@ _OPTIONS: Final = {
     "SBATCH_WCKEY": ("--wckey",),
     "SBATCH_CLUSTERS": ("-M", "--clusters"),
 }
-"""Variables that count where a job script does not have the option, with the beginnings of that."""
+"""Variables that count if a job script does not have the option, with the beginnings of that option."""
 
 
 def overruled_variables(script: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """
-What `sbatch`, `squeue` and `sacct` print, as numbers and records of jobs.
+Parse the output of `sbatch`, `squeue` and `sacct` into ids and records of jobs.
 
-Lines that are no rows, and values that cannot be read, are left out.
+Lines that are not rows, and values that cannot be read, are left out.
 """
 
 import math
@@ -36,7 +36,7 @@ _ENDED: Final[Mapping[str, FailureKind | None]] = {
 }
 _UNCONFIRMED: Final = ("NODE_FAIL", "BOOT_FAIL")
 _NUMBER: Final = re.compile(r"(\d+)(?:_\d+|_\[[^\]]*\]|\+\d+)?")
-"""Of a job; or of a part of one, a task of an array (`7_1`, `7_[2-5%2]`) or a component (`7+0`)."""
+"""Id of a job, or of a part of one: a task of an array (`7_1`, `7_[2-5%2]`) or a component (`7+0`)."""
 _STATE: Final = re.compile(r"[A-Z][A-Z_]+\b")
 _SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d*)?)([KMGTP]?)[nc]?")
 _FACTORS_MB: Final = {"": 1 / 1024**2, "K": 1 / 1024, "M": 1.0, "G": 1024.0, "T": 1024.0**2, "P": 1024.0**3}
@@ -48,7 +48,7 @@ _WHOLE_SECONDS: Final = re.compile(r"\d{1,12}")
 
 def submitted_numbers(printed: str) -> list[str]:
     """
-    Return what `sbatch` has printed that can be the number of a job, with its cluster where that was said: `4711;cm2`.
+    Return what may be a job id in the output of `sbatch`, with its cluster if that was named: `4711;cm2`.
 
     A site may print lines around it, and the long form although `--parsable` was asked for.
     """
@@ -62,9 +62,9 @@ def submitted_numbers(printed: str) -> list[str]:
 
 def read_queue(printed: str) -> dict[str, JobRecord | None]:
     """
-    Return what `squeue` says of each job, by its number; none of one whose row cannot be read.
+    Return the record of each job by its id; None if its row in the output of `squeue` cannot be read.
 
-    A job of several rows, its parts or jobs of several clusters, lives as long as one of them.
+    A job with several rows, for its parts or on several clusters, is over when all of them are.
     """
     found: dict[str, JobRecord | None] = {}
     for line in lines_of(printed):
@@ -76,7 +76,7 @@ def read_queue(printed: str) -> dict[str, JobRecord | None]:
 
 
 def read_accounts(printed: str) -> dict[str, JobRecord]:
-    """Return what `sacct` says of each job, by its number; what its steps have used is counted as its own."""
+    """Return the record of each job in the output of `sacct`, by its id. The usage of its steps is included."""
     rows: dict[str, list[list[str]]] = {}
     for line in lines_of(printed):
         fields = [field.strip() for field in line.split("|")]
@@ -86,7 +86,7 @@ def read_accounts(printed: str) -> dict[str, JobRecord]:
     for number, lines in rows.items():
         job_id = number.partition("_")[0].partition("+")[0]
         steps = [row for row in lines if "." in row[0]]
-        for whole in (row for row in lines if "." not in row[0]):  # steps alone do not tell how the job stands
+        for whole in (row for row in lines if "." not in row[0]):  # Steps alone do not show the state of the job.
             account = _of_account(job_id, whole, steps)
             found[job_id] = _last_to_end(found.get(job_id), account) or account
     return found

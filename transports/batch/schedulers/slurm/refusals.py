@@ -1,4 +1,4 @@
-"""What the words mean in which SLURM refuses a job, or has it wait."""
+"""Map messages with which SLURM refuses a job, or keeps it waiting, to what they mean."""
 
 import re
 from collections.abc import Iterable
@@ -93,7 +93,7 @@ _LINE_OF_SBATCH: Final = re.compile(r"(?:\S*/)?sbatch: ")
 _OPTION_OF_SBATCH: Final = re.compile(
     r"sbatch: (?:unrecognized option|invalid option|option\b.*(?:requires an argument|doesn't allow an|is ambiguous))"
 )
-"""What the C library says of options, with the name of the program: a site's own wrapper may call others."""
+"""Messages of the C library about options of `sbatch` itself, because a wrapper of the site may call other programs."""
 
 _PER_JOB: Final = re.compile(
     r"(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?\b|QOSMin[A-Z]\w*|MaxMemPerLimit\b|PartitionConfig\b|PartitionNodeLimit\b|"
@@ -101,7 +101,7 @@ _PER_JOB: Final = re.compile(
     r"DependencyNeverSatisfied\b"
 )
 """
-Reasons to wait for what will not come (`man squeue`, JOB REASON CODES; `job_reason_string` of SLURM).
+Reasons for which a job can never start (`man squeue`, JOB REASON CODES; `job_reason_string` of SLURM).
 
 What is limited per job, or per node of a job, is so for ever; per user, per account and for groups (`PerUser`,
 `PerAccount`, `Grp`) it passes when other jobs have ended.
@@ -110,17 +110,19 @@ What is limited per job, or per node of a job, is so for ever; per user, per acc
 
 def of_sbatch(words: str) -> Refusal:
     """
-    Return what it means that `sbatch` has failed and printed these lines.
+    Return what a failure of `sbatch` with this output means.
 
-    What is not known to be final is not final: a controller that restarts says many things. Lines of others, such as
-    a site's own wrapper, do not count beside those of `sbatch`.
+    A message that is not known to be final is not final, because a restarting controller prints many. Lines of other
+    programs, such as a wrapper of the site, do not count beside those of `sbatch`.
     """
     words = "\n".join(_lines_of_sbatch(words))
     reasons = _OF_SBATCH.findall(words)
     told = (reasons[-1] if reasons else words).lower()
     if _says(told, _SLURM_NOT_NOW):
         return Refusal.NOT_NOW
-    if _PER_JOB.search(words):  # on a line of its own, before what it has in common with limits that pass
+    if _PER_JOB.search(
+        words
+    ):  # It is printed on a line of its own, before the message that it shares with temporary limits.
         return Refusal.NEVER
     if _says(told, _SLURM_AT_LIMIT):
         return Refusal.AT_LIMIT
@@ -129,12 +131,12 @@ def of_sbatch(words: str) -> Refusal:
 
 
 def is_refused_by_sbatch(printed: str) -> bool:
-    """Whether `sbatch` says that there is no job, whatever the exit code of a wrapper around it."""
+    """Whether `sbatch` says that there is no job, regardless of the exit code of a wrapper around it."""
     return _OF_SBATCH.search(printed) is not None
 
 
 def never_starts_in_slurm(reason: str) -> bool:
-    """Whether a job of SLURM that waits for this reason waits for what will not come."""
+    """Whether a job of SLURM that waits for this reason can never start."""
     return _PER_JOB.match(reason.strip()) is not None
 
 

@@ -44,25 +44,25 @@ class SlurmTransport(BatchTransport):
     @classmethod
     def _leave_the_comment(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
         if any(_is_comment(word) for line in lines for word in _words(line)):
-            raise ValueError("`--comment` is taken: by it jobs are found whose submission was not answered")
+            raise ValueError("`--comment` is used already, to find jobs whose submission was not answered")
         return lines
 
     @classmethod
     def check_path(cls, path: str) -> str:
-        """Return a path that SLURM takes."""
-        if "\\" in path:  # then SLURM replaces no `%j` any more
+        """Return a path that SLURM accepts."""
+        if "\\" in path:  # After a backslash SLURM does not replace `%j`.
             raise ValueError(
-                f"{path} has a backslash, which SLURM does not take in paths: name another directory, or a link"
+                f"{path} has a backslash, which SLURM does not accept in paths: name another directory, or a link"
             )
         return path
 
     def commands(self, *, patient: bool = True) -> BatchScheduler:
-        """Return SLURM's commands; impatient ones do not wait for its accounts."""
+        """Return SLURM's commands. Unless `patient`, they do not wait for its accounting."""
         clusters = _clusters(self.directives)
         return SlurmCommands(clusters=clusters) if patient else SlurmCommands(0, clusters)
 
     def sized(self, size: JobSize) -> dict[str, Any]:
-        """Return what dask-jobqueue makes directives of."""
+        """Return the arguments of dask-jobqueue that become directives."""
         return {
             "queue": size.queue,
             "account": self.account,
@@ -73,7 +73,7 @@ class SlurmTransport(BatchTransport):
         }
 
     def _directives(self) -> list[str]:
-        # A job that SLURM puts back into the queue would run what it has claimed: it finds its own claims there.
+        # A job that SLURM requeues would find its own claims and run its executions again.
         options = [
             "--no-requeue",
             directive(f"--output={_pattern(str(self.log_directory))}/%x-%j.log"),
@@ -87,7 +87,7 @@ class SlurmTransport(BatchTransport):
 
 
 def _clusters(directives: tuple[str, ...]) -> str:
-    """Return the clusters to which directives, or else the user's shell, send jobs; others are to ask there, too."""
+    """Return the clusters to which directives, or else the user's shell, send jobs, so that they can be asked."""
     words = [word for line in directives for word in _words(line)]
     options = [*words, *map(" ".join, pairwise(words))]
     found = [match[1] for option in options if (match := _CLUSTERS.fullmatch(option))]
@@ -108,5 +108,5 @@ def _words(line: str) -> list[str]:
     """Return the words of a directive, as `sbatch` reads it: with quotes, and a comment behind it."""
     try:
         return shlex.split(line, comments=True)
-    except ValueError:  # an open quote: `sbatch` says what it makes of that
+    except ValueError:  # There is an open quote. `sbatch` will report it.
         return line.split()

@@ -1,4 +1,4 @@
-"""What came of one execution, as plain data."""
+"""The outcome of one execution, as plain data."""
 
 from collections.abc import Mapping
 
@@ -64,7 +64,7 @@ class FileRecord(FrozenModel):
 
 
 class ExecutionOutcome(Document):
-    """The last word on one attempt: success with its files, or a failure."""
+    """The final outcome of one attempt: success with its files, or a failure."""
 
     execution_id: int
     failure: ExecutionFailure | None = None

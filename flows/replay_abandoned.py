@@ -106,7 +106,7 @@ def replay_abandoned(
     retry_rules: list[RetryRule] = [],  # noqa: B006 - Prefect shows the default in its form and never changes it
 ) -> RecoveryReport:
     """
-    Take in what a coordinator that died has left behind: results are recorded, failures classified. Runs nothing new.
+    Settle the executions of a coordinator that died: record results and classify failures. Starts nothing new.
 
     Args:
         transport: Where those executions were run; it can tell which of them have ended.

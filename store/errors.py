@@ -29,7 +29,7 @@ from climate_ref_prefect.execution.failure_kinds import FailureKind
 
 
 class RecorderUnavailableError(ClimateRefPrefectError):
-    """What executions are recorded in does not work now; nothing of the call was recorded, and it may be repeated."""
+    """The recorder does not work now. Nothing of the call was recorded, and it may be repeated."""
 
 
 class ResultRefusedError(ClimateRefPrefectError):
@@ -39,10 +39,10 @@ class ResultRefusedError(ClimateRefPrefectError):
     Parameters
     ----------
     kind
-        How the execution has failed by that: `invalid_result` and `vocabulary_mismatch` where these results can never
-        be taken, `publish_failed` where they, or those of another run, may be taken another time.
+        The failure kind of the execution: `invalid_result` and `vocabulary_mismatch` if these results can never
+        be accepted, `publish_failed` if they, or those of another run, may be accepted later.
     message
-        Why, in a sentence for people.
+        The reason, in one sentence.
     """
 
     def __init__(self, kind: FailureKind, message: str) -> None:
@@ -107,14 +107,14 @@ class UnknownExecutionError(StoreError):
 
 
 class NotCoordinatingError(StoreError):
-    """Something was to be recorded outside of `Store.coordinate`."""
+    """A method that writes was called outside of `Store.coordinate`."""
 
     def __init__(self, database: str) -> None:
-        super().__init__(f"Only who coordinates on {database} may record anything: use `Store.coordinate`.")
+        super().__init__(f"Only the coordinator of {database} may record anything: use `Store.coordinate`.")
 
 
 class NotReopenedError(StoreError):
-    """The results of an execution may not be ingested again; says why."""
+    """The results of an execution may not be ingested again. The message says why."""
 
 
 class CoordinatorBusyError(StoreError):
@@ -126,7 +126,7 @@ class CoordinatorBusyError(StoreError):
     database
         Name for people, without password.
     holder
-        Who it is, as far as the database tells.
+        Description of that coordinator, as far as the database knows it.
     """
 
     def __init__(self, database: str, holder: str) -> None:
@@ -141,16 +141,16 @@ class LeaseLostError(ClimateRefPrefectError):
     """
     Another coordinator has taken this database over; nothing of the call was recorded.
 
-    Deliberately no `StoreError`: it is no trouble of one execution, and who handles those must let it pass.
+    Deliberately not a `StoreError`: it does not concern a single execution, so that handlers of those let it pass.
 
     Parameters
     ----------
     database
         Name for people, without password.
     holder
-        Who has it now.
+        The new coordinator.
     since
-        When it was taken, for people.
+        When it took over, as text.
     """
 
     def __init__(self, database: str, *, holder: str, since: str) -> None:

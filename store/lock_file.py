@@ -1,4 +1,4 @@
-"""A lock on a file that says who holds it; the system frees it when its holder ends, however that ends."""
+"""A lock on a file that names its holder. The system frees it when the holder ends, whatever the cause."""
 
 import errno
 import fcntl
@@ -19,7 +19,7 @@ _NOT_SUPPORTED: Final = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOT
 
 
 class Holder(FrozenModel):
-    """Who coordinates; kept in a lock file."""
+    """The coordinator, as written into a lock file."""
 
     host: str
     pid: int
@@ -28,10 +28,10 @@ class Holder(FrozenModel):
     """Seconds since the epoch."""
 
     home: str | None = None
-    """Its state directory; none if an older version wrote this."""
+    """Its state directory; empty if an older version wrote this."""
 
     def __str__(self) -> str:
-        """Return who it is, for people."""
+        """Return a description of it for messages."""
         return f"process {self.pid} on {self.host}" + (f" (state directory {self.home})" if self.home else "")
 
 
@@ -42,11 +42,11 @@ class LockFile:
     Parameters
     ----------
     path
-        The file; it is made where it is missing, and stays.
+        The file. It is made if it is missing, and is never removed.
     holder
-        The process that asks. It is written into the file for processes that find it locked.
+        The process that takes the lock. It is written into the file for processes that find it locked.
     locked
-        What the lock keeps others from, for people.
+        What the lock protects, for messages.
     """
 
     def __init__(self, path: Path, holder: Holder, locked: str) -> None:
@@ -62,7 +62,7 @@ class LockFile:
         Raises
         ------
         CoordinatorBusyError
-            If another holds it; says who.
+            If another process holds it. The message names it.
         BadInputError
             If the file cannot be made, or its file system has no locks.
         """
@@ -79,7 +79,7 @@ class LockFile:
         self._file = file
 
     def is_held(self) -> bool:
-        """Whether the lock is still this one's: who removes the file lets another in."""
+        """Whether the lock is still held. If somebody removes the file, another process can take the lock."""
         if self._file is None:
             return False
         try:
@@ -125,7 +125,7 @@ def holder_of(path: Path) -> Holder | None:
                 file.seek(0)
                 if (holder := _read(file.read())) is not None:
                     return holder
-                time.sleep(_PAUSE_SECONDS)  # it has just taken the lock, and writes who it is
+                time.sleep(_PAUSE_SECONDS)  # It has just taken the lock, and has not written its name yet.
             except OSError as error:
                 if error.errno not in _NOT_SUPPORTED:
                     raise
@@ -136,7 +136,7 @@ def holder_of(path: Path) -> Holder | None:
 
 
 def _flock(file: IO[str], path: Path) -> bool:
-    """Take the lock, more than once if need be: who only looks at it (`holder_of`) has it for a moment."""
+    """Take the lock, with retries, because a process that only looks at it (`holder_of`) holds it for a moment."""
     for _ in range(_TRIES):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""A recorder in the memory of this process, for notebooks and tests: nothing outlives it, and nothing is published."""
+"""A recorder in the memory of this process, for notebooks and tests. It keeps nothing on disk and publishes nothing."""
 
 import logging
 import threading
@@ -35,12 +35,12 @@ class MemoryRecorder:
     """
     Records executions in memory; a `Recorder` that can be read as the store can.
 
-    Results stay on scratch, where their executions have left them; their values are recorded here.
+    Results stay on scratch, where the executions have written them; their values are recorded here.
 
     Parameters
     ----------
     vocabulary
-        What results are held against; none for the one that comes with the package.
+        The vocabulary that results are checked against; None for the one that comes with the package.
     vocabulary_is_strict
         Whether a result outside the vocabulary is refused; otherwise it is recorded with a warning.
     """
@@ -73,9 +73,9 @@ class MemoryRecorder:
     @contextmanager
     def take_over(self, holder: Holder) -> Iterator[MemoryWriter]:
         """
-        Take the right to write from whoever has it, whose writes are refused from now on.
+        Take the right to write from the present coordinator, whose writes are refused from now on.
 
-        It shows what becomes of a coordinator that has been replaced, as happens where a lock is lost.
+        It shows what happens to a coordinator that has been replaced, for example after it lost a lock.
         """
         with self._lock:
             if self._writer is not None:
@@ -154,7 +154,7 @@ class MemoryRecorder:
         limit: int | None = None,
         newest_first: bool = True,
     ) -> tuple[ExecutionRow, ...]:
-        """Return executions as people look at them; see `ExecutionReader.executions`."""
+        """Return executions for reports; see `ExecutionReader.executions`."""
         with self._tables.lock:
             rows = sorted(self._tables.executions.values(), key=lambda row: row.execution_id, reverse=newest_first)
         wanted = None if execution_ids is None else set(execution_ids)

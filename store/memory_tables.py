@@ -20,7 +20,7 @@ class RecordedResults(NamedTuple):
 
 
 class MemoryTables:
-    """The rows by execution id, and the dirty flags by group; whoever looks at more than one of them holds `lock`."""
+    """The rows by execution id, and the dirty flags by group. Hold `lock` to read or change more than one of them."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()

@@ -26,16 +26,16 @@ from climate_ref_prefect.store.values import ExecutionRow
 
 class MemoryWriter:
     """
-    Writes what `MemoryRecorder` records; a `Writer`, whose methods say what is raised.
+    The `Writer` of a `MemoryRecorder`; see `Writer` for what its methods raise.
 
     Parameters
     ----------
     name
-        Of the recorder, for people.
+        Name of the recorder, for messages.
     tables
-        What it writes to.
+        The tables to write to.
     vocabulary
-        What results are held against.
+        The vocabulary that results are checked against.
     vocabulary_is_strict
         Whether a mismatch is refused; otherwise it is a warning.
     """
@@ -53,7 +53,7 @@ class MemoryWriter:
         self._has_ended = True
 
     def lose_lease(self, holder: str) -> None:
-        """Refuse every write from now on, because somebody else has taken over."""
+        """Refuse every write from now on, because another coordinator has taken over."""
         with self._tables.lock:
             self._lost = holder, f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
@@ -94,7 +94,7 @@ class MemoryWriter:
         )
 
     def mark_dispatched(self, execution_id: int, resources: ResourceHint, transport: str) -> None:
-        """Record that an execution is handed to a transport, and what it is given."""
+        """Record that an execution is handed to a transport, and the granted resources."""
         values = {"status": ExecutionStatus.DISPATCHED, "transport": transport, "asked": resources}
         with self._tables.lock:
             self.raise_if_lease_lost()

@@ -1,4 +1,4 @@
-"""The port between the lifecycle and whatever records executions; nothing here knows a database."""
+"""The port between the lifecycle and the recorders of executions. It knows no database."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,18 +29,18 @@ class ExecutionStatus(StrEnum):
     """How far an execution has come."""
 
     ALLOCATED = "allocated"
-    """Recorded; nothing has been started."""
+    """It has been recorded; nothing has been started."""
     DISPATCHED = "dispatched"
-    """Handed to a transport."""
+    """It has been handed to a transport."""
     FINISHED = "finished"
-    """Finalised, well or badly."""
+    """It has been finalised, as a success or a failure."""
 
 
 class AttemptCounts(FrozenModel):
     """How often a group has been tried on the same inputs."""
 
     attempts: int = 0
-    """All attempts that have been finalised, whatever came of them."""
+    """All attempts that have been finalised, whatever their result."""
 
     counted: int = 0
     """Those that count towards the limit of attempts."""
@@ -58,7 +58,7 @@ class AttemptCounts(FrozenModel):
         Parameters
         ----------
         kind
-            Why that attempt failed; none where it did not.
+            Why that attempt failed; None if it succeeded.
         counts
             Whether that attempt counts.
         """
@@ -76,7 +76,7 @@ class Allocation(FrozenModel):
 
     definition: ExecutionDefinition
     resources: ResourceHint
-    """What it is going to ask for."""
+    """The resources that it will request."""
 
     attempt: int = Field(ge=1)
     replaces: int | None = None
@@ -90,13 +90,13 @@ class AllocatedExecution(FrozenModel):
     """Names the execution in every later call. Two attempts may share one where a recorder knows no attempts."""
 
     fragment: str
-    """Directory of the attempt below scratch, and that of its results below the results directory; unique."""
+    """Unique relative path of the attempt's directory below scratch and of its results below the results directory."""
 
     definition: ExecutionDefinition
     resources: ResourceHint
     attempt: int
     output_directory: Path | None = None
-    """Where the diagnostic is to write, absolute, if that is not `output` in the attempt's directory."""
+    """Absolute path where the diagnostic writes; None for `output` in the attempt's directory."""
 
     @property
     def address(self) -> GroupAddress:
@@ -120,7 +120,7 @@ class Finalisation(FrozenModel):
     """Whether the group needs no further run."""
 
     results_path: str | None
-    """Where its results were published; none without."""
+    """Directory of its published results; None without results."""
 
     another_follows: bool = False
     """Whether another attempt is allocated next; a recorder with one row for all attempts need not write then."""
@@ -158,8 +158,8 @@ class Recorder(Protocol):
     """
     Where executions are recorded.
 
-    Reading is open to everybody at any time; who writes must coordinate. Each method raises `RecorderUnavailableError`
-    where it cannot work now: nothing was recorded then, and the call may be repeated.
+    Everybody may read at any time; only a coordinator may write. Each method raises `RecorderUnavailableError`
+    if it cannot work now. Nothing was recorded then, and the call may be repeated.
     """
 
     @property
@@ -169,24 +169,24 @@ class Recorder(Protocol):
 
     def coordinate(self, holder: Holder, notify: Callable[[str], object] = ...) -> "AbstractContextManager[Writer]":
         """
-        Give the right to write for as long as the context lasts: to one coordinator at a time.
+        Give the right to write, to one coordinator at a time, until the context ends.
 
         Parameters
         ----------
         holder
-            Who coordinates; other coordinators are told.
+            The coordinator, named to other coordinators that find the right taken.
         notify
-            Told in a sentence when the right is in danger, and when it no longer is.
+            Called with a sentence when the right is in danger, and when it no longer is.
 
         Raises
         ------
         CoordinatorBusyError
-            If another coordinator has it; says who.
+            If another coordinator has it. The message names it.
         """
         ...
 
     def attempt_counts(self, definitions: Sequence[ExecutionDefinition]) -> Mapping[GroupAddress, AttemptCounts]:
-        """Return how often each group has been tried on the same inputs; every definition is there."""
+        """Return how often each group has been tried on the same inputs. The result contains every definition."""
         ...
 
     def unfinished(self) -> Sequence[UnfinishedExecution]:
@@ -204,7 +204,7 @@ class Writer(Protocol):
     """
 
     def confirm_lease(self) -> None:
-        """Ask whether this still is the one that coordinates, else raise `LeaseLostError`; before files are changed."""
+        """Raise `LeaseLostError` unless this is still the coordinator. Called before files are changed."""
         ...
 
     def raise_if_lease_lost(self) -> None:
@@ -221,19 +221,19 @@ class Writer(Protocol):
         ...
 
     def mark_dispatched(self, execution_id: int, resources: ResourceHint, transport: str) -> None:
-        """Record that an execution is handed to a transport, and what it is given; one that is finished stays so."""
+        """Record that an execution is handed to a transport, with its resources. A finished one stays finished."""
         ...
 
     def publish(self, finished: FinishedExecution) -> Path | None:
         """
-        Bring the results of a success to where they stay; repeated, it leaves the same.
+        Bring the results of a success to their permanent place. A repeated call changes nothing.
 
         Called from any thread, before `ingest`. A recorder whose `ingest` does this as well returns None: the output
         then stays on scratch, whatever the retention setting says.
 
         Returns
         -------
-        Where the results lie, or None.
+        The directory of the results, or None.
 
         Raises
         ------
@@ -246,7 +246,7 @@ class Writer(Protocol):
 
     def ingest(self, finished: FinishedExecution, published: Path | None) -> Sequence[str]:
         """
-        Record the results of a success in one transaction; repeated, it adds nothing.
+        Record the results of a success in one transaction. A repeated call adds nothing.
 
         Called from the thread that allocates and finalises.
 
@@ -259,7 +259,7 @@ class Writer(Protocol):
 
         Returns
         -------
-        Warnings for people: what was recorded although it is not as it should be.
+        Warnings about results that were recorded although they are not as they should be.
 
         Raises
         ------
@@ -272,8 +272,8 @@ class Writer(Protocol):
 
     def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
         """
-        Record how an attempt ended, and clear its group's dirty flag if that is said.
+        Record how an attempt ended, and clear its group's dirty flag if requested.
 
-        What was recorded first stays: repeated, it changes nothing, not even a dirty flag that a user has set since.
+        A repeated call changes nothing, not even a dirty flag that a user has set since.
         """
         ...

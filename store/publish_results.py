@@ -1,4 +1,4 @@
-"""Bring results from scratch to the results directory: checked, and visible all at once or not at all."""
+"""Publish results: copy them from scratch to the results directory, checked, and visible all at once or not at all."""
 
 import errno
 import hashlib
@@ -25,11 +25,11 @@ _LARGEST_LOG_BYTES: Final = 1 << 30
 
 
 class PublishError(ClimateRefPrefectError):
-    """What lies on scratch, or already lies in the results directory, is not what the worker left."""
+    """The files on scratch, or those that exist in the results directory, differ from what the worker left."""
 
 
 class OutputUnreadableError(ClimateRefPrefectError):
-    """What an execution left on scratch cannot be read, or is gone: another run may do better."""
+    """The output of an execution on scratch cannot be read or is gone. Another run may succeed."""
 
 
 def publish(
@@ -43,18 +43,18 @@ def publish(
     Copy the log, the bundles and the files that they name to `target`.
 
     Copies go to a temporary directory on the file system of `target`, are checked against the manifest,
-    and get their name by one rename. A target that is there already is checked instead.
+    and get their name by one rename. If the target exists already, it is checked instead.
 
     Parameters
     ----------
     execution
         Where the execution ran.
     manifest
-        What the worker left there.
+        The files that the worker left there.
     target
-        `<results>/<fragment>`; is there afterwards, whole.
+        `<results>/<fragment>`, which exists and is complete afterwards.
     confirm
-        Called immediately before the results get their name, and raises where they must not.
+        Called immediately before the results get their name. It raises to prevent that.
     output
         Where the files of the manifest lie; none for `output` in the execution's directory.
 
@@ -63,11 +63,11 @@ def publish(
     PublishError
         If a file differs from the manifest, or is not in it, or the log is no file.
     OutputUnreadableError
-        If what is to be copied cannot be read.
+        If a file to be copied cannot be read.
     ResultValidationError
-        If the output bundle is none, or names something outside its directory.
+        If the output bundle is invalid, or names something outside its directory.
     OSError
-        If the file system does not take it; nothing is then visible at `target`.
+        If the file system fails. Nothing is visible at `target` then.
     """
     output = output or execution.output
     _check_is_there(execution, output)
@@ -90,9 +90,9 @@ def publish(
 
 
 def _remove_earlier_copies(target: Path) -> None:
-    """Remove what earlier tries could not: a file system that has become read-only keeps what was copied by then."""
+    """Remove copies that earlier tries could not remove, for example because the file system became read-only."""
     prefix = f".incoming-{target.name}-"
-    with suppress(OSError):  # whatever is wrong with the directory, the copy will say
+    with suppress(OSError):  # The copy will report what is wrong with the directory.
         for name in os.listdir(target.parent):  # noqa: PTH208 - asked for each execution
             if name.startswith(prefix):
                 _remove(target.parent / name)
@@ -100,14 +100,14 @@ def _remove_earlier_copies(target: Path) -> None:
 
 def verify(target: Path, manifest: Iterable[FileRecord] | None) -> None:
     """
-    See that results that have been published are whole.
+    Check that published results are complete.
 
     Parameters
     ----------
     target
         `<results>/<fragment>`.
     manifest
-        What the worker left; none where nothing tells any more: then only files that are missing, or links, are found.
+        The files that the worker left; None if that is unknown. Then only missing files and links are found.
 
     Raises
     ------
@@ -142,7 +142,7 @@ def verify_output(execution: ExecutionDirectory, manifest: Iterable[FileRecord],
 
 def _check_is_there(execution: ExecutionDirectory, output: Path) -> None:
     if execution.path.is_symlink():
-        raise PublishError(f"{execution.path} is not the directory that the coordinator made, but a link.")
+        raise PublishError(f"{execution.path} is a link, not the directory that the coordinator made.")
     if not os.path.lexists(output):
         raise OutputUnreadableError(f"{output} is gone.")
 
@@ -168,7 +168,7 @@ def _copy(execution: ExecutionDirectory, output: Path, wanted: Iterable[FileReco
 
 @contextmanager
 def _held(directory: Path) -> Iterator[None]:
-    """Hold that a directory is still the same in the end: where it was removed, its name may be that of another."""
+    """Check at the end that a directory is still the same, because its name may belong to another one by then."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield
@@ -188,7 +188,7 @@ def _fill(execution: ExecutionDirectory, output: Path, wanted: Iterable[FileReco
 
 
 def _write(path: Path, chunks: Iterable[bytes]) -> None:
-    """Write a new file and force it to disk; what is nothing but zeros becomes a hole, as it may have been before."""
+    """Write a new file and force it to disk. Blocks of zeros become holes, as they may have been before."""
     with path.open("xb", buffering=0) as file:
         for chunk in chunks:
             if chunk == _ZEROS[: len(chunk)]:
@@ -201,7 +201,7 @@ def _write(path: Path, chunks: Iterable[bytes]) -> None:
 
 def _write_all(file: BinaryIO, chunk: bytes) -> None:
     rest = memoryview(chunk)
-    while rest:  # a disk that has just become full takes in a part, and refuses the next
+    while rest:  # A disk that has just become full writes a part, and fails at the next write.
         rest = rest[file.write(rest) :]
 
 
@@ -212,7 +212,7 @@ def _verify(target: Path, wanted: Iterable[FileRecord]) -> None:
 
 
 def _checked_chunks(root: Path, record: FileRecord) -> Iterator[bytes]:
-    """Read a file to its end; raises there, or before, if it is not the one that the worker left."""
+    """Read a file to its end. Raises if it is not the one that the worker left."""
     digest = hashlib.sha256()
     for chunk in _chunks(root, record.path, record.size_bytes):
         digest.update(chunk)
@@ -226,13 +226,13 @@ def _log_chunks(execution: ExecutionDirectory) -> Iterator[bytes]:
 
 
 def _chunks(root: Path, name: str, size_bytes: int | None = None) -> Iterator[bytes]:
-    """Read a regular file below a directory, reached by no link; of a size, or of any that a log may have."""
+    """Read a regular file below a directory without following links. It must have the size, or that of a log."""
     try:
         with os.fdopen(open_output_file(root, name), "rb", buffering=0) as file:
             found_bytes = os.fstat(file.fileno()).st_size
             if found_bytes != size_bytes if size_bytes is not None else found_bytes > _LARGEST_LOG_BYTES:
                 raise _another_file(root / name, f"it is {found_bytes} bytes long")
-            remaining_bytes = found_bytes  # what something still adds is not ours
+            remaining_bytes = found_bytes  # Data that another program appends meanwhile is not copied.
             while remaining_bytes and (chunk := file.read(min(_CHUNK_BYTES, remaining_bytes))):
                 remaining_bytes -= len(chunk)
                 yield chunk
@@ -248,7 +248,7 @@ def _another_file(path: Path, reason: str) -> PublishError:
 
 def remove_leftovers(results: Path) -> None:
     """
-    Remove what interrupted copies left behind; to be called by the coordinator of the store that `results` belongs to.
+    Remove what interrupted copies left behind. Only the coordinator of the store that owns `results` may call this.
 
     Each is renamed first: a copy that goes on after all, of a coordinator that does not know yet that it has been
     replaced, then either has its name already and stays whole, or fails.
@@ -259,6 +259,6 @@ def remove_leftovers(results: Path) -> None:
 
 def _remove(leftover: Path) -> None:
     doomed = leftover.with_name(f".incoming-removed-{uuid.uuid4().hex[:8]}")
-    with suppress(OSError):  # it has got its name, or the next coordinator has more luck
+    with suppress(OSError):  # It has got its name meanwhile, or the next coordinator removes it.
         leftover.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)

@@ -31,7 +31,7 @@ def read_results(directory: Path) -> Results:
     Raises
     ------
     OSError, ValueError, SchemaMismatchError
-        If one of them is not there, cannot be read, or is no bundle.
+        If one of them is missing, cannot be read, or is not a bundle.
     """
     return Results(
         metrics=MetricBundle.model_validate_json((directory / METRIC_BUNDLE).read_bytes()),
@@ -42,12 +42,12 @@ def read_results(directory: Path) -> Results:
 
 def check_vocabulary(results: Results, vocabulary: Vocabulary, *, strict: bool) -> tuple[str, ...]:
     """
-    Hold results against a vocabulary.
+    Check results against a vocabulary.
 
     Parameters
     ----------
     results
-        What is to be recorded.
+        The results to be recorded.
     vocabulary
         The dimensions and values that it may use.
     strict

@@ -1,4 +1,4 @@
-"""What planning and people read of the store: no part of the port of the lifecycle, which needs neither."""
+"""The reading port: what planning and reports read from a recorder. The lifecycle does not need it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -10,20 +10,20 @@ from climate_ref_prefect.store.values import ExecutionRow, GroupHistory, OutputR
 
 @runtime_checkable
 class HistoryReader(Protocol):
-    """Tells planning what has been tried before."""
+    """Gives planning the earlier attempts."""
 
     def histories(self, definitions: Sequence[ExecutionDefinition]) -> Mapping[GroupAddress, GroupHistory]:
         """
         Return what has been tried on the same inputs, by provider, diagnostic and key.
 
-        Every definition is there; one that was never tried has an empty history and is dirty.
+        The result contains every definition. One that was never tried has an empty history and is dirty.
         """
         ...
 
 
 @runtime_checkable
 class ExecutionReader(Protocol):
-    """Tells people and reports what is recorded."""
+    """Gives reports and the command what is recorded."""
 
     def executions(
         self,
@@ -34,7 +34,7 @@ class ExecutionReader(Protocol):
         newest_first: bool = True,
     ) -> Sequence[ExecutionRow]:
         """
-        Return executions as people look at them.
+        Return executions for reports and the command.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What the errors of publishing and ingesting bundles mean for the execution that left them."""
+"""Map errors of publishing and ingesting bundles to the refusal of an execution's results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ _NEVER: Final = (
     ArithmeticError,
     RecursionError,
 )
-"""What is raised where a result can never be taken, however often it is tried."""
+"""Errors of results that can never be accepted."""
 
 
 @contextmanager

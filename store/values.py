@@ -94,7 +94,7 @@ class Reingestion(FrozenModel):
     """Whether the results had been recorded to lie elsewhere, or nowhere."""
 
     differing: tuple[str, ...] = ()
-    """What is recorded otherwise than the results have it; nothing was recorded then."""
+    """Differences between the recorded values and the results. If there are any, nothing was recorded."""
 
 
 class StatusCounts(FrozenModel):

@@ -1,4 +1,4 @@
-"""The commands `recover` and `reingest`: doors to the flows that take in what was left, and record what is mended."""
+"""The commands `recover` and `reingest`: they start the flows that settle executions and record repaired results."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ FailedOnly = Annotated[bool, typer.Option("--failed/--all", help="Only what has 
 
 
 def recover(transport: TransportName = "local", retry_rules: RetryRulesFile = None) -> None:
-    """Take in what a coordinator that died has left behind; run nothing."""
+    """Settle the executions of a coordinator that died; run nothing."""
     from climate_ref_prefect.flows.replay_abandoned import replay_abandoned  # noqa: PLC0415 - importing Prefect takes seconds
     from climate_ref_prefect.flows.transport_parameter import transport_named  # noqa: PLC0415 - imports Dask for batch sites
 

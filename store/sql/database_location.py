@@ -1,4 +1,4 @@
-"""Where the database is: its URL, whether it can be written, whether it lies on a network file system."""
+"""The location of the database: its URL, whether it can be written, whether it lies on a network file system."""
 
 import os
 from pathlib import Path
@@ -42,7 +42,7 @@ def parse_location(url: str) -> URL:
     Raises
     ------
     BadInputError
-        If it is neither SQLite in a file nor PostgreSQL; it lists what is valid.
+        If it is neither SQLite in a file nor PostgreSQL. The message lists what is valid.
     """
     try:
         parsed = make_url(url)
@@ -76,7 +76,7 @@ def location_name(url: URL) -> str:
 
 def prepare_directory(path: Path) -> None:
     """
-    Make the directory of an SQLite file, and see that it and the file can be written.
+    Make the directory of an SQLite file, and check that it and the file can be written.
 
     An existing file is never opened here: closing it would drop the locks that SQLite holds on it
     elsewhere in this process.
@@ -84,7 +84,7 @@ def prepare_directory(path: Path) -> None:
     Raises
     ------
     BadInputError
-        If it cannot be made or written; it says why.
+        If it cannot be made or written. The message says why.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Engines for the two databases, and what their errors mean."""
+"""Engines for the two databases, and the conversion of their errors."""
 
 import sqlite3
 import time

@@ -36,9 +36,9 @@ class SqlRecorder:
     store
         The open database.
     results
-        Where results are published.
+        Directory in which results are published.
     vocabulary
-        What results are held against; none for the one that comes with the package.
+        The vocabulary that results are checked against; None for the one that comes with the package.
     vocabulary_is_strict
         Whether a result outside the vocabulary is refused; otherwise it is recorded with a warning.
     """
@@ -73,12 +73,12 @@ class SqlRecorder:
 
 class SqlWriter:
     """
-    Writes what `SqlRecorder` records; a `Writer`, whose methods say what is raised.
+    The `Writer` of a `SqlRecorder`; see `Writer` for what its methods raise.
 
     Parameters
     ----------
     recorder
-        Of a coordinator.
+        The recorder.
     """
 
     def __init__(self, recorder: SqlRecorder) -> None:
@@ -86,11 +86,11 @@ class SqlWriter:
         self._store = recorder.store
 
     def confirm_lease(self) -> None:
-        """Ask the database whether this still is the one that coordinates."""
+        """Ask the database whether this is still the coordinator."""
         self._store.confirm_lease()
 
     def raise_if_lease_lost(self) -> None:
-        """Raise `LeaseLostError` if the lease is known to be lost; asks nobody."""
+        """Raise `LeaseLostError` if the lease is known to be lost, without asking the database."""
         self._store.raise_if_lease_lost()
 
     def allocate(self, batch: Sequence[Allocation]) -> tuple[AllocatedExecution, ...]:
@@ -98,7 +98,7 @@ class SqlWriter:
         return self._store.allocate(batch)
 
     def mark_dispatched(self, execution_id: int, resources: ResourceHint, transport: str) -> None:
-        """Record that an execution is handed to a transport, and what it is given."""
+        """Record that an execution is handed to a transport, and the granted resources."""
         self._store.mark_dispatched(execution_id, resources, transport)
 
     def publish(self, finished: FinishedExecution) -> Path:

@@ -1,4 +1,4 @@
-"""Bringing a database to the schema of this version, and telling when it has another."""
+"""Migrate a database to the schema of this version, and detect when it has another one."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def upgrade_database(url: str) -> str:
     Raises
     ------
     BadInputError
-        If the URL or the place is no good.
+        If the URL or the location is invalid.
     SchemaUnknownError
         If the database was made by a newer version or by another program.
     StoreUnavailableError
@@ -73,7 +73,7 @@ def upgrade_database(url: str) -> str:
 
 def check_schema(connection: Connection, database: str) -> bool:
     """
-    See that a database has the schema of this version.
+    Check that a database has the schema of this version.
 
     Parameters
     ----------
@@ -90,13 +90,13 @@ def check_schema(connection: Connection, database: str) -> bool:
     Raises
     ------
     SchemaOutdatedError
-        If it is older; it names the command to run.
+        If it is older. The message names the command to run.
     SchemaUnknownError
         If it is newer or another program's.
     """
     found = _current(connection)
     if found is None and _tables_of_our_names(connection):
-        found = _current(connection)  # another process may have made them since
+        found = _current(connection)  # Another process may have made them meanwhile.
     if found is None:
         _refuse_foreign_tables(connection, database)
         return False

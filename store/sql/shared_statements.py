@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
-    """Cut into lists of at most `CHUNK`."""
+    """Split values into lists of at most `CHUNK`."""
     iterator = iter(items)
     while chunk := list(islice(iterator, CHUNK)):
         yield chunk

@@ -170,7 +170,7 @@ class Store(Database):
         """
         Return what has been tried on the same inputs, by provider, diagnostic and key.
 
-        Every definition is there; one that was never tried has an empty history and is dirty.
+        The result contains every definition. One that was never tried has an empty history and is dirty.
         """
         with self._reading() as connection:
             return histories(connection, definitions)
@@ -184,7 +184,7 @@ class Store(Database):
         newest_first: bool = True,
     ) -> tuple[ExecutionRow, ...]:
         """
-        Return executions as people look at them.
+        Return executions for reports and the command.
 
         Parameters
         ----------

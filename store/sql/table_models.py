@@ -35,17 +35,17 @@ class Base(DeclarativeBase):
 
 
 class Lease(Base):
-    """The one row that says which store this is, and whose turn it is to coordinate."""
+    """The one row with the identity of the store and the lease of its coordinator."""
 
     __tablename__ = "lease"
     __table_args__ = (CheckConstraint("id = 1", name="single_row"),)
 
     id: Mapped[Id]
     store_id: Mapped[str]
-    """Made with the database and never changed: results directories say by it to whom they belong."""
+    """Identity made with the database and never changed, which results directories name as their owner."""
 
     epoch: Mapped[int]
-    """How many coordinators there have been; each write of a coordinator checks that it is still its own."""
+    """Number of coordinators so far. Each write of a coordinator checks that this is still its own number."""
 
     holder: Mapped[str | None]
     """The latest coordinator, for people; null before the first."""
@@ -88,7 +88,7 @@ class ExecutionGroup(Base):
     """Facets that all data sets of the group share."""
 
     dirty: Mapped[bool]
-    """Whether it is to be run: set when an execution is allocated, cleared when nothing is left to try."""
+    """Whether it must be run: set when an execution is allocated, cleared by success and by giving up."""
 
 
 class Execution(Base):

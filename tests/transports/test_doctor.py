@@ -192,7 +192,7 @@ class TestScheduler:
             told = the_wrong_one(on_pbs())
         finally:
             pbs.misbehave.refuse_every(0)
-        assert "PBS does not take a job of 1c-1.2G-0.17h now: " in told
+        assert "PBS does not accept a job of 1c-1.2G-0.17h now: " in told
 
     def test_a_job_that_waits_is_told_with_the_schedulers_reason(self, on_slurm: Look) -> None:
         findings = on_slurm(sizing=Sizing(queues=(Queue(name="down"),)), wait_seconds=4)

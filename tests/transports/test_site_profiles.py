@@ -99,7 +99,7 @@ def test_this_machine(profile: Path) -> None:
         ("kind: slurm\naccount: a\naccount: b", "`account` is there twice"),
         ("kind: slurm\nsizing: {headroom_mb: 9, headroom_mb: 10}", "`headroom_mb` is there twice"),
         ("kind: slurm\nrules: {pending_limit: 8}", "rules.pending_limit: an ISO 8601 duration is wanted, for example"),
-        ("kind: slurm\nrules: {pending_limit: PT0S}", "rules.pending_limit: it must be longer than nothing"),
+        ("kind: slurm\nrules: {pending_limit: PT0S}", "rules.pending_limit: it must be longer than zero"),
         ("kind: slurm\nsizing: {walltime_margin: -PT5M}", "sizing.walltime_margin: an ISO 8601 duration is wanted"),
         ("kind: slurm\nsizing: {queues: [{name: a, wall_clock: 8:00}]}", "sizing.queues.0.wall_clock: an ISO 8601"),
         ("kind: slurm\naccount: {{ account }}", "cannot be read"),

@@ -116,9 +116,9 @@ class FailureRule(FrozenModel):
         return self.limit is Limit.ATTEMPTS
 
     @property
-    def is_lack_of_place(self) -> bool:
-        """Whether no place could be had: it is never given up for that, only tried less often within one solve."""
-        return self.fault is Fault.PLACE and self.limit is Limit.NONE
+    def is_lack_of_capacity(self) -> bool:
+        """Whether the backend could not start it for now. It is never given up for that, only retried less often."""
+        return self.fault is Fault.BACKEND and self.limit is Limit.NONE
 
     @property
     def prefect_state(self) -> PrefectState:

@@ -67,7 +67,7 @@ class AttemptCounts(FrozenModel):
             attempts=self.attempts + 1,
             counted=self.counted + int(counts),
             lost=self.lost + int(rule is not None and rule.limit is Limit.LOST),
-            unavailable=self.unavailable + int(rule is not None and rule.is_lack_of_place),
+            unavailable=self.unavailable + int(rule is not None and rule.is_lack_of_capacity),
         )
 
 

@@ -259,7 +259,8 @@ class PoolState:
     def _failed_to_start(self, failed: StartFailed, now: float) -> list[PoolAction]:
         starts = self._failed_starts.get(failed.size, FailedStarts()).after(failed, now)
         self._failed_starts[failed.size] = starts
-        words = f"{self._scheduler} job {failed.job_id} of {failed.size.label} ended before running anything: {failed.cause.message}"
+        job = f"{self._scheduler} job {failed.job_id} of {failed.size.label}"
+        words = f"{job} ended before running anything: {failed.cause.message}"
         timeout_seconds = self._limits.rules.scheduler_patience.total_seconds()
         cause = starts.cause_to_reject(failed, self._scheduler, now, timeout_seconds)
         return [Warn(words), *(self._reject(RejectSize(failed.size, cause)) if cause else [])]

@@ -203,7 +203,7 @@ class RecorderContract:
         assert len(recorder.unfinished()) == 1
 
     @pytest.mark.parametrize("name", WRITES)
-    def test_who_has_been_replaced_writes_nothing(
+    def test_a_replaced_coordinator_writes_nothing(
         self, recorder: Recorder, writer: Writer, finished: FinishedExecution, name: str
     ) -> None:
         writer.confirm_lease()

@@ -303,7 +303,7 @@ def test_links_in_circles_end(tmp_path: Path) -> None:
     assert [dataset.files for dataset in scan(tmp_path / "root").datasets] == [(file,)]
 
 
-def test_an_unreadable_file_is_the_affair_of_its_own_execution(tmp_path: Path) -> None:
+def test_an_unreadable_file_concerns_only_its_own_execution(tmp_path: Path) -> None:
     add(tmp_path)
     (file,) = add(tmp_path, DRS.replace("CanESM5", "Broken"))
     file.unlink()

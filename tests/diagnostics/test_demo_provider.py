@@ -203,7 +203,7 @@ def test_a_file_that_is_no_netcdf_fails_in_words(catalogue: Catalogue, tmp_path:
         run(with_files(definition, dataset), tmp_path / "out")
 
 
-def test_a_truncated_file_fails_in_words(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_a_truncated_file_fails_with_a_message(catalogue: Catalogue, tmp_path: Path) -> None:
     definition = define(catalogue, "linear-trend", "CanESM5")
     whole = definition.datasets[0].files[0].read_bytes()
     broken = tmp_path / "short.nc"

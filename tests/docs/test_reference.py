@@ -88,7 +88,7 @@ def test_environment_has_the_table() -> None:
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_failure_kinds_has_the_rule_of_every_kind_in_its_words(kind: FailureKind) -> None:
+def test_failure_kinds_has_the_rule_of_every_kind_in_words(kind: FailureKind) -> None:
     rule = FAILURE_RULES[kind]
     limit = "" if rule.limit is Limit.NONE else f"`{rule.limit}`"
     shown = [rule.title, rule.meaning, rule.fault, _WORDS[rule.decision], rule.grows or "", limit, rule.prefect_state]

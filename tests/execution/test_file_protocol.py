@@ -308,7 +308,7 @@ class TestCheckedFiles:
             ("folder/back/file", "passes through a link"),
         ],
     )
-    def test_anything_else_is_refused_in_words(self, tmp_path: Path, name: str, words: str) -> None:
+    def test_anything_else_is_refused_with_a_message(self, tmp_path: Path, name: str, words: str) -> None:
         (tmp_path / "file").touch()
         (tmp_path / "folder").mkdir()
         (tmp_path / "folder" / "back").symlink_to("..")

@@ -83,7 +83,7 @@ def test_without_an_envelope_the_usual_heartbeats_are_waited_for(directory: Exec
     assert heartbeat_expiry_seconds(directory, 90.0) == 105.0
 
 
-def test_a_claim_is_a_sign_of_life(directory: ExecutionDirectory) -> None:
+def test_a_claim_counts_as_a_heartbeat(directory: ExecutionDirectory) -> None:
     assert directory.last_sign_of_life() is None
     assert directory.silence_seconds() == float("inf")
     directory.claim(Claim.of_this_process())

@@ -53,7 +53,7 @@ def options(site: Site, *diagnostics: str) -> list[str]:
 class TestSolve:
     """Runs, reports, and says by its exit code whether all is well."""
 
-    def test_success_is_told_with_a_table(self, site: Site, run: Run) -> None:
+    def test_success_is_shown_with_a_table(self, site: Site, run: Run) -> None:
         site.add_models("ModelA", "ModelB")
         ended = run("solve", *options(site, "good"))
         assert ended.code == 0
@@ -66,7 +66,7 @@ class TestSolve:
         rerun = run("solve", *unlimited, "--rerun", "all", "--transport", "inline")
         assert (rerun.code, len(site.runs())) == (0, 4)
 
-    def test_a_failure_is_told_with_its_kind_and_where_its_log_is(self, site: Site, run: Run) -> None:
+    def test_a_failure_is_shown_with_its_kind_and_its_log(self, site: Site, run: Run) -> None:
         site.add_models("ModelA")
         ended = run("solve", *options(site, "good", "own-error"))
         assert ended.code == 1
@@ -165,7 +165,7 @@ class TestStatusAndLog:
 class TestReingest:
     """Results that were refused, and are mended since."""
 
-    def test_it_says_what_came_of_each(self, site: Site, run: Run, prefect_server: object) -> None:
+    def test_it_shows_the_result_of_each(self, site: Site, run: Run, prefect_server: object) -> None:
         site.add_models("ModelA")
         site.solve("unlisted", "good")
         refused = run("reingest")

@@ -36,7 +36,7 @@ def write_profile(site: Site, kind: str, *prologue: str) -> Path:
     return path
 
 
-def test_all_is_well(site: Site, pbs: PbsCluster) -> None:
+def test_all_checks_pass(site: Site, pbs: PbsCluster) -> None:
     ended = run_command("doctor", "--transport", str(write_profile(site, "pbs")), *PROVIDER)
     assert ended.code == 0, ended.output + ended.errors
     lines = ended.output.splitlines()

@@ -48,12 +48,12 @@ def test_a_signal_waits_until_the_gate_is_opened(number: signal.Signals) -> None
     assert done == ["went on"]
 
 
-def test_through_an_open_gate_a_signal_comes_at_once() -> None:
+def test_a_signal_is_delivered_at_once_while_signals_are_delivered() -> None:
     with DeferredSignals() as gate, gate.deliver(), pytest.raises(ToldError):
         signal.raise_signal(signal.SIGINT)
 
 
-def test_who_signals_twice_is_heard_at_once() -> None:
+def test_a_second_signal_is_delivered_at_once() -> None:
     with DeferredSignals():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(ToldError):
@@ -68,7 +68,7 @@ def test_what_ends_on_the_way_out_of_an_interrupt_can_be_interrupted_once_more()
             signal.raise_signal(signal.SIGINT)
 
 
-def test_a_shut_gate_holds_back_also_who_signals_twice() -> None:
+def test_blocked_signals_are_deferred_even_if_sent_twice() -> None:
     done: list[str] = []
 
     def signal_while_shut() -> None:
@@ -103,12 +103,12 @@ def signal_and(number: int, go_on: Callable[[], object]) -> None:
         go_on()
 
 
-def test_a_signal_that_was_never_let_in_is_not_lost() -> None:
+def test_a_signal_that_was_never_delivered_is_not_lost() -> None:
     with pytest.raises(ToldError):
         signal_and(signal.SIGTERM, list)
 
 
-def test_an_error_of_its_own_is_told_before_a_signal() -> None:
+def test_an_error_is_raised_before_a_deferred_signal() -> None:
     with pytest.raises(IndexError):
         signal_and(signal.SIGTERM, [].pop)
 

@@ -48,7 +48,7 @@ def test_a_size_that_has_many_under_way_waits_for_others() -> None:
     assert [turns.take(stuck[:5]).execution_id for _ in range(3)] == [10, 11, 5]
 
 
-def test_nobody_waits() -> None:
+def test_no_attempt_waits() -> None:
     with pytest.raises(IndexError):
         FairQueue().take([])
 

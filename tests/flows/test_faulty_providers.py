@@ -64,7 +64,7 @@ def labels(plan: Plan) -> list[str]:
     return sorted(item.definition.label for item in plan.executions)
 
 
-def test_a_diagnostic_that_declares_nonsense_is_told_apart(root: Path) -> None:
+def test_a_diagnostic_with_an_invalid_declaration_is_reported_separately(root: Path) -> None:
     planned = plan(root, "declaring")
     assert labels(planned) == ["declaring/fine/ModelA", "declaring/fine/ModelB"]
     messages = told(planned)
@@ -91,12 +91,12 @@ def test_a_diagnostic_that_declares_nonsense_is_told_apart(root: Path) -> None:
     )
 
 
-def test_what_was_not_asked_for_is_not_told(root: Path) -> None:
+def test_diagnostics_that_were_not_chosen_are_not_reported(root: Path) -> None:
     assert told(plan(root, "declaring", diagnostics=["fine"])) == {}
     assert set(told(plan(root, "declaring", diagnostics=["fine", "Capital"]))) == {"declaring/Capital"}
 
 
-def test_groups_whose_size_cannot_be_told(root: Path) -> None:
+def test_groups_whose_size_is_unknown(root: Path) -> None:
     planned = plan(root, "sizing")
     assert labels(planned) == ["sizing/fine/ModelA", "sizing/fine/ModelB", "sizing/first/ModelB"]
     messages = told(planned)
@@ -145,7 +145,7 @@ def test_the_second_provider_of_a_name_is_left_out(root: Path) -> None:
     assert f"calls itself 'flows', as {PROVIDER} does" in broken[0].failure.message
 
 
-def test_what_no_place_fits_is_left_out_and_the_rest_is_planned(root: Path) -> None:
+def test_executions_that_fit_nowhere_are_left_out_and_the_rest_is_planned(root: Path) -> None:
     class Picky(LocalTransport):
         """Has no place for one model."""
 

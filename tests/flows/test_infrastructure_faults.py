@@ -106,7 +106,7 @@ class TestScratch:
         assert site.dirty() == set()
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-    def test_who_interrupts_is_obeyed_while_it_waits(self, site: Site, disk: Disk, number: signal.Signals) -> None:
+    def test_an_interrupt_ends_the_waiting(self, site: Site, disk: Disk, number: signal.Signals) -> None:
         site.configure(scratch=disk.path)
         disk.fill()
         with coordinator(site, "good") as started:

@@ -136,7 +136,7 @@ def test_interrupted_again_and_again_it_ends_well(site: Site, number: signal.Sig
 
 
 @pytest.mark.parametrize("pause_seconds", [0, 0.05, 0.2])
-def test_twice_interrupted_by_an_impatient_user(site: Site, pause_seconds: float) -> None:
+def test_interrupted_twice_by_the_user(site: Site, pause_seconds: float) -> None:
     with coordinator(site, "waits-for-go") as started:
         started.wait_until_it_holds(site.notes / "started-ModelA")
         os.killpg(started.pid, signal.SIGINT)
@@ -197,7 +197,7 @@ class TestCancelling:
 class TestTwoAtOnce:
     """Two solves on one state directory: the second is told, nothing runs twice."""
 
-    def test_the_second_is_refused_with_who_works_there(self, site: Site) -> None:
+    def test_the_second_is_refused_with_the_name_of_the_first(self, site: Site) -> None:
         with coordinator(site, "waits-for-go") as started:
             started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))
             with pytest.raises(CoordinatorBusyError, match=rf"process {started.pid} on "):

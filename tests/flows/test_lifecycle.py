@@ -101,7 +101,7 @@ class TestEndings:
             str(ended_site.home / "scratch" / fragment) for fragment in fragments
         }
 
-    def test_everything_has_its_last_word(self, ended_site: Site) -> None:
+    def test_everything_is_finalised(self, ended_site: Site) -> None:
         ended_site.assert_settled()
         ended_site.assert_nothing_ran_twice()
 
@@ -398,7 +398,7 @@ class TestBrokenProviders:
 class TestOneAtATime:
     """Two coordinators of one state directory."""
 
-    def test_a_second_solve_is_told_who_works_there(self, site: Site) -> None:
+    def test_a_second_solve_is_refused_with_the_name_of_the_coordinator(self, site: Site) -> None:
         site.add_models("ModelA")
         with (
             open_workspace(Settings(), coordinating=True),

@@ -134,7 +134,7 @@ def desk(tmp_path: Path, both: list[LoadedProvider]) -> Iterator[Desk]:
 class TestSelection:
     """What runs, what is up to date, what was given up."""
 
-    def test_what_nobody_has_run_is_run_as_a_first_attempt(self, desk: Desk) -> None:
+    def test_an_execution_that_was_never_run_is_run_as_a_first_attempt(self, desk: Desk) -> None:
         plan = desk.plan()
         (planned,) = plan.executions
         assert planned.definition.label == "flows/good/ModelA"
@@ -287,7 +287,7 @@ class TestSizes:
         ):
             assert desk.plan_one(loaded=growing).resources.memory_mb == 100_000_000
 
-    def test_a_transport_that_has_no_place_is_named_with_the_execution(self, desk: Desk) -> None:
+    def test_an_execution_that_no_transport_grants_is_named_with_the_reason(self, desk: Desk) -> None:
         class Full(LocalTransport):
             """Has no place for anything."""
 
@@ -357,7 +357,7 @@ class TestBadInput:
 class TestBrokenProviders:
     """A provider that cannot be used is told of; the others go on."""
 
-    def test_they_stand_beside_good_ones(self, notes: None) -> None:
+    def test_they_are_listed_beside_valid_ones(self, notes: None) -> None:
         names = [
             "climate_ref_prefect.testing.providers.failing:provider",
             PROVIDER,

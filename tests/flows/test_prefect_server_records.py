@@ -103,7 +103,7 @@ def test_a_server_that_records_nothing_more_is_not_waited_for_for_ever(monkeypat
 class TestServerGone:
     """Executions and their results do not need the server that shows them."""
 
-    def test_they_go_on_and_the_user_is_told(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_they_go_on_and_the_user_gets_a_warning(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
         with coordinator(site, "waits-for-go", "good", without=["PREFECT_API_URL"]) as started:
             started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))

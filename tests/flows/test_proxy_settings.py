@@ -90,7 +90,7 @@ def test_one_that_is_not_needed_is_not_refused(proxies: Setter) -> None:
     httpx.Client().close()
 
 
-def test_a_server_that_does_not_answer_is_told_with_its_proxy(site: Site) -> None:
+def test_a_server_that_does_not_answer_is_reported_with_its_proxy(site: Site) -> None:
     site.add_models("ModelA")
     more = {"http_proxy": SILENT, "PREFECT_API_URL": "http://prefect.invalid/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}
     ended = run_command("solve", "--data", str(site.data), "--provider", PROVIDER, "--diagnostic", "good", more=more)

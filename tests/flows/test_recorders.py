@@ -137,7 +137,7 @@ def test_a_file_that_is_not_in_the_output_is_refused(site: Site, tmp_path: Path,
     assert row.failure_kind is FailureKind.INVALID_RESULT
 
 
-def test_the_recorder_in_memory_takes_a_plan_and_tells_what_came_of_it(site: Site, tmp_path: Path) -> None:
+def test_the_recorder_in_memory_records_a_plan_and_its_results(site: Site, tmp_path: Path) -> None:
     site.add_models("ModelA")
     recorder, transport = MemoryRecorder(), LocalTransport(cpu=2, limits=QUICK)
 

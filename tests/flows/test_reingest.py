@@ -162,7 +162,7 @@ class TestUnpublished:
         place.parent.unlink()
         assert only(again()).outcome is ReingestOutcome.MENDED
 
-    def test_where_there_is_nothing_any_more_it_is_told(self, kept: Site) -> None:
+    def test_missing_results_are_reported(self, kept: Site) -> None:
         unpublish(kept)
         shutil.rmtree(scratch_of(only_attempt(kept)).output)
         before = everything(kept)
@@ -219,7 +219,7 @@ class TestSuccesses:
         assert only(again(1)).outcome is ReingestOutcome.UNCHANGED
         assert not list((tmp_path / "a third").glob("*/*/*/*"))
 
-    def test_a_value_that_differs_is_told_and_stays(self, kept: Site) -> None:
+    def test_a_value_that_differs_is_reported_and_stays(self, kept: Site) -> None:
         change(kept, "UPDATE scalar_value SET value = 17.5 WHERE id = 1", "DELETE FROM series_value")
         before = everything(kept)
         report = again(1)

@@ -160,7 +160,7 @@ class TestGrowth:
         assert "limit (1500 MiB)" in at_the_limit.reason
 
     @pytest.mark.parametrize("kind", GROWING)
-    def test_a_transport_that_has_no_place_for_more_has_it_given_up_in_its_words(self, kind: FailureKind) -> None:
+    def test_a_transport_that_grants_no_more_has_it_given_up_with_its_message(self, kind: FailureKind) -> None:
         def refuse(_: ResourceHint) -> ResourceHint:
             raise ResourcesRefusedError("no queue takes more than 2 h")
 

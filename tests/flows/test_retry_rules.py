@@ -124,7 +124,7 @@ class TestWhatItChanges:
         )
         assert (later, last) == (Decision.RETRY_LATER, Decision.GIVE_UP)
 
-    def test_a_place_that_is_busy_is_never_a_reason_to_give_up_for_being_tried_too_often(self) -> None:
+    def test_a_busy_backend_is_never_a_reason_to_give_up(self) -> None:
         changed = policy(failures={"unavailable": "retry"}, max_lost=2)
         verdicts = [
             changed.classify(failed(FailureKind.UNAVAILABLE), GIVEN, AttemptCounts(lost=9, unavailable=before))

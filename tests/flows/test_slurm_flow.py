@@ -68,7 +68,7 @@ def attempts(ended: tuple[Site, Solved], monkeypatch: pytest.MonkeyPatch) -> dic
 class TestRecord:
     """What is recorded of each way to end."""
 
-    def test_everything_has_its_last_word_and_results_are_ingested(
+    def test_everything_is_finalised_and_results_are_ingested(
         self, ended: tuple[Site, Solved], attempts: dict[str, list[AttemptRow]]
     ) -> None:
         site, solved = ended
@@ -91,7 +91,7 @@ class TestRecord:
         assert {run.state_type for run in shown} <= TERMINAL_STATES
         assert_runs_ended_as_recorded(site, solved)
 
-    def test_telemetry_tells_job_node_wait_and_what_was_asked_for_and_used(
+    def test_telemetry_contains_job_node_wait_and_requested_and_used_resources(
         self, ended: tuple[Site, Solved], slurm: SlurmCluster
     ) -> None:
         _, solved = ended
@@ -137,7 +137,9 @@ class TestRecord:
         (only,) = attempts["own-error"]
         assert (only.failure_kind, only.retryable) == (FailureKind.DIAGNOSTIC_ERROR, False)
 
-    def test_a_refused_size_is_given_up_in_the_schedulers_words(self, attempts: dict[str, list[AttemptRow]]) -> None:
+    def test_a_refused_size_is_given_up_with_the_schedulers_message(
+        self, attempts: dict[str, list[AttemptRow]]
+    ) -> None:
         (only,) = attempts["too-large"]
         assert (only.failure_kind, only.retryable) == (FailureKind.SUBMISSION_REFUSED, False)
         assert "Requested node configuration is not available" in str(only.message)

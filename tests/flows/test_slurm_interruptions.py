@@ -129,7 +129,7 @@ def test_a_full_disk_ends_it(site: Site, shared: Path, slurm: SlurmCluster, disk
 
 
 @pytest.mark.parametrize("pause_seconds", [0, 0.1, 0.5])
-def test_by_an_impatient_user(site: Site, shared: Path, slurm: SlurmCluster, pause_seconds: float) -> None:
+def test_interrupted_twice_by_the_user(site: Site, shared: Path, slurm: SlurmCluster, pause_seconds: float) -> None:
     with busy(site, shared) as coordinator:
         wait_until_busy(coordinator, slurm)
         os.killpg(coordinator.pid, signal.SIGINT)

@@ -103,9 +103,7 @@ def test_what_may_not_outlive_its_coordinator_is_stopped(site: Site, shared: Pat
     assert second.replaces == first.execution_id
 
 
-def test_where_nobody_can_tell_whether_it_has_ended_it_is_left_alone(
-    site: Site, shared: Path, slurm: SlurmCluster
-) -> None:
+def test_an_execution_whose_end_is_unknown_is_left_alone(site: Site, shared: Path, slurm: SlurmCluster) -> None:
     site.add_models("ModelA")
     with solving(site, shared, "waits-for-go") as coordinator:
         coordinator.wait_until_it_holds(*waiting(site, "ModelA"))

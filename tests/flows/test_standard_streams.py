@@ -90,7 +90,7 @@ def test_streams_that_are_not_there_change_nothing(tmp_path: Path, redirection: 
     assert (tmp_path / "opened").read_bytes() == b""
 
 
-def test_a_disk_that_is_full_is_told_where_all_else_went_well(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_if_everything_else_succeeded(tmp_path: Path) -> None:
     program = PRINTING.replace("sys.exit(3)", "sys.exit(0)")
     ended = run(["bash", "-c", '"$@" > /dev/full', "bash", sys.executable, "-c", program, "3"], tmp_path, {})
     assert ended.returncode == 1

@@ -68,7 +68,7 @@ def test_a_text_is_shown_as_it_is_and_what_a_terminal_would_obey_as_escapes(said
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_nothing_that_is_shown_can_be_obeyed(said: str) -> None:
+def test_no_shown_text_is_interpreted(said: str) -> None:
     assert all(
         letter.isprintable() or letter in "\n\t" or letter.isspace() for letter in escape_control_characters(said)
     )

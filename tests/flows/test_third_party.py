@@ -87,7 +87,7 @@ if __name__ == "__main__":
     assert "[('flows/good/ModelA', 'acme', True)]" in ended.output
 
 
-def test_its_fields_show_in_a_form_only_if_it_says_so(installed: Mapping[str, str]) -> None:
+def test_its_fields_are_shown_in_a_form_only_if_its_traits_allow_it(installed: Mapping[str, str]) -> None:
     code = """
 import json
 from climate_ref_prefect.flows.solve import solve

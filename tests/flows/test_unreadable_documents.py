@@ -81,7 +81,7 @@ def test_a_result_beside_a_torn_claim_is_taken_in(site: Site) -> None:
     site.assert_settled()
 
 
-def test_an_unknown_holder_that_gives_signs_of_life_is_left_alone(site: Site) -> None:
+def test_an_execution_of_an_unknown_holder_with_heartbeats_is_left_alone(site: Site) -> None:
     left, other = leave_behind(site, "good")
     (left.path / "claim.json").write_bytes(b"")
     over = threading.Event()
@@ -138,7 +138,7 @@ class TestOtherHosts:
         assert site.dirty() == set()
         assert left.silence_seconds() >= 3 * QUICK.heartbeat_seconds
 
-    def test_under_another_name_of_the_same_host_its_process_tells(self, site: Site) -> None:
+    def test_under_another_name_of_the_same_host_its_process_decides(self, site: Site) -> None:
         rarely = QUICK.model_copy(update={"heartbeat_seconds": 3600.0})
         left = leave_behind(site, "good", limits=rarely)[0]
         self.claim(left, host="before-the-trip", process_started="1")

@@ -58,7 +58,7 @@ for path in list(commands(group)):
     assert [line for line in shown if HEAVY & set(line)] == []
 
 
-def test_windows_is_refused_in_words(tmp_path: Path) -> None:
+def test_windows_is_refused_with_a_message(tmp_path: Path) -> None:
     ended = run("import sys; sys.platform = 'win32'; import climate_ref_prefect", tmp_path)
     assert ended.returncode != 0
     assert "ImportError: climate-ref-prefect does not run on Windows" in ended.stderr

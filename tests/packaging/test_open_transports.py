@@ -66,12 +66,12 @@ def names_in(*given: ast.AST) -> set[str]:
     }
 
 
-def test_nobody_asks() -> None:
+def test_no_module_asks_for_the_kind_of_a_transport() -> None:
     modules = [name for name in tracked(*FOLDERS, "deployments") if name.endswith(".py")]
     assert [f"{name}:{one}" for name in modules for one in questions((ROOT / name).read_text())] == []
 
 
-def test_who_asks_is_found() -> None:
+def test_code_that_asks_for_the_kind_of_a_transport_is_found() -> None:
     found = [
         "if transport.name == 'slurm': pass",
         "KINDS = ('inline', 'local')",

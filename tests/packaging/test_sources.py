@@ -186,7 +186,7 @@ def raised(tree: ast.Module) -> Iterator[str]:
                     yield from (name.strip() for name in line.split(",") if "." not in name)
 
 
-def test_folders_stand_on_top_and_are_linked_into_the_package() -> None:
+def test_folders_are_at_the_top_level_and_linked_into_the_package() -> None:
     for folder in FOLDERS:
         link = ROOT / "src" / "climate_ref_prefect" / folder
         assert not (ROOT / folder).is_symlink()

@@ -15,7 +15,7 @@ SLEEP = ("--", "/bin/sleep", "60")
 DOWN = "Connection refused\n{}: cannot connect to server pbsvm (errno=15010)\n"
 
 
-def test_a_server_that_is_down_is_told_apart_and_comes_back(cluster: PbsCluster) -> None:
+def test_a_server_that_is_down_is_distinguished_and_comes_back(cluster: PbsCluster) -> None:
     job_id = cluster.submit(*SLEEP)
     cluster.misbehave.go_down()
     answers = {name: cluster.run(name, job_id) for name in ("qsub", "qstat", "qdel")}
@@ -80,7 +80,7 @@ def test_a_job_that_forbids_it_is_not_queued_again(cluster: PbsCluster) -> None:
 
 
 @pytest.mark.parametrize(("rerunnable", "state"), [("n", "F"), ("y", "R")])
-def test_a_node_that_fails_ends_a_job_without_a_word_or_has_it_run_again(
+def test_a_failed_node_ends_a_job_without_a_message_or_has_it_run_again(
     cluster: PbsCluster, rerunnable: str, state: str
 ) -> None:
     job_id = cluster.submit("-r", rerunnable, *SLEEP)
@@ -110,7 +110,7 @@ def test_nothing_remains_not_even_what_has_detached_itself_and_forgot_its_enviro
     assert not detached.alive
 
 
-def test_a_server_whose_tests_are_gone_ends_and_takes_its_jobs_along() -> None:
+def test_a_server_whose_tests_have_ended_ends_its_jobs_and_itself() -> None:
     program = (
         "import sys, time; from tests.pbs.cluster import PbsCluster; cluster = PbsCluster().__enter__();"
         "cluster.submit(stdin='echo $$ > pid; exec sleep 60'); print(cluster.directory, flush=True); time.sleep(60)"

@@ -181,9 +181,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("arguments", "code", "words"), REFUSALS)
-def test_what_is_refused_is_refused_in_words(
-    cluster: PbsCluster, arguments: tuple[str, ...], code: int, words: str
-) -> None:
+def test_refusals_have_a_message(cluster: PbsCluster, arguments: tuple[str, ...], code: int, words: str) -> None:
     ended = cluster.run("qsub", *arguments, *SLEEP)
     assert (ended.returncode, ended.stderr) == (code, words)
     assert cluster.jobs() == []

@@ -25,7 +25,7 @@ def submit(cluster: SlurmCluster, command: str, *options: str) -> int:
     return int(cluster.run("sbatch", "--parsable", "--output=/dev/null", *options, f"--wrap={command}"))
 
 
-def test_sacct_tells_state_and_peak_memory(cluster: SlurmCluster) -> None:
+def test_sacct_shows_state_and_peak_memory(cluster: SlurmCluster) -> None:
     job = submit(cluster, 'python3 -c "import time; x = bytearray(200 * 2**20); time.sleep(3)"; exit 3', "--mem=400")
     wait_until(lambda: cluster.jobs()[job] == "FAILED", _STATE_SECONDS)
     command = (

@@ -56,7 +56,7 @@ def test_a_job_runs_and_its_output_is_there(slurm: SlurmCluster, tmp_path: Path)
     assert job.output.removeprefix("on ").strip() in slurm.nodes
 
 
-def test_nodes_claim_what_they_are_told_to(slurm: SlurmCluster) -> None:
+def test_nodes_claim_the_configured_resources(slurm: SlurmCluster) -> None:
     lines = slurm.run("sinfo", "--noheader", "--Node", "--partition=normal", "--format=%N %c %m").splitlines()
     assert lines == [f"{node} 4 8000" for node in slurm.nodes]
 
@@ -66,9 +66,7 @@ def test_commands_of_the_session_talk_to_this_cluster(slurm: SlurmCluster) -> No
     assert f"ClusterName             = {slurm.layout.name}\n" in ended.stdout
 
 
-def test_a_child_that_takes_too_much_memory_is_killed_and_the_shell_lives_on(
-    slurm: SlurmCluster, tmp_path: Path
-) -> None:
+def test_a_child_with_too_much_memory_is_killed_and_the_shell_survives(slurm: SlurmCluster, tmp_path: Path) -> None:
     job = Submitted(slurm, tmp_path, f"{_ALLOCATE}; echo status $?")
     job.wait("OUT_OF_MEMORY")
     assert "status 137\n" in job.output

@@ -58,7 +58,7 @@ def test_a_reader_in_another_store_sees_what_was_committed(store: Store, store_u
         assert other.counts().unfinished == 1
 
 
-def test_a_second_coordinator_on_postgresql_is_refused_and_told_who_is_there(postgres_url: str) -> None:
+def test_a_second_coordinator_on_postgresql_is_refused_with_the_name_of_the_first(postgres_url: str) -> None:
     with open_store(postgres_url) as one, open_store(postgres_url) as other:
         with one.coordinate(holder()):
             with pytest.raises(CoordinatorBusyError, match=r"climate-ref-prefect .* connected since") as busy:

@@ -66,7 +66,7 @@ def take_over(engine: Engine, by: str = "process 7 on elsewhere (state directory
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_who_has_been_replaced_writes_nothing(database_url: str, engine: Engine, write: str) -> None:
+def test_a_replaced_coordinator_writes_nothing(database_url: str, engine: Engine, write: str) -> None:
     with coordinated(database_url) as store:
         number = allocate(store).execution_id
         before = (store.executions(), store.counts())
@@ -83,7 +83,7 @@ def test_who_has_been_replaced_writes_nothing(database_url: str, engine: Engine,
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_who_does_not_coordinate_writes_nothing(database_url: str, write: str) -> None:
+def test_a_process_that_does_not_coordinate_writes_nothing(database_url: str, write: str) -> None:
     with coordinated(database_url) as store:
         number = allocate(store).execution_id
     with open_store(database_url) as store:
@@ -161,7 +161,7 @@ class TestLostConnections:
                 store.confirm_lease()
         assert not said
 
-    def test_another_one_was_faster(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_another_coordinator_was_faster(self, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         with coordinated(postgres_url) as store, ExitStack() as taken:
             monkeypatch.setattr(coordinator_lock, "CHECK_SECONDS", 3600.0)
             wait_until(lambda: replaced(postgres_url, taken))
@@ -229,7 +229,9 @@ class TestFiles:
         with coordinated(sqlite_url(path)), coordinated(sqlite_url(path.with_name("another.db"))) as other:
             allocate(other)
 
-    def test_who_removes_the_lock_file_lets_another_one_in_and_the_first_is_refused(self, path: Path) -> None:
+    def test_after_the_lock_file_was_removed_another_coordinator_takes_over_and_the_first_is_refused(
+        self, path: Path
+    ) -> None:
         with coordinated(sqlite_url(path)) as store:
             path.with_name("store.db.lock").unlink()
             try:
@@ -241,7 +243,7 @@ class TestFiles:
                 allocate(store)
 
     @pytest.mark.parametrize("torn", ["", "{", '{"host": 3}', "\0"])
-    def test_a_torn_lock_file_says_nothing_and_keeps_nobody_out(self, path: Path, torn: str) -> None:
+    def test_a_torn_lock_file_names_no_holder_and_excludes_no_process(self, path: Path, torn: str) -> None:
         lock_file = path.with_name("store.db.lock")
         lock_file.write_text(torn)
         with coordinated(sqlite_url(path)), open_store(sqlite_url(path)) as other:

@@ -118,7 +118,7 @@ def _where_nothing_can_be_made(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "place", [_below_a_file, _below_a_file_deeper, _a_directory, _no_database, _where_nothing_can_be_made]
 )
-def test_a_place_that_cannot_hold_a_database_is_refused_in_words_even_for_root(
+def test_a_path_that_cannot_hold_a_database_is_refused_with_a_message_even_for_root(
     tmp_path: Path, place: Callable[[Path], Path]
 ) -> None:
     path = place(tmp_path)
@@ -141,7 +141,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_a_read_only_file_system_is_refused_in_words(small_disk: Path) -> None:
+def test_a_read_only_file_system_is_refused_with_a_message(small_disk: Path) -> None:
     open_store(sqlite_url(small_disk / "store.db")).close()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for path in (small_disk / "store.db", small_disk / "new.db", small_disk / "new" / "store.db"):
@@ -149,7 +149,7 @@ def test_a_read_only_file_system_is_refused_in_words(small_disk: Path) -> None:
             open_store(sqlite_url(path))
 
 
-def test_a_full_disk_is_an_error_in_words_and_leaves_the_database_whole(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_database_intact(small_disk: Path) -> None:
     with coordinated(sqlite_url(small_disk / "store.db")) as store:
         number = allocate(store).execution_id
         filler = small_disk / "filler"
@@ -167,7 +167,7 @@ def test_a_full_disk_is_an_error_in_words_and_leaves_the_database_whole(small_di
     connection.close()
 
 
-def test_a_database_that_another_process_keeps_locked_is_an_error_in_words(
+def test_a_database_that_another_process_keeps_locked_is_reported(
     sqlite_path_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 0.2)
@@ -191,7 +191,7 @@ def test_opening_a_database_twice_in_a_process_does_not_drop_its_locks(sqlite_pa
     assert "locked" in tried.stderr
 
 
-def test_a_server_that_does_not_answer_is_an_error_in_words_and_without_the_password() -> None:
+def test_a_server_that_does_not_answer_is_reported_without_the_password() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"postgresql://me:hunter2@127.0.0.1:{unused.getsockname()[1]}/db"
@@ -200,7 +200,7 @@ def test_a_server_that_does_not_answer_is_an_error_in_words_and_without_the_pass
     assert "hunter2" not in str(failed.value)
 
 
-def test_a_wrong_password_is_an_error_in_words_and_not_shown(postgres_url: str) -> None:
+def test_a_wrong_password_is_reported_and_not_shown(postgres_url: str) -> None:
     before, _, after = postgres_url.rpartition("@")
     wrong = f"{before.rpartition(':')[0]}:hunter2@{after}"
     with pytest.raises(StoreUnavailableError, match="password authentication failed") as failed:

@@ -39,7 +39,7 @@ def test_a_history_counts_attempts_and_those_that_do_not_count_apart(store: Stor
     )
 
 
-def test_a_history_tells_whether_the_latest_attempt_may_be_tried_again(store: Store) -> None:
+def test_a_history_shows_whether_the_latest_attempt_may_be_retried(store: Store) -> None:
     store.finalise(allocate(store).execution_id, failure(retryable=True))
     assert store.histories([definition()])[ADDRESS].last_retryable is True
     store.finalise(allocate(store, attempt=2).execution_id, failure(retryable=False))
@@ -95,7 +95,7 @@ def test_only_unfinished_executions_can_be_listed(store: Store) -> None:
     assert [row.execution_id for row in store.executions(unfinished_only=True)] == [second.execution_id]
 
 
-def test_counts_tell_what_came_of_executions(store: Store) -> None:
+def test_counts_show_the_results_of_executions(store: Store) -> None:
     ends = [success(), success(), failure(retryable=True), failure(retryable=False)]
     for position, end in enumerate(ends):
         store.finalise(allocate(store, definition(f"k{position}")).execution_id, end)

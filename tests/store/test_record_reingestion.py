@@ -84,7 +84,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("successful", [True, False])
-def test_what_is_recorded_otherwise_is_told_and_stays(store: Store, change: str, successful: bool) -> None:  # noqa: FBT001
+def test_a_differing_recorded_value_is_reported_and_stays(store: Store, change: str, successful: bool) -> None:  # noqa: FBT001
     number = allocate(store).execution_id
     store.ingest(number, OUTPUTS, METRICS, SERIES)
     store.finalise(number, success() if successful else failure(FailureKind.PUBLISH_FAILED))

@@ -194,7 +194,7 @@ class TestScheduler:
             pbs.misbehave.refuse_every(0)
         assert "PBS does not accept a job of 1c-1.2G-0.17h now: " in told
 
-    def test_a_job_that_waits_is_told_with_the_schedulers_reason(self, on_slurm: Look) -> None:
+    def test_a_waiting_job_is_reported_with_the_schedulers_reason(self, on_slurm: Look) -> None:
         findings = on_slurm(sizing=Sizing(queues=(Queue(name="down"),)), wait_seconds=4)
         assert "has not started within 4 s: PENDING (PartitionDown). -> try a longer --wait" in the_wrong_one(findings)
 
@@ -322,7 +322,7 @@ class TestNetwork:
             assert words in told
         assert is_skipped("TLS with the pilot", findings)
 
-    def test_a_pilot_that_does_not_come_in_time(self, on_pbs: Look) -> None:
+    def test_a_pilot_that_does_not_connect_in_time(self, on_pbs: Look) -> None:
         told = the_wrong_one(on_pbs(prologue=("echo loading modules; sleep 100",), wait_seconds=3))
         assert "runs, but its pilot has not reached the coordinator" in told
         assert "| loading modules" in told
@@ -338,7 +338,7 @@ class TestNetwork:
             told = the_wrong_one(on_pbs(ports=(port, port)))
         assert f"ports {port} to {port}" in told
 
-    def test_without_tls_a_client_without_a_key_is_let_in_and_that_is_told(self, on_pbs: Look) -> None:
+    def test_without_tls_a_client_without_a_key_is_accepted_and_that_is_reported(self, on_pbs: Look) -> None:
         findings = on_pbs(tls=False)
         assert not of(CheckStatus.WRONG, findings)
         assert "can run programs as you" in of(CheckStatus.NOTE, findings)[-1]

@@ -187,7 +187,7 @@ def test_it_is_noticed_when_it_is_opened_to_size_an_execution(
     assert len(warnings_in(caplog)) == 1
 
 
-def test_nobody_warns_of_a_provider_that_asks_for_new_interpreters(
+def test_a_provider_that_declares_new_interpreters_causes_no_warning(
     own: Driving, prepare: Prepare, holding: Holding, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     holding("thread", "import")

@@ -124,7 +124,7 @@ class TestShares:
     def test_none_is_starved(self, demand: dict[JobSize, int], limit: int) -> None:
         assert min(shares(demand, limit).values()) >= 1
 
-    def test_who_has_waited_longest_comes_first(self) -> None:
+    def test_the_size_that_has_waited_longest_comes_first(self) -> None:
         first, second = (
             JobSize(cpu=1, memory_mb=1, walltime_seconds=1, queue=None),
             JobSize(cpu=2, memory_mb=1, walltime_seconds=1, queue=None),

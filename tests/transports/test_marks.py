@@ -14,7 +14,7 @@ from climate_ref_prefect.transports.batch.schedulers.slurm.transport import Slur
 STORE = "0123456789abcdef0123456789abcdef"
 
 
-def test_no_two_jobs_have_one_mark_and_each_tells_its_owner() -> None:
+def test_marks_are_unique_and_each_names_its_owner() -> None:
     marks = {new_mark(STORE) for _ in range(100)}
     assert len(marks) == 100
     assert all(is_owned_by(mark, STORE) for mark in marks)
@@ -28,7 +28,7 @@ def test_a_mark_is_one_word_of_letters_and_digits_with_one_dash(owner: str) -> N
     assert number.isalnum()
 
 
-def test_what_nobody_owns_is_not_taken_for_ones_own() -> None:
+def test_a_job_without_an_owner_is_not_claimed() -> None:
     assert not is_owned_by(new_mark(""), "")
 
 

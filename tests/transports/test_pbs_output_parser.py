@@ -190,7 +190,7 @@ def test_json_that_breaks_off_is_no_answer(answering: Answering) -> None:
         look("1.server")
 
 
-def test_what_qstat_is_silent_on_is_left_out(answering: Answering) -> None:
+def test_jobs_without_an_answer_of_qstat_are_left_out(answering: Answering) -> None:
     words = "qstat: Unknown Job Id 2.server\nConnection refused\nqstat: cannot connect to server server (errno=15010)"
     answering("qstat", replace(answer({"job_state": "R"}), code=255, stderr=words))
     records = PbsCommands().look(["1.server", "2.server", "3.server"])
@@ -200,7 +200,7 @@ def test_what_qstat_is_silent_on_is_left_out(answering: Answering) -> None:
     }
 
 
-def test_an_answer_without_a_word_is_none(answering: Answering) -> None:
+def test_an_empty_answer_is_no_answer(answering: Answering) -> None:
     answering("qstat", Recording("qstat", 1, "", ""))
     with pytest.raises(SchedulerSilentError, match="ended with code 1"):
         look("1.server")

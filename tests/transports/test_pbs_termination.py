@@ -115,7 +115,7 @@ class TestRefusals:
         assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert "had no job for it within" in message_of(outcome)
 
-    def test_jobs_whose_workers_never_come(self, open_pbs: Open, prepare: Prepare) -> None:
+    def test_jobs_whose_workers_never_connect(self, open_pbs: Open, prepare: Prepare) -> None:
         outcome = open_pbs(prologue=("echo the module system is down; exit 3",)).run(*prepare("noop"))
         assert kind_of(outcome) is FailureKind.UNAVAILABLE
         assert "3 PBS jobs" in message_of(outcome)

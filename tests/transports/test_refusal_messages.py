@@ -178,7 +178,7 @@ AROUND = [
 
 
 @pytest.mark.parametrize("note", AROUND)
-def test_what_a_site_prints_in_other_lines_is_not_the_schedulers_word(note: str) -> None:
+def test_other_lines_that_a_site_prints_are_not_the_schedulers_message(note: str) -> None:
     for words in ("sbatch: error: Batch job submission failed: No route to host", "sbatch: fatal: the disk is full"):
         assert of_sbatch(f"{note}\n{words}\n{note}") is Refusal.IN_DOUBT
     assert of_sbatch(f"{note}\nsbatch: error: Batch job submission failed: Invalid qos specification\n{note}") is (
@@ -187,7 +187,7 @@ def test_what_a_site_prints_in_other_lines_is_not_the_schedulers_word(note: str)
 
 
 @pytest.mark.parametrize("note", [AROUND[0], AROUND[2]])
-def test_what_another_program_says_of_its_options_is_not_final(note: str) -> None:
+def test_messages_of_other_programs_about_their_options_are_not_final(note: str) -> None:
     assert of_sbatch(note) is Refusal.IN_DOUBT
 
 
@@ -324,5 +324,5 @@ OF_QSUB = [
 
 
 @pytest.mark.parametrize(("code", "words", "refusal"), OF_QSUB)
-def test_exit_codes_of_qsub_and_its_words(code: int, words: str, refusal: Refusal) -> None:
+def test_exit_codes_and_messages_of_qsub(code: int, words: str, refusal: Refusal) -> None:
     assert of_qsub(code, words) is refusal

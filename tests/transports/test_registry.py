@@ -118,7 +118,7 @@ def test_of_two_that_have_one_name_neither_is_used(installed: Callable[..., None
     assert "whole" not in registry.usable_transports()
 
 
-def test_nobody_takes_a_name_of_ours(installed: Callable[..., None]) -> None:
+def test_no_other_distribution_can_use_a_name_of_this_package(installed: Callable[..., None]) -> None:
     installed({"their_module": MODULE}, {"local": "their_module:Whole"})
     assert registry.transport_class("local").__module__ == "climate_ref_prefect.transports.this_machine.in_parallel"
     assert [str(one) for one in registry.unusable_transports()] == [

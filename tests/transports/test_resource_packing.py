@@ -94,7 +94,7 @@ def test_everything_that_fits_alone_is_admitted_in_the_end(steps: list[ResourceH
 
 @pytest.mark.parametrize("at_most", [0, 1, 2, 5])
 @given(steps=steps)
-def test_nobody_is_overtaken_more_often_than_agreed(at_most: int, steps: list[ResourceHint | int]) -> None:
+def test_no_execution_is_overtaken_more_often_than_the_limit(at_most: int, steps: list[ResourceHint | int]) -> None:
     with patch.object(resource_packing, "OVERTAKEN_AT_MOST", at_most):
         room = play(steps)
         room.empty()

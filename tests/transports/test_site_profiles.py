@@ -124,7 +124,7 @@ def test_this_machine(profile: Path) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_what_would_be_right(profile: Path, text: str, words: str) -> None:
+def test_errors_are_reported_with_the_valid_alternatives(profile: Path, text: str, words: str) -> None:
     profile.write_text(text)
     with pytest.raises(BadInputError) as refused:
         read_profile(profile)
@@ -132,6 +132,6 @@ def test_what_is_wrong_is_said_with_what_would_be_right(profile: Path, text: str
     assert words in str(refused.value)
 
 
-def test_a_missing_file_is_said_to_be_missing(profile: Path) -> None:
+def test_a_missing_file_is_reported(profile: Path) -> None:
     with pytest.raises(BadInputError, match="No such file"):
         read_profile(profile)

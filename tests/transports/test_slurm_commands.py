@@ -18,7 +18,7 @@ FORGOTTEN = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
 ROW = "COMPLETED|0:0|4K|00:01|9|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"
 
 
-def test_without_sacct_the_queue_tells_of_the_end(program: Program) -> None:
+def test_without_sacct_the_end_is_read_from_the_queue(program: Program) -> None:
     program("squeue", 'echo "7|COMPLETED|None|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"')
     record = SlurmCommands().look(["7"])["7"]
     assert (record.state, record.confirmed, record.queue_wait_seconds) == (JobState.ENDED, True, 5.0)
@@ -31,7 +31,7 @@ def test_accounts_know_what_the_queue_has_forgotten(program: Program) -> None:
     assert (record.state, record.confirmed) == (JobState.ENDED, True)
 
 
-def test_what_nobody_knows_is_over_and_not_confirmed(program: Program) -> None:
+def test_an_unknown_job_is_over_and_not_confirmed(program: Program) -> None:
     program("squeue", FORGOTTEN)
     record = SlurmCommands().look(["7"])["7"]
     assert (record.state, record.over, record.confirmed) == (JobState.UNKNOWN, True, False)
@@ -63,7 +63,7 @@ def test_a_submission_that_is_not_answered_is_in_doubt_and_found_by_its_mark_whe
 
 
 @pytest.mark.parametrize("code", [0, 1])
-def test_jobs_that_are_not_told_of_are_not_missing(program: Program, code: int) -> None:
+def test_jobs_without_an_answer_are_not_missing(program: Program, code: int) -> None:
     program("squeue", f'echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit {code}')
     with pytest.raises(SchedulerSilentError, match="Unable to contact"):
         SlurmCommands().marked_jobs()

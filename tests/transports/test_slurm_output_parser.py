@@ -127,7 +127,7 @@ def test_lines_that_are_no_rows_of_the_queue_are_skipped(printing: Printing, wha
 
 
 @pytest.mark.parametrize("row", ["7", "7|", "7|running?|x", "7|RUNNING|None"])
-def test_a_job_whose_own_row_cannot_be_read_is_not_gone(printing: Printing, row: str) -> None:
+def test_a_job_with_an_unreadable_row_exists(printing: Printing, row: str) -> None:
     printing("squeue", f"{row}\n{PENDING}\n")
     printing("sacct", "")
     assert set(SlurmCommands(0).look(["7", "8"])) == {"8"}
@@ -143,7 +143,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("what", PARTS)
-def test_a_job_lives_as_long_as_a_row_of_its_number_does(printing: Printing, what: str) -> None:
+def test_a_job_is_over_when_all_rows_of_its_number_are(printing: Printing, what: str) -> None:
     printing("squeue", PARTS[what])
     printing("sacct", "")
     assert not SlurmCommands(0).look(["7"])["7"].over
@@ -164,7 +164,7 @@ NO_ANSWERS = [
 
 
 @pytest.mark.parametrize("words", NO_ANSWERS)
-def test_a_queue_that_is_not_told_is_not_empty_whatever_the_exit_code(printing: Printing, words: str) -> None:
+def test_a_queue_that_was_not_reported_is_not_empty_whatever_the_exit_code(printing: Printing, words: str) -> None:
     printing("squeue", words, stream=2)
     printing("sacct", "")
     with pytest.raises(SchedulerSilentError):
@@ -235,7 +235,7 @@ MEASURED = {
 
 
 @pytest.mark.parametrize("what", MEASURED)
-def test_what_accounts_say_is_taken_as_far_as_it_can_be_read(printing: Printing, what: str) -> None:
+def test_accounting_records_are_used_as_far_as_they_can_be_read(printing: Printing, what: str) -> None:
     line, measured = MEASURED[what]
     printing("squeue", ENDED)
     printing("sacct", f"{line}\n{ACCOUNT}\n{line}\n")
@@ -290,7 +290,7 @@ AWAY = "sacct: error: slurm_persist_conn_open_without_init: failed to open persi
 
 
 @pytest.mark.parametrize("words", [AWAY, "sacct: error: Problem talking to the slurmdbd: Connection refused"])
-def test_accounts_that_are_away_for_a_moment_are_asked_again(printing: Printing, words: str) -> None:
+def test_accounting_that_is_unavailable_for_a_moment_is_asked_again(printing: Printing, words: str) -> None:
     printing("squeue", ENDED)
     commands = SlurmCommands(0)
     printing("sacct", words, code=1, stream=2)

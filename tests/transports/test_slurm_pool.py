@@ -57,14 +57,14 @@ def test_a_job_is_given_nothing_that_it_could_not_finish(open_slurm: Open, prepa
     assert job_of(short) != job_of(long)
 
 
-def test_jobs_that_start_too_slowly_are_told_of(open_slurm: Open, prepare: Prepare) -> None:
+def test_jobs_that_start_too_slowly_are_reported(open_slurm: Open, prepare: Prepare) -> None:
     slow = f"export {STARTED}=$(($(date +%s) - 100))"
     outcome = open_slurm(sizing=TWELVE_MINUTES, prologue=(slow,)).run(*prepare("noop", wall_clock_seconds=650))
     assert kind_of(outcome) is FailureKind.UNAVAILABLE
     assert "longer to start than `walltime_margin` allows" in message_of(outcome)
 
 
-def test_idle_jobs_leave_and_come_back(open_slurm: Open, prepare: Prepare, slurm: SlurmCluster) -> None:
+def test_idle_jobs_end_and_new_ones_are_submitted(open_slurm: Open, prepare: Prepare, slurm: SlurmCluster) -> None:
     driving = open_slurm({"idle_seconds": 0.5})
     job = job_of(driving.run(*prepare("noop")))
     wait_until(lambda: slurm.jobs()[int(job)] == "COMPLETED")

@@ -125,7 +125,7 @@ class TestRefusals:
         assert "PartitionDown" in message_of(outcome)
         assert [record for record in caplog.messages if "has waited for" in record and "PartitionDown" in record]
 
-    def test_jobs_whose_workers_never_come(self, open_slurm: Open, prepare: Prepare) -> None:
+    def test_jobs_whose_workers_never_connect(self, open_slurm: Open, prepare: Prepare) -> None:
         driving = open_slurm(prologue=("echo the module system is down; exit 3",))
         outcome = driving.run(*prepare("noop"))
         assert kind_of(outcome) is FailureKind.UNAVAILABLE

@@ -39,7 +39,7 @@ def pilots(keys: CommsKeys) -> Iterator[DaskLink]:
     opened.close()
 
 
-def test_only_the_user_can_read_them_and_they_go_with_their_owner(tmp_path: Path) -> None:
+def test_only_the_user_can_read_them_and_they_are_removed_at_the_end(tmp_path: Path) -> None:
     with CommsKeys(tmp_path / "shared") as keys:
         for path in (tmp_path / "shared", keys.directory):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
@@ -58,7 +58,7 @@ def test_those_of_a_killed_coordinator_are_removed_by_the_next(tmp_path: Path) -
     used.close()
 
 
-def test_who_has_the_keys_gets_in(pilots: DaskLink, keys: CommsKeys) -> None:
+def test_a_client_with_the_keys_is_accepted(pilots: DaskLink, keys: CommsKeys) -> None:
     assert pilots.address.startswith("tls://127.0.0.1:")
     with Client(pilots.address, security=keys.security, set_as_default=False, timeout=10) as client:
         assert client.scheduler_info()["workers"] == {}
@@ -74,7 +74,7 @@ def test_a_client_with_keys_of_its_own_making_is_refused(pilots: DaskLink) -> No
         Client(pilots.address, security=Security.temporary(), set_as_default=False, timeout=2)
 
 
-def test_a_port_that_is_taken_is_said_to_be(keys: CommsKeys) -> None:
+def test_an_occupied_port_is_reported(keys: CommsKeys) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -93,7 +93,7 @@ def test_the_next_port_of_a_range_is_taken(keys: CommsKeys) -> None:
     pilots.close()
 
 
-def test_an_interface_that_is_not_there_is_said_to_be_missing(keys: CommsKeys) -> None:
+def test_a_missing_interface_is_reported(keys: CommsKeys) -> None:
     arguments = {**ARGUMENTS, "scheduler_options": {"interface": "ib77"}}
     with pytest.raises(BadInputError, match=r"'ib77'.*'lo'"):
         DaskLink(SLURMCluster, arguments, range(1), keys, Nobody())

@@ -180,7 +180,9 @@ class TestSubmission:
         rig.transport.on_submit = lambda: wait_until(rig.transport._news.empty)
         assert rig.run(*prepare()).succeeded
 
-    def test_two_deliveries_at_once_are_submitted_once_and_hear_the_same(self, rig: Rig, prepare: Prepare) -> None:
+    def test_two_simultaneous_deliveries_are_submitted_once_and_get_the_same_outcome(
+        self, rig: Rig, prepare: Prepare
+    ) -> None:
         directory, resources = prepare()
         rig.transport.ends_at_once = False
         first, second = (rig.driver._submit(directory, resources) for _ in range(2))
@@ -188,7 +190,7 @@ class TestSubmission:
         assert first.result(TIMEOUT_SECONDS) == second.result(TIMEOUT_SECONDS)
         assert rig.transport.submitted == [directory]
 
-    def test_both_of_two_deliveries_hear_of_a_refusal(self, rig: Rig, prepare: Prepare) -> None:
+    def test_both_of_two_deliveries_get_the_refusal(self, rig: Rig, prepare: Prepare) -> None:
         execution = prepare()
         second: list[Future[Ended]] = []
 
@@ -204,7 +206,7 @@ class TestSubmission:
 class TestSettling:
     """What an end means, where the backend does not bring the outcome."""
 
-    def test_the_outcome_that_the_backend_brings_counts(self, rig: Rig, prepare: Prepare) -> None:
+    def test_the_outcome_that_the_backend_returns_counts(self, rig: Rig, prepare: Prepare) -> None:
         directory, resources = prepare()
         outcome = rig.run(directory, resources)
         assert outcome.succeeded
@@ -231,7 +233,7 @@ class TestSettling:
         ExecutionDirectory(directory).write_outcome(SUCCESS)
         assert future.result(TIMEOUT_SECONDS).succeeded
 
-    def test_who_closes_waits_for_no_file_that_may_still_show(self, rig: Rig, prepare: Prepare) -> None:
+    def test_closing_does_not_wait_for_late_files(self, rig: Rig, prepare: Prepare) -> None:
         rig.transport.outcome = None
         rig.transport.outcome_patience_seconds = 5 * TIMEOUT_SECONDS
         future = rig.start(*prepare())
@@ -291,7 +293,7 @@ class TestSettling:
         rig.transport.outcome = None
         assert kind_of(rig.run(directory, resources)) is FailureKind.SYSTEM_ERROR
 
-    def test_an_end_that_nobody_waits_for_is_passed_over(self, rig: Rig, prepare: Prepare, tmp_path: Path) -> None:
+    def test_an_end_without_a_waiting_caller_is_ignored(self, rig: Rig, prepare: Prepare, tmp_path: Path) -> None:
         rig.transport.end(Submission(transport="scripted", directory=tmp_path / "unknown"))
         assert rig.run(*prepare()).succeeded
 
@@ -299,13 +301,13 @@ class TestSettling:
 class TestBreakdown:
     """The backend cannot tell any more what has ended."""
 
-    def test_everyone_who_waits_gets_its_error(self, rig: Rig, prepare: Prepare) -> None:
+    def test_all_waiting_callers_get_the_error(self, rig: Rig, prepare: Prepare) -> None:
         futures = rig.start_some(prepare, 3)
         error = ConnectionError("the scheduler has gone")
         rig.transport.break_down(error)
         assert [future.exception(TIMEOUT_SECONDS) for future in futures] == [error] * 3
 
-    def test_whoever_comes_later_is_refused_and_told_why(self, rig: Rig, prepare: Prepare) -> None:
+    def test_later_submissions_are_refused_with_the_reason(self, rig: Rig, prepare: Prepare) -> None:
         (waiting,) = rig.start_some(prepare, 1)
         error = ConnectionError("the scheduler has gone")
         rig.transport.break_down(error)
@@ -318,7 +320,7 @@ class TestBreakdown:
 class TestStopping:
     """Closing reaches everyone."""
 
-    def test_closing_lets_go_of_whoever_waits(self, rig: Rig, prepare: Prepare) -> None:
+    def test_closing_releases_waiting_callers(self, rig: Rig, prepare: Prepare) -> None:
         futures = rig.start_some(prepare, 3)
         rig.driver.close(1.0)
         for future in futures:
@@ -370,7 +372,7 @@ class TestStopping:
 class TestSharing:
     """One transport object, two drivers."""
 
-    def test_a_second_one_is_refused_in_words_and_the_first_goes_on(self, prepare: Prepare) -> None:
+    def test_a_second_driver_is_refused_with_a_message_and_the_first_goes_on(self, prepare: Prepare) -> None:
         transport = Scripted()
         one, other = TransportDriver(transport), TransportDriver(transport)
         first, second = prepare("noop"), prepare("noop")

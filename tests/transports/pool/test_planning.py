@@ -152,7 +152,7 @@ class TestSubmitting:
         assert planned([job(state)], [execution()], max_jobs=1).submit == SIZE
 
     @pytest.mark.parametrize("state", [State.CANCELLING, State.VANISHED])
-    def test_one_that_is_told_to_end_keeps_its_place_while_something_runs_in_it(self, state: State) -> None:
+    def test_a_released_job_counts_while_something_runs_in_it(self, state: State) -> None:
         assert planned([job(state, ONE)], [execution(cpu=8)], max_jobs=1).submit is None
 
     def test_no_more_than_may_be_had_nor_than_are_wanted(self) -> None:
@@ -183,7 +183,7 @@ class TestSubmitting:
 class TestLettingGo:
     """Which jobs are retired, and which are withdrawn from the queue."""
 
-    def test_one_that_nobody_has_needed_for_a_while(self) -> None:
+    def test_one_that_has_not_been_needed_for_a_while(self) -> None:
         long, short = job(State.READY, idle_since=NOW - 5), job(State.READY, idle_since=NOW - 4)
         assert planned([long, short]).drain == (long.name,)
 
@@ -192,7 +192,7 @@ class TestLettingGo:
         made = planned([old], [execution(seconds=60)])
         assert (made.drain, made.too_late) == ((old.name,), ())
 
-    def test_one_that_was_too_slow_to_start_is_told_of(self) -> None:
+    def test_one_that_was_too_slow_to_start_is_reported(self) -> None:
         slow = job(State.READY, ends_at=NOW + 30)
         made = planned([slow], [execution(seconds=60)])
         assert (made.drain, made.too_late) == ((slow.name,), (slow.name,))
@@ -213,12 +213,12 @@ class TestLettingGo:
         idle = [job(State.READY, idle_since=NOW) for _ in range(3)]
         assert planned([*idle, job(State.RETIRING)], [execution(cpu=2, size=OTHER_SIZE)]).drain == ()
 
-    def test_one_in_the_queue_that_nobody_needs_is_left_there_for_a_while(self) -> None:
+    def test_an_unneeded_queued_job_is_kept_for_a_while(self) -> None:
         fresh, old = job(State.QUEUED, idle_since=NOW - 599), job(State.QUEUED, idle_since=NOW - 600)
         assert planned([fresh, old]).drain == (old.name,)
         assert planned([fresh]).needed == ()
 
-    def test_one_in_the_queue_that_nobody_needs_makes_room_for_a_size_that_starves_the_last_first(self) -> None:
+    def test_unneeded_queued_jobs_make_room_for_a_starving_size_the_latest_first(self) -> None:
         queued = [job(State.QUEUED, submitted_at=NOW - number, idle_since=NOW) for number in (3, 1, 2)]
         jobs = [*queued, ready(execution(cpu=8))]
         made = planned(jobs, [execution(cpu=2, size=OTHER_SIZE, submitted_at=NOW - 60)])

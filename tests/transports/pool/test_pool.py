@@ -210,7 +210,7 @@ def test_a_submission_whose_answer_was_lost_is_found_by_its_mark(site: Site, dir
     assert len(site.scheduler.jobs) == 1
 
 
-def test_the_end_of_what_a_job_printed_is_told(site: Site, directory: Path) -> None:
+def test_the_end_of_the_output_of_a_job_is_shown(site: Site, directory: Path) -> None:
     site.logs.mkdir()
     (site.logs / "ref-1c-1.log").write_text("no such module\n")
     site.submit(directory)
@@ -223,7 +223,7 @@ def test_the_end_of_what_a_job_printed_is_told(site: Site, directory: Path) -> N
     assert "3 SLURM jobs" in told.failure.message
 
 
-def test_a_scheduler_that_does_not_tell_is_asked_again(
+def test_a_scheduler_without_an_answer_is_asked_again(
     site: Site, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     running(site, directory)
@@ -234,7 +234,7 @@ def test_a_scheduler_that_does_not_tell_is_asked_again(
     assert site.ended().outcome is None
 
 
-def test_the_scheduler_is_asked_no_more_often_than_is_said(tmp_path: Path, directory: Path) -> None:
+def test_the_scheduler_is_asked_no_more_often_than_the_setting_allows(tmp_path: Path, directory: Path) -> None:
     site = Site(tmp_path, poll_seconds=3600)
     running(site, directory)(ConnectionError("gone"))
     ExecutionDirectory(directory).write_outcome(outcome())
@@ -243,7 +243,7 @@ def test_the_scheduler_is_asked_no_more_often_than_is_said(tmp_path: Path, direc
     site.pool.close(5)
 
 
-def test_closing_tells_once_and_then_asks(tmp_path: Path, directory: Path) -> None:
+def test_closing_cancels_once_and_then_polls(tmp_path: Path, directory: Path) -> None:
     site = Site(tmp_path)
     running(site, directory)
     assert site.pool.close(5) == {"1"}
@@ -269,7 +269,7 @@ def test_jobs_whose_end_is_not_confirmed_are_named(
     assert [words for words in caplog.messages if "has not confirmed the end of job 1" in words]
 
 
-def test_what_breaks_the_thread_is_raised_for_who_waits(tmp_path: Path, directory: Path) -> None:
+def test_an_error_of_the_thread_is_raised_for_waiting_callers(tmp_path: Path, directory: Path) -> None:
     site = Site(tmp_path)
     site.directory = tmp_path / "nowhere"
     site.submit(directory)

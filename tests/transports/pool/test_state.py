@@ -147,7 +147,7 @@ def test_an_execution_from_its_submission_to_its_end() -> None:
     assert not pool.state.jobs
 
 
-def test_it_is_taken_once_and_its_end_is_told_once(running: tuple[Pool, Execution]) -> None:
+def test_it_is_accepted_once_and_its_end_is_reported_once(running: tuple[Pool, Execution]) -> None:
     pool, one = running
     pool.take(one)
     for _ in range(2):
@@ -171,7 +171,7 @@ class TestCancelling:
             pool.hear(pool.state.cancel(one.directory, pool.now))
         assert pool.asked == [StopExecution(ADDRESS, one.directory)]
 
-    def test_one_that_does_not_heed_it_ends_with_its_job(self, running: tuple[Pool, Execution]) -> None:
+    def test_one_that_ignores_its_cancellation_ends_with_its_job(self, running: tuple[Pool, Execution]) -> None:
         pool, one = running
         pool.hear(pool.state.cancel(one.directory, pool.now))
         pool.pass_time(CANCEL_SECONDS)
@@ -198,7 +198,7 @@ class TestCancelling:
 class TestLostWorkers:
     """The connection to a worker is gone."""
 
-    def test_the_future_of_an_execution_may_tell_first(self, running: tuple[Pool, Execution]) -> None:
+    def test_the_future_of_an_execution_may_end_first(self, running: tuple[Pool, Execution]) -> None:
         pool, one = running
         pool.hear(pool.state.worker_lost(one.directory, pool.now))
         assert [job.name for job in pool.state.jobs_to_follow()] == ["job-1"]
@@ -210,7 +210,7 @@ class TestLostWorkers:
         assert pool.ends() == {one.directory: (None, "")}
         assert pool.state.jobs_to_follow() == []
 
-    def test_the_scheduler_tells_why(self, running: tuple[Pool, Execution]) -> None:
+    def test_the_scheduler_gives_the_reason(self, running: tuple[Pool, Execution]) -> None:
         pool, one = running
         pool.on("job-1", Disconnected(ADDRESS))
         pool.poll("job-1", FAILED)
@@ -240,9 +240,7 @@ class TestLostWorkers:
         assert kind is FailureKind.WORKER_LOST
         assert "started job 7 again" in message
 
-    def test_what_a_worker_says_of_its_own_end_waits_for_a_better_explanation(
-        self, running: tuple[Pool, Execution]
-    ) -> None:
+    def test_the_outcome_of_a_lost_worker_waits_for_a_better_explanation(self, running: tuple[Pool, Execution]) -> None:
         pool, one = running
         told = outcome(FailureKind.WORKER_LOST)
         pool.hear(pool.state.answered(one.directory, told, pool.now))
@@ -274,7 +272,7 @@ class TestSubmissions:
         assert [submit.size for submit in pool.took(SubmitJob)] == [one.size, OTHER_SIZE]
 
     @pytest.mark.parametrize("error", [SchedulerSilentError("standby"), SubmissionLimitError("MaxSubmitJobs")])
-    def test_one_that_is_not_taken_now_is_submitted_later_and_told_of_once(self, error: Exception) -> None:
+    def test_one_that_is_not_accepted_now_is_submitted_later_and_reported_once(self, error: Exception) -> None:
         pool = Pool()
         pool.take(execution())
         pool.fail("job-1", error)
@@ -287,7 +285,7 @@ class TestSubmissions:
         pool.fail("job-2", error)
         assert pool.took(Warn) == []
 
-    def test_a_scheduler_that_takes_none_for_too_long_ends_what_waits(self) -> None:
+    def test_a_scheduler_that_accepts_no_job_for_too_long_ends_the_waiting_executions(self) -> None:
         pool, one = Pool(scheduler_patience=timedelta(seconds=10)), execution()
         pool.take(one)
         for _ in range(5):
@@ -425,14 +423,14 @@ class TestQueue:
         }
 
 
-def test_a_worker_of_a_job_that_is_not_known_is_told_to_go() -> None:
+def test_a_worker_of_an_unknown_job_is_asked_to_exit() -> None:
     pool = Pool()
     pool.on("another", Connected(ADDRESS))
     pool.on("another", Disconnected(ADDRESS))
     assert pool.asked == [CloseWorker(ADDRESS)]
 
 
-def test_what_cannot_be_told_to_end_is_told_again(running: tuple[Pool, Execution]) -> None:
+def test_a_failed_request_to_cancel_is_repeated(running: tuple[Pool, Execution]) -> None:
     pool, one = running
     pool.on("job-1", Disconnected(ADDRESS))
     pool.hear(pool.state.ended(one.directory, outcome(), pool.now))

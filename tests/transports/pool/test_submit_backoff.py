@@ -31,7 +31,7 @@ def test_a_limit_on_jobs_is_waited_for_while_there_are_jobs_that_may_end(
 
 
 @pytest.mark.parametrize(("timeout_seconds", "exhausted"), [(59.0, True), (61.0, False)])
-def test_a_silent_scheduler_is_waited_for_as_long_as_is_said(timeout_seconds: float, *, exhausted: bool) -> None:
+def test_a_scheduler_without_answers_is_waited_for_up_to_the_limit(timeout_seconds: float, *, exhausted: bool) -> None:
     backoff = SubmitBackoff()
     for now in range(61):
         backoff = backoff.after_silence(now)
@@ -45,7 +45,7 @@ def test_tries_at_a_limit_count_from_the_end_of_the_last_job() -> None:
     assert not backoff.is_exhausted(0, HOUR)
 
 
-def test_silence_counts_from_the_first_that_was_not_answered() -> None:
+def test_the_time_without_answers_counts_from_the_first_unanswered_submission() -> None:
     backoff = SubmitBackoff().after_silence(0).after_limit(5, has_jobs=True)
     assert not backoff.is_exhausted(10, timeout_seconds=0)
 

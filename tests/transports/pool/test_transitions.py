@@ -220,7 +220,7 @@ class TestUnknown:
     """A scheduler may be slow to show a new job."""
 
     @pytest.mark.parametrize("state", [S.QUEUED, S.READY, S.LOST])
-    def test_once_says_nothing_and_twice_in_a_row_that_it_is_over(self, state: State) -> None:
+    def test_unknown_once_means_nothing_and_twice_in_a_row_that_it_is_over(self, state: State) -> None:
         once, nothing = step(job(state), Polled(UNKNOWN, NOW), NOW)
         assert (once.state, nothing) == (state, ())
         assert step(once, Polled(UNKNOWN, NOW), NOW)[0].state is S.CLOSED
@@ -231,7 +231,7 @@ class TestUnknown:
             lost, actions = step(lost, Polled(record, NOW), NOW)
             assert (lost.state, actions) == (S.LOST, ())
 
-    def test_what_was_known_before_is_still_told(self) -> None:
+    def test_the_earlier_record_is_still_reported(self) -> None:
         lost = job(S.LOST, ONE)
         for record in (RUNNING, UNKNOWN, UNKNOWN):
             lost, _ = step(lost, Polled(record, NOW), NOW)
@@ -280,7 +280,7 @@ class TestRestart:
         ready, _ = step(one_left, ExecutionEnded(TWO), NOW)
         assert (ready.state, ready.address) == (S.READY, OTHER_ADDRESS)
 
-    def test_what_gives_no_sign_of_life_is_told_to_have_ended_with_the_restart(self) -> None:
+    def test_executions_without_a_heartbeat_are_reported_to_have_ended_with_the_restart(self) -> None:
         ready, (end,) = step(job(S.RESTARTED, ONE), Quiet(), NOW)
         assert not ready.executions
         assert isinstance(end, EndExecutions)
@@ -304,7 +304,7 @@ class TestRestart:
         _, (end,) = step(busy, Polled(FAILED, NOW), NOW)
         assert isinstance(end, EndExecutions)
 
-    def test_who_is_given_something_while_it_is_not_ready_is_a_mistake(self) -> None:
+    def test_giving_an_execution_to_a_job_that_is_not_ready_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="which is restarted"):
             step(job(S.RESTARTED, ONE), ExecutionStarted(TWO, HINT), NOW)
 
@@ -312,7 +312,7 @@ class TestRestart:
 class TestCancelling:
     """The scheduler is told once, then asked, and told again only after a pause."""
 
-    def test_it_is_told_again_after_a_pause_if_the_job_is_still_there(self) -> None:
+    def test_the_request_is_repeated_after_a_pause_if_the_job_still_exists(self) -> None:
         told, actions = step(job(S.READY, ONE), CancelRequested(), NOW)
         assert actions == (CancelJob(told.name, "7"),)
         answered, _ = step(told, CancelAnswered(), NOW + 1)
@@ -321,17 +321,17 @@ class TestCancelling:
         _, again = step(early, Polled(RUNNING, NOW), NOW + 1 + CANCEL_PAUSE_SECONDS)
         assert again == (CancelJob(told.name, "7"),)
 
-    def test_who_asks_for_it_again_is_not_heard(self) -> None:
+    def test_a_repeated_request_is_ignored(self) -> None:
         told, _ = step(job(S.READY, ONE), CancelRequested(), NOW)
         assert step(told, CancelRequested(), NOW + 2 * CANCEL_PAUSE_SECONDS) == (told, ())
 
-    def test_a_scheduler_that_could_not_be_told_is_told_soon(self) -> None:
+    def test_a_failed_request_is_repeated_soon(self) -> None:
         told, _ = step(job(S.LOST), CancelRequested(), NOW)
         failed, _ = step(told, CancelAnswered("timed out"), NOW)
         assert step(failed, Polled(RUNNING, NOW), NOW + CANCEL_RETRY_SECONDS - 1)[1] == ()
         assert step(failed, Polled(RUNNING, NOW), NOW + CANCEL_RETRY_SECONDS)[1] == (CancelJob(told.name, "7"),)
 
-    def test_one_that_seemed_to_be_over_is_not_told_twice(self) -> None:
+    def test_a_job_that_seemed_to_be_over_is_not_cancelled_twice(self) -> None:
         told, _ = step(job(S.READY, ONE), CancelRequested(), NOW)
         for record in (NODE_FAIL, RUNNING):
             told, _ = step(told, Polled(record, NOW), NOW + 1)
@@ -380,7 +380,7 @@ def test_a_job_that_does_not_end_when_its_worker_has_left_is_cancelled(state: St
     assert (after.state, [type(action) for action in actions]) == (S.CANCELLING, [CancelJob])
 
 
-def test_a_job_without_an_id_is_not_told_of() -> None:
+def test_a_job_without_an_id_is_not_cancelled() -> None:
     arrived = job(S.ARRIVED)
     after, actions = step(arrived, Polled(FAILED, NOW), NOW)
     assert (dataclasses.replace(after, polled_at=0.0), actions) == (arrived, ())

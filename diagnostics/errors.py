@@ -1,11 +1,11 @@
 """
-What can go wrong on the ground floor.
+The base errors of this package.
 
 ::
 
     ClimateRefPrefectError
     ├── BadInputError               refused before anything starts
-    │   ├── UnknownNameError        a name that nothing answers to; lists the valid ones
+    │   ├── UnknownNameError        an unknown name; the message lists the valid ones
     │   └── ProviderReferenceError  an import reference that leads to no provider
     ├── UnreadableDocumentError     a file of an execution that is empty, torn or no such document
     │   └── SchemaMismatchError     a file written by another version

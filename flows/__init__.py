@@ -1,1 +1,1 @@
-"""What happens in which order, as Prefect flows and tasks."""
+"""The flows: planning, the lifecycle of executions, and reports, as Prefect flows and tasks."""

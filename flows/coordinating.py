@@ -26,7 +26,7 @@ def coordinating(retry_rules: Sequence[RetryRule] = ()) -> Iterator[StoreWorkspa
     Raises
     ------
     BadInputError
-        If a directory, the database, the vocabulary or a retry rule is no good.
+        If a directory, the database, the vocabulary or a retry rule is invalid.
     CoordinatorBusyError
         If another coordinator has the workspace.
     """

@@ -19,7 +19,7 @@ from climate_ref_prefect.transports.port import Transport
 
 
 class PlannedRun(FrozenModel):
-    """What came of planned executions."""
+    """The result of a run of planned executions."""
 
     execution_ids: tuple[int, ...]
     """Every execution that was allocated, retries included, in that order."""

@@ -23,7 +23,7 @@ from climate_ref_prefect.transports.site_profiles import read_profile
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 _DEFAULT: Final = LocalTransport
-"""What flows use unless they are told otherwise: the form begins with it."""
+"""The default transport of flows, which the form shows first."""
 
 
 class Site(FrozenModel):

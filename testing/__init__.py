@@ -1,5 +1,5 @@
 """
-Suites that hold anybody's own transport or recorder to what each must do; they need pytest (the extra `testing`).
+Contract suites for transports and recorders of this package and of others. They need pytest (the extra `testing`).
 
-`transports.contract` and `recorder_contract` are the doors.
+`transports.contract` and `recorder_contract` are the entry points.
 """

@@ -71,7 +71,7 @@ class Prepare:
 
 
 def define(diagnostic: str, files: Sequence[Path] = (), key: str = "CanESM5") -> ExecutionDefinition:
-    """Return a definition with one data set: of files as they are now, or of one that nobody looks for."""
+    """Return a definition with one data set: of the present files, or of a file that is never opened."""
     dataset = Dataset(
         instance_id="CMIP6.CanESM5",
         facets={"source_id": "CanESM5"},

@@ -82,7 +82,7 @@ def started_here() -> set[Process]:
 
 
 def running_with(argument: str, below: Path | None = None) -> list[int]:
-    """Return the processes that have an argument, and another one below a directory; whoever started them."""
+    """Return all processes with an argument and with another one below a directory, whichever process started them."""
     commands = {pid: _read(pid, "cmdline").split("\0") for pid in _all_pids()}
     return [
         pid

@@ -1,5 +1,5 @@
 """
-What every recorder must do, whatever stands behind it.
+The contract of recorders: what every recorder must do.
 
 A test module for a recorder has a subclass of `RecorderContract`, of `BundleContract` if it records the bundles of this
 package, and of `ReadingContract` if it can be read as the store can, with a fixture `recorder` that gives one without

@@ -1,4 +1,4 @@
-"""What all tests share: a Prefect home of their own, executions that are ready to run, and a look at what remains."""
+"""Fixtures of all tests: a Prefect home of their own, executions that are ready to run, and checks for leftovers."""
 
 import os
 import shutil

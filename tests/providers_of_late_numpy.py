@@ -1,4 +1,4 @@
-"""A provider for tests that imports numpy no sooner than it runs."""
+"""A provider for tests that imports numpy only when it runs."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What may lie where a document should be: left by a power cut, by another version, or by a diagnostic."""
+"""Unreadable documents, as a power cut, another version or a diagnostic may leave them."""
 
 import os
 from collections.abc import Callable

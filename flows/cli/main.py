@@ -1,4 +1,4 @@
-"""The command `climate-ref-prefect`: thin doors to the flows and the store, for people in a shell."""
+"""The command `climate-ref-prefect`: calls the flows and the store from a shell."""
 # ruff: noqa: E402 - the search path first: each other import could find one of the user's own scripts
 
 from climate_ref_prefect.execution.host.python_search_path import look_into_current_directory_last
@@ -219,7 +219,7 @@ app.command()(reingest)
 
 @database.command()
 def upgrade() -> None:
-    """Bring the database to the schema of this version."""
+    """Migrate the database to the schema of this version."""
     from climate_ref_prefect.store.sql.schema_migration import upgrade_database  # noqa: PLC0415
 
     console.print(f"The database is at revision {upgrade_database(Settings().store_url)}.")

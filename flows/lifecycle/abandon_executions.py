@@ -1,4 +1,4 @@
-"""What becomes of executions that wait or are under way when a lifecycle is stopped."""
+"""Abandon executions that wait or run when a lifecycle is stopped."""
 
 from collections.abc import Sequence
 from contextlib import suppress

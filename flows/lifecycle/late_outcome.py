@@ -1,4 +1,4 @@
-"""Reads the outcome that an execution has left whose coordinator has died: it goes on through the phases from there."""
+"""Read the late outcome of an execution whose coordinator has died, so that it goes through the remaining phases."""
 
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope

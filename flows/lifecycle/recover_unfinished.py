@@ -1,4 +1,4 @@
-"""What a coordinator that died has left behind: found, confirmed dead, and taken through the phases that remain."""
+"""Recover executions of a dead coordinator: confirm their end, and take them through the remaining phases."""
 
 import time
 from collections.abc import Callable, Sequence

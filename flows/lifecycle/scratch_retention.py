@@ -1,4 +1,4 @@
-"""What stays on scratch once an attempt has been finalised."""
+"""Retention of files on scratch after an attempt has been finalised."""
 
 import shutil
 from contextlib import suppress

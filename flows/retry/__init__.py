@@ -1,1 +1,1 @@
-"""What becomes of a failure: the retry policy, and the rules that change it."""
+"""The retry policy, which decides what follows a failure, and the rules that change it."""

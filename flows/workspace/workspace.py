@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 class Workspace:
     """
-    What one coordinator works with: its directories, the right to write to a recorder, and the retry policies.
+    The workspace of one coordinator: its directories, the right to write to a recorder, and the retry policies.
 
     Parameters
     ----------
@@ -103,13 +103,13 @@ def open_workspace(
     retry_rules
         Come before those of the site.
     notify
-        Told in a sentence when the right to coordinate is in danger, and when it no longer is.
+        Called with a sentence when the right to coordinate is in danger, and when it no longer is.
 
     Raises
     ------
     BadInputError
         If a directory cannot be made or written, its file system lacks something, the results directory belongs to
-        another store, or the vocabulary, retry rules or database are no good.
+        another store, or the vocabulary, retry rules or database are invalid.
     CoordinatorBusyError
         If another coordinator has the workspace.
     """
@@ -151,7 +151,7 @@ def open_recorder_workspace(
     notify: Callable[[str], object] = logger.warning,
 ) -> Iterator[Workspace]:
     """
-    Coordinate on any recorder, with directories of one's own; `run_planned` runs executions there.
+    Open a workspace on any recorder, with other directories; `run_planned` runs executions there.
 
     Parameters
     ----------
@@ -161,16 +161,16 @@ def open_recorder_workspace(
         `Settings(home=..., scratch=..., results=...)`: what is given there holds, whatever the environment says.
         Without `results`, results stay on scratch: that is for a recorder that publishes nothing.
     flow_run_id
-        Told to whoever finds the recorder taken.
+        The flow run, named to other processes that find the recorder taken.
     retry_rules
         Come before those of the site.
     notify
-        Told in a sentence when the right to coordinate is in danger, and when it no longer is.
+        Called with a sentence when the right to coordinate is in danger, and when it no longer is.
 
     Raises
     ------
     BadInputError
-        If a directory cannot be made or written, its file system lacks something, or the retry rules are no good.
+        If a directory cannot be made or written, its file system lacks something, or the retry rules are invalid.
     CoordinatorBusyError
         If another coordinator has the recorder.
     """

@@ -1,4 +1,4 @@
-"""The provider of the contract suites: diagnostics that do, on request, what diagnostics do at their worst."""
+"""The provider of the contract suites: its diagnostics behave, on request, as badly as diagnostics can."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What diagnostics do at their worst, and some things that they may do: each a function of the output directory."""
+"""Harmful and harmless behaviours of diagnostics, each a function of the output directory."""
 
 import ctypes
 import io

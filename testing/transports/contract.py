@@ -1,9 +1,9 @@
 """
-What every transport must do, whatever stands behind it: the whole of the contract.
+The contract of transports: what every transport must do.
 
 A test module for a transport has a subclass of `TransportContract` that pytest collects, and a fixture `backend` of
 module scope that returns a `Backend`. A `conftest.py` beside it imports the fixtures of
-`climate_ref_prefect.testing.transports.fixtures`. Everything goes through the public doors: `TransportDriver.run` and
+`climate_ref_prefect.testing.transports.fixtures`. The suite uses only the public interface: `TransportDriver.run` and
 the port's methods.
 """
 

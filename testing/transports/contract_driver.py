@@ -1,4 +1,4 @@
-"""How the contract suite drives a transport: what a backend is allowed, and one that is open."""
+"""How the contract suite drives a transport: the allowances of a backend, and an open transport."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +21,10 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class Allowances:
-    """In what a backend may differ from the others."""
+    """The differences that are allowed between backends."""
 
     timeout_seconds: float = 20.0
-    """How long anything may take to happen."""
+    """How long any event may take."""
 
     close_seconds: float = 10.0
     """How long closing may take."""
@@ -82,7 +82,7 @@ class Driving:
             self.transport.cancel(Submission(transport=self.transport.name, directory=directory))
 
     def close(self) -> None:
-        """Close the transport; whoever waits is let go."""
+        """Close the transport, which releases all waiting callers."""
         self._driver.close(self.allowances.close_seconds)
         self._threads.shutdown()
 
@@ -105,7 +105,7 @@ def bare(transport: Transport, allowances: Allowances) -> Iterator[Transport]:
 
 
 def collect(transport: Transport, number: int, allowances: Allowances) -> list[Ended]:
-    """Return the next `number` of endings that a transport tells."""
+    """Return the next `number` of ends that a transport reports."""
     ended: list[Ended] = []
 
     def all_there() -> bool:
@@ -117,7 +117,7 @@ def collect(transport: Transport, number: int, allowances: Allowances) -> list[E
 
 
 def without_place(outcome: ExecutionOutcome | None) -> ExecutionOutcome:
-    """Return an outcome without what tells of its place: a backend adds to what the worker wrote."""
+    """Return an outcome without the telemetry that depends on the backend."""
     assert outcome is not None
     return outcome.model_copy(update={"telemetry": outcome.telemetry.model_copy(update={"transport_meta": {}})})
 

@@ -17,7 +17,7 @@ from climate_ref_prefect.transports.port import Submission, Transport
 
 
 class PortContract:
-    """The port's methods keep to their words where nothing is wrong, too."""
+    """The port's methods do what they promise if nothing is wrong, too."""
 
     def test_it_is_a_transport_of_a_short_name_with_room(self, narrow: Transport) -> None:
         assert isinstance(narrow, Transport)

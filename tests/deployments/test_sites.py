@@ -1,4 +1,4 @@
-"""The site profiles that come as examples: they can be read, and make the jobs that their comments tell of."""
+"""The example site profiles can be read, and make the jobs that their comments describe."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What people see of it in Prefect's user interface, in a real browser."""
+"""Flows and deployments in Prefect's user interface, in a real browser."""
 
 from pathlib import Path
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the values of the ground floor."""
+"""Hypothesis strategies for the values of `diagnostics`."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The controlled vocabulary: what it accepts, what it says where it does not."""
+"""The controlled vocabulary: what it accepts, and its messages for everything else."""
 
 from pathlib import Path
 

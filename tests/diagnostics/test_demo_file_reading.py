@@ -1,4 +1,4 @@
-"""Files that the demo's reading meets: times by the CF rules, and files that somebody else has or that are broken."""
+"""Reading files in the demo: times by the CF rules, and files that are locked or broken."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is started gets of the environment what the table says, and imports nothing from where it is started."""
+"""Started programs get the environment that the table defines, and import nothing from the current directory."""
 
 import os
 import subprocess

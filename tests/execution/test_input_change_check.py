@@ -1,4 +1,4 @@
-"""A number belongs to the inputs that were planned, and random ones to their own execution."""
+"""Results belong to the planned inputs, and each execution draws random numbers of its own."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""What a diagnostic leaves on its node is ended, removed where it is known to be its own, or told."""
+"""Leftovers of a diagnostic on its node are ended, removed if they are known to be its own, or reported."""
 
 import ctypes
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an execution leaves is examined within a limit, with signs of life, and whoever wants an end to it is heard."""
+"""The output of an execution is examined within a time limit, with heartbeats, and the examination can be cancelled."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A failure for which scratch is to blame is no failure of the execution."""
+"""A failure that a full scratch has caused is not a failure of the execution."""
 
 import subprocess
 import time

@@ -1,4 +1,4 @@
-"""Documents that cannot be read: told with their path, whatever lies there, and never waited for."""
+"""Documents that cannot be read are reported with their path and never waited for."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A supervisor that does not answer is ended with all below it, and never forgotten."""
+"""A supervisor that does not answer is ended with its process tree."""
 
 import os
 import signal

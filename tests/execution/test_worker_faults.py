@@ -1,4 +1,4 @@
-"""What happens when a process of ours is killed, or the disk is full: an outcome, and nothing left behind."""
+"""If a process of the worker is killed, or the disk is full, there is an outcome and nothing is left behind."""
 
 import os
 import signal

@@ -1,1 +1,1 @@
-"""Tests of the top floor: what happens in which order."""
+"""Tests of the flows."""

@@ -1,4 +1,4 @@
-"""A provider for flows on a cluster: it notes what runs, which waits, fails or takes too much as it is told to."""
+"""A provider for flows on a cluster. Its diagnostics note their runs, and wait, fail or use too much on request."""
 
 import os
 import time

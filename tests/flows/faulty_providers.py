@@ -1,4 +1,4 @@
-"""Providers that declare nonsense, beside diagnostics that are fine."""
+"""Providers with invalid declarations, beside valid diagnostics."""
 
 import os
 import sys

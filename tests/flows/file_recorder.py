@@ -1,4 +1,4 @@
-"""A recorder of somebody else: it says where executions write, and takes results of a format of their own."""
+"""A third-party recorder: it defines where executions write, and accepts results in a format of their own."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A wire between workers and their coordinator that a test can cut: a TCP proxy on loopback."""
+"""A TCP proxy on loopback between workers and their coordinator, whose connections a test can cut."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Signals are let through where they do no harm."""
+"""Signals are delivered where they do no harm."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""One provider is no other's fate: what is wrong in one is told with its name, and everything else is run."""
+"""A fault in one provider is reported with its name, and everything else is run."""
 
 from pathlib import Path
 

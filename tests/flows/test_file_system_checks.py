@@ -1,4 +1,4 @@
-"""File systems that lack something: told in a line before anything runs, or of no consequence."""
+"""File systems that lack a feature are reported in a line before anything runs, or work nevertheless."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Directories and databases that are full, closed or gone: nobody is to blame, and all goes on once they work."""
+"""If directories or databases are full, closed or gone, no execution fails, and all go on once they work."""
 
 import re
 import signal

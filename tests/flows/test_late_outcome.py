@@ -1,4 +1,4 @@
-"""Outcomes that a killed coordinator has left are taken in, and whoever takes them in may be interrupted as well."""
+"""Outcomes that a killed coordinator has left are settled, and the settling may be interrupted as well."""
 
 import signal
 from pathlib import Path

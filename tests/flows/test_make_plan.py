@@ -1,4 +1,4 @@
-"""Planning: what there is to run, held against what was tried before, and what is refused before anything starts."""
+"""Planning: what must be run, given the earlier attempts, and what is refused before anything starts."""
 
 import os
 from collections.abc import Iterator, Sequence

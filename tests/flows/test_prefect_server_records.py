@@ -1,4 +1,4 @@
-"""What Prefect's server gets to know while a solve runs, and a solve whose server goes away."""
+"""What Prefect's server records while a solve runs, and a solve whose server ends."""
 
 import os
 import re

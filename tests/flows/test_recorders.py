@@ -1,4 +1,4 @@
-"""Planned executions run on any recorder: the one in memory, and one of somebody else."""
+"""Planned executions run on any recorder: the one in memory, and a third-party one."""
 
 from collections.abc import Sequence
 from datetime import timedelta

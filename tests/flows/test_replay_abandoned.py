@@ -1,4 +1,4 @@
-"""`replay-abandoned`: what a killed coordinator has left is taken in, and nothing is started."""
+"""`replay-abandoned`: executions of a killed coordinator are settled, and nothing is started."""
 
 import signal
 import sqlite3

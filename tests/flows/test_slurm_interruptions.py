@@ -1,4 +1,4 @@
-"""A coordinator on a real SLURM that is told to end: within seconds no job is left, and the next solve goes on."""
+"""A coordinator on a real SLURM that gets a signal: within seconds no job is left, and the next solve goes on."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a coordinator leaves behind on a real SLURM that was killed: the next solve takes in what has ended."""
+"""What a killed coordinator leaves behind on a real SLURM: the next solve settles what has ended."""
 
 import os
 import signal

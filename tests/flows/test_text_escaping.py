@@ -1,4 +1,4 @@
-"""What others say, shown as text: on consoles, in HTML, in Markdown and in log lines."""
+"""Text from others is shown as plain text: on consoles, in HTML, in Markdown and in log lines."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""A transport of somebody else's: installed beside this package, it is used like ours; a broken one harms no other."""
+"""A third-party transport: installed beside this package, it is used like ours; a broken one affects no other."""
 
 import json
 import os

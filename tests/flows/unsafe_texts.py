@@ -1,4 +1,4 @@
-"""What diagnostics may say that is no plain text, and what is to be seen of it."""
+"""Messages of diagnostics that are not plain text, and how they are shown."""
 
 from typing import Final
 

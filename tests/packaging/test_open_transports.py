@@ -1,4 +1,4 @@
-"""Nothing outside an adapter asks who a transport is: no class, no name, no list of kinds."""
+"""Nothing outside an adapter depends on the kind of a transport: no class, no name, no list of kinds."""
 
 import ast
 from collections.abc import Iterator

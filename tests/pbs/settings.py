@@ -1,4 +1,4 @@
-"""What a test says of its cluster: nodes, queues, and how the site has set PBS up."""
+"""The settings of a test's cluster: nodes, queues, and the PBS configuration of the site."""
 
 import dataclasses
 import getpass

@@ -1,4 +1,4 @@
-"""The state of the emulated site: its jobs, what runs, and how it may be told to misbehave."""
+"""The state of the emulated site: its jobs, their processes, and the faults that a test injects."""
 
 import itertools
 import threading

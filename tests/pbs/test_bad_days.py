@@ -1,4 +1,4 @@
-"""What the emulator does where it is told to misbehave, and that nothing of it remains."""
+"""The faults that the emulator can inject, and that nothing of them remains."""
 
 import subprocess
 import sys

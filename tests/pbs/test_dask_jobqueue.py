@@ -1,4 +1,4 @@
-"""dask-jobqueue takes the emulator for a PBS."""
+"""dask-jobqueue works with the emulator as with PBS."""
 
 import os
 import shutil

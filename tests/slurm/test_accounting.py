@@ -1,4 +1,4 @@
-"""With accounting, `sacct` tells what jobs did, and accounts have limits."""
+"""With accounting, `sacct` shows what jobs did, and accounts have limits."""
 
 from collections.abc import Iterator
 

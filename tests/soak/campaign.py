@@ -1,4 +1,4 @@
-"""One campaign of the soak: a coordinator is started again and again, and disturbed, until all is brought home."""
+"""One campaign of the soak: a coordinator is started again and again, and disturbed, until everything is finalised."""
 
 import subprocess
 import time

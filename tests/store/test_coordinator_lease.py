@@ -1,4 +1,4 @@
-"""The lease: an epoch that each write checks, so that who has been replaced changes nothing any more."""
+"""The lease: an epoch that each write checks, so that a replaced coordinator changes nothing any more."""
 
 import os
 import threading

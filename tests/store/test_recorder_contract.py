@@ -1,4 +1,4 @@
-"""Our recorders pass the suite that everybody's must."""
+"""The recorders of this package pass the contract suite."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Executions that run in batch jobs, to have their jobs go under them."""
+"""Executions that run in batch jobs, for tests that end these jobs."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future

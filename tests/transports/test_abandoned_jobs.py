@@ -1,4 +1,4 @@
-"""Jobs that wait for a coordinator that is gone are withdrawn by the next one of the same store."""
+"""Queued jobs of a coordinator that has ended are cancelled by the next one of the same store."""
 
 from collections.abc import Iterator
 from pathlib import Path

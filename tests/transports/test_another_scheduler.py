@@ -1,4 +1,4 @@
-"""LSF in one file, as somebody else would write it: rendered, and run against programs that answer like it."""
+"""LSF in one file, as a third party would write it: rendered, and run against programs that answer like it."""
 
 import sys
 from collections.abc import Iterator

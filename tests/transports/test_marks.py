@@ -1,4 +1,4 @@
-"""Each job has a mark of its own, which tells whose it is."""
+"""Each job has a mark of its own, which names its owner."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a real OpenPBS 23.06 has answered about jobs and submissions, and what is made of it."""
+"""The answers of a real OpenPBS 23.06 about jobs and submissions, and how they are parsed."""
 
 import json
 import os

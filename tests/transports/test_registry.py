@@ -1,4 +1,4 @@
-"""What is registered as a transport, and what is said of what cannot be used."""
+"""The registered transports, and the messages about those that cannot be used."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Packing: what runs together fits, everything has its turn, and nobody is overtaken for ever."""
+"""Packing: executions that run together fit, and none is overtaken for ever."""
 
 from collections import Counter
 from dataclasses import dataclass, field

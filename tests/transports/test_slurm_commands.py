@@ -1,4 +1,4 @@
-"""What is made of answers that a healthy SLURM does not give: programs in its place give them."""
+"""The handling of answers that a healthy SLURM does not give. Other programs give them in its place."""
 
 from pathlib import Path
 

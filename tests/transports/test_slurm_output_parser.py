@@ -1,4 +1,4 @@
-"""What is made of what `sbatch`, `squeue` and `sacct` print at sites that print more, or less, than SLURM does."""
+"""Parsing the output of `sbatch`, `squeue` and `sacct` at sites that print more, or less, than SLURM does."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs are shared, never for longer than they last, and are gone when nobody needs them."""
+"""Jobs are shared, never for longer than their walltime, and end when they are not needed."""
 
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, wait

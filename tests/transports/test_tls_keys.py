@@ -1,4 +1,4 @@
-"""Who has no key does not get in."""
+"""Clients without a key are refused."""
 
 import socket
 import stat

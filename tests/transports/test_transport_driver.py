@@ -1,4 +1,4 @@
-"""The driver: submissions are made once, endings are settled, and whoever waits hears of it, whatever happens."""
+"""The driver: each execution is submitted once, its end is settled, and waiting callers get its outcome."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""A cluster in virtual time: it does what a pool asks for, and things go wrong in it as often as it is told to."""
+"""A cluster in virtual time: it performs the actions of a pool, and faults occur in it as often as a test requests."""
 
 import dataclasses
 import heapq

@@ -1,4 +1,4 @@
-"""Which execution a job is given, which jobs are submitted, and which are let go."""
+"""Which execution a job is given, which jobs are submitted, and which are released."""
 
 from collections.abc import Iterable
 from typing import Any

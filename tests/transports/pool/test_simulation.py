@@ -1,4 +1,4 @@
-"""What always holds, whatever goes wrong, and how few jobs are submitted in vain where nothing does."""
+"""Invariants of the pool under random faults, and how few jobs are submitted in vain without faults."""
 
 import random
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""A pool from the first submission to the last end, told by what it hears and what it asks for."""
+"""A pool from the first submission to the last end: its events and its actions."""
 
 from collections.abc import Iterable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Jobs are submitted again, later each time, and not for ever."""
+"""The pause before the next submission grows, and ends after a limit."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What becomes of a job in each state by each event: a table of all that is not ignored."""
+"""The transitions of a job in each state by each event: a table of all that are not ignored."""
 
 import dataclasses
 from typing import TypeAlias

@@ -47,6 +47,10 @@ class TransportModel(FrozenModel):
         """Short name, recorded with each execution."""
         return str(getattr(self, "kind", type(self).__name__))
 
+    def submission_of(self, directory: Path) -> Submission:
+        """Return the handle on an execution that is submitted here."""
+        return Submission(transport=self.name, directory=directory.absolute())
+
     @property
     @abstractmethod
     def slots(self) -> int:

@@ -17,13 +17,17 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobState,
     JobVariables,
     SchedulerSilentError,
+    SubmissionInDoubtError,
     UnreadAnswerError,
     run_command,
+    run_submission,
 )
 from climate_ref_prefect.transports.batch.settings.job_script_quoting import directive
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 MARK: Final = "-Jd climate-ref-prefect-"
+OVERRULING: Final = ("LSB_*", "BSUB_*")
+"""What a user's shell may say to LSF's commands, instead of the job script."""
 _STATES: Final = {
     **dict.fromkeys(("PEND", "PSUSP"), JobState.PENDING),
     **dict.fromkeys(("DONE", "EXIT"), JobState.ENDED),
@@ -38,10 +42,10 @@ class LsfCommands:
     programs = ("bsub", "bjobs", "bkill")
 
     def submit(self, script: Path) -> str:
-        ended = self._run("bsub", stdin=script.read_text(encoding="utf-8"))
+        ended = run_submission("bsub", stdin=script.read_text(encoding="utf-8"), left_out=OVERRULING)
         if ended.returncode:
             words = shortened(ended.stderr.strip())
-            raise JobRefusedError(words) if "No such queue" in words else SchedulerSilentError(words)
+            raise JobRefusedError(words) if "No such queue" in words else SubmissionInDoubtError(words)
         found = re.search(r"Job <(\d+)> is submitted", ended.stdout)
         if not found:
             raise UnreadAnswerError(f"`bsub` has ended well and printed no job id: {ended.stdout}")
@@ -75,8 +79,8 @@ class LsfCommands:
     def ping(self) -> str:
         return lines_of(self._run("bsub", "-V").stderr)[0]
 
-    def _run(self, *command: str, stdin: str | None = None) -> Any:
-        return run_command(*command, stdin=stdin, left_out=("LSB_*", "BSUB_*"))
+    def _run(self, *command: str) -> Any:
+        return run_command(*command, left_out=OVERRULING)
 
 
 def _record(job_id: str, row: Mapping[str, str] | None) -> JobRecord:

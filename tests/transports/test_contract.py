@@ -1,5 +1,7 @@
 """The contract suite over the transports of this machine."""
 
+import sys
+
 import pytest
 
 from climate_ref_prefect.testing.transports.contract import TransportContract
@@ -22,3 +24,9 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 
 class TestTransport(TransportContract):
     """Every transport of this machine."""
+
+
+def test_an_assertion_of_the_suite_that_fails_shows_what_it_has_compared() -> None:
+    suite = [module for name, module in sys.modules.items() if name.startswith(f"{TransportContract.__module__}_")]
+    assert len(suite) > 4
+    assert {type(module.__loader__).__name__ for module in suite} == {"AssertionRewritingHook"}

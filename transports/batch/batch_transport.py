@@ -75,7 +75,7 @@ class BatchTransport(BatchSite):
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution for a job of its size."""
-        submission = Submission(transport=self.name, directory=directory.absolute())
+        submission = self.submission_of(directory)
         self._open().submit(submission, self.sizing.size(resources), resources)
         return submission
 

@@ -54,7 +54,7 @@ class InlineTransport(SubprocessTransport):
         """Queue an execution behind the others."""
         if not self.in_process:
             return super().submit(directory, resources)
-        submission = Submission(transport=self.name, directory=directory.absolute())
+        submission = self.submission_of(directory)
         self._waiting.append(submission)
         return submission
 

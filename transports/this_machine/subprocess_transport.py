@@ -42,7 +42,7 @@ class SubprocessTransport(TransportModel):
 
     def submit(self, directory: Path, resources: ResourceHint) -> Submission:
         """Queue an execution. It starts as soon as the packing admits it."""
-        submission = Submission(transport=self.name, directory=directory.absolute())
+        submission = self.submission_of(directory)
         self._open().submit(submission, self.check(resources))
         return submission
 

@@ -20,7 +20,7 @@ from distributed import Worker
 from distributed.security import Security
 
 from climate_ref_prefect.execution.host.python_search_path import adopt_search_path
-from climate_ref_prefect.execution.worker import active_executions
+from climate_ref_prefect.execution.worker.active_executions import OF_THIS_PROCESS as EXECUTIONS
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR, NO_KEYS
 
 _LAST_WORDS_SECONDS: Final = 20.0
@@ -51,14 +51,14 @@ def main(arguments: list[str] | None = None) -> None:
     with dask.config.set(_CONFIGURATION):
         told_to_end = asyncio.run(_serve(options))
     if told_to_end:
-        active_executions.end_all_active()
-        active_executions.wait_until_none_active(_LAST_WORDS_SECONDS)
+        EXECUTIONS.end_all()
+        EXECUTIONS.wait_until_none(_LAST_WORDS_SECONDS)
     else:
         _end_on_signal()
         if not options.outlive_coordinator:
-            active_executions.cancel_all_active()
-        active_executions.wait_until_none_active()
-    active_executions.close_servers()
+            EXECUTIONS.cancel_all()
+        EXECUTIONS.wait_until_none()
+    EXECUTIONS.close_servers()
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -115,7 +115,7 @@ async def _serve(options: argparse.Namespace) -> bool:
     ends = [asyncio.ensure_future(signalled.wait()), asyncio.ensure_future(_until_finished(worker))]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     if signalled.is_set():
-        active_executions.end_all_active()  # First of all, because the scheduler will kill the job soon.
+        EXECUTIONS.end_all()  # First of all, because the scheduler will kill the job soon.
     else:
         ends[1].result()
     return signalled.is_set()
@@ -135,7 +135,7 @@ async def _until_finished(worker: Worker) -> None:
 
 def _end_on_signal() -> None:
     def end(number: int, frame: object) -> None:
-        active_executions.end_all_active()
+        EXECUTIONS.end_all()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)

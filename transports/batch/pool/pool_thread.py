@@ -42,6 +42,7 @@ from climate_ref_prefect.transports.batch.pool.workers import Listener, WorkerLi
 from climate_ref_prefect.transports.batch.schedulers.command_queue import CommandQueue, PollAnswer
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import BatchScheduler
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
+from climate_ref_prefect.transports.ended_queue import EndedQueue
 from climate_ref_prefect.transports.port import Ended, Submission, Termination
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Pool:
         self._scheduler = scheduler
         self._logs = logs
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._ended: queue.SimpleQueue[Ended] = queue.SimpleQueue()
+        self._ended = EndedQueue()
         self._causes: dict[Path, Termination] = {}
         self._broken: Exception | None = None
         self._closing = False
@@ -118,15 +119,10 @@ class Pool:
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
-        ended: list[Ended] = []
-        try:
-            ended.append(self._ended.get(timeout=timeout_seconds))
-            while True:
-                ended.append(self._ended.get_nowait())
-        except queue.Empty:
-            if self._broken and not ended:
-                raise self._broken from None
-            return ended
+        ended = self._ended.wait(timeout_seconds)
+        if self._broken and not ended:
+            raise self._broken
+        return ended
 
     def explain(self, directory: Path) -> Termination | None:
         """Return once why the backend ended an execution."""

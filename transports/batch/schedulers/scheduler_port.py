@@ -135,7 +135,12 @@ class BatchScheduler(Protocol):
         ...
 
     def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        """Return the scheduler's records of these jobs, from a single query if possible."""
+        """
+        Return the scheduler's records of these jobs, from a single query if possible.
+
+        A job about which the answer says nothing is left out, and asked about again. A job that the scheduler says it
+        does not know is `JobState.UNKNOWN`.
+        """
         ...
 
     def cancel(self, job_ids: Sequence[str]) -> None:
@@ -143,7 +148,7 @@ class BatchScheduler(Protocol):
         ...
 
     def mark_in(self, script: Path) -> str:
-        """Return the mark that a job script gives its job; empty if it has none."""
+        """Return the mark that a job script gives its job, as `BatchSite.sized` wrote it; empty if it has none."""
         ...
 
     def marked_jobs(self) -> dict[str, str]:
@@ -157,6 +162,23 @@ class BatchScheduler(Protocol):
     def ping(self) -> str:
         """Return the scheduler's version, in its own words, for `doctor`."""
         ...
+
+
+def run_submission(
+    *command: str, stdin: str | None = None, left_out: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run the command that submits a job, as `run_command` does.
+
+    Raises
+    ------
+    SubmissionInDoubtError
+        If it is not answered: the scheduler may have heard it, so the job is looked for by its mark.
+    """
+    try:
+        return run_command(*command, stdin=stdin, left_out=left_out)
+    except SchedulerSilentError as error:
+        raise SubmissionInDoubtError(str(error)) from error
 
 
 def run_command(

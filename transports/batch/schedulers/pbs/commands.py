@@ -15,9 +15,9 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobState,
     SchedulerSilentError,
-    SubmissionInDoubtError,
     UnreadAnswerError,
     run_command,
+    run_submission,
 )
 
 MARK: Final = "CLIMATE_REF_PREFECT_MARK"
@@ -42,10 +42,7 @@ class PbsCommands:
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `qsub` and return the id of the job, for example `27.host`."""
-        try:
-            ended = run_command("qsub", str(script))
-        except SchedulerSilentError as error:
-            raise SubmissionInDoubtError(str(error)) from error
+        ended = run_submission("qsub", str(script))
         if ended.returncode:
             words = _words(ended, "qsub: ")
             raise error_of(of_qsub(ended.returncode, words), words)

@@ -16,9 +16,9 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobState,
     SchedulerSilentError,
-    SubmissionInDoubtError,
     UnreadAnswerError,
     run_command,
+    run_submission,
 )
 from climate_ref_prefect.transports.batch.schedulers.slurm.environment import overruled_variables
 from climate_ref_prefect.transports.batch.schedulers.slurm.output_parser import (
@@ -75,10 +75,7 @@ class SlurmCommands:
 
     def submit(self, script: Path) -> str:
         """Submit a job script with `sbatch`. Raises the errors of `BatchScheduler.submit`."""
-        try:
-            done = run_command("sbatch", "--parsable", str(script), left_out=overruled_variables(script))
-        except SchedulerSilentError as error:
-            raise SubmissionInDoubtError(str(error)) from error
+        done = run_submission("sbatch", "--parsable", str(script), left_out=overruled_variables(script))
         numbers = submitted_numbers(done.stdout)
         if done.returncode or (not numbers and is_refused_by_sbatch(f"{done.stdout}\n{done.stderr}")):
             raise self._refusal(done)

@@ -35,7 +35,7 @@ class FailureKind(StrEnum):
 
 
 class Fault(StrEnum):
-    """Whose fault a failure is: what becomes of the execution follows from it."""
+    """Where the fault lies, which decides what follows."""
 
     DIAGNOSTIC = "the diagnostic"
     SIZE = "its size"
@@ -50,7 +50,7 @@ class Fault(StrEnum):
 
 
 class Decision(StrEnum):
-    """What becomes of an execution group after an attempt."""
+    """What happens to an execution group after an attempt."""
 
     SUCCESS = "success"
     RETRY = "retry"
@@ -101,7 +101,7 @@ class FailureRule(FrozenModel):
     """Whether the execution may still run elsewhere, so that its real outcome has to be waited for."""
 
     backend_knows_why: bool = False
-    """Whether the worker can only say that it was told to end: the backend knows why."""
+    """Whether the worker knows only that it was asked to end, while the backend knows the reason."""
 
     holds_dispatch: bool = False
     """Whether nothing more is dispatched until scratch has room again."""
@@ -172,7 +172,7 @@ FAILURE_RULES: Final[Mapping[FailureKind, FailureRule]] = {
     ),
     FailureKind.SCHEMA_MISMATCH: FailureRule(
         title="versions differ",
-        meaning="Coordinator and worker speak different versions of the file protocol.",
+        meaning="Coordinator and worker use different versions of the file protocol.",
         next_step="Install the same version on both sides; the message names the two.",
         fault=Fault.INFRASTRUCTURE,
         decision=Decision.GIVE_UP,

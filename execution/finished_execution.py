@@ -9,7 +9,7 @@ from climate_ref_prefect.execution.outcome import ExecutionOutcome
 
 
 class FinishedExecution(FrozenModel):
-    """A success: what was asked for, what came of it, and where it lies."""
+    """A success: its envelope, its outcome, and the directories of its results."""
 
     envelope: ExecutionEnvelope
     outcome: ExecutionOutcome

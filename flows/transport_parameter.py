@@ -62,7 +62,7 @@ else:
         _SaysThatItIsAnObject(),
         WrapValidator(_let_transports_pass),
     ]
-    """Any transport; told apart by `kind`, and the first is what the form of Prefect's UI shows to begin with."""
+    """Any transport, distinguished by `kind`. The form of Prefect's UI shows the first one by default."""
 
 
 def transport_of(choice: Transport | Site) -> Transport:

@@ -167,7 +167,7 @@ class MemoryRecorder:
         return tuple(chosen[:limit])
 
     def counts(self) -> StatusCounts:
-        """Count executions by what came of them, and groups."""
+        """Count executions by result, and groups."""
         rows = self.executions()
         finished = [row for row in rows if row.status is ExecutionStatus.FINISHED]
         failed = [row for row in finished if not row.successful]

@@ -50,7 +50,7 @@ class ExecutionReader(Protocol):
         ...
 
     def counts(self) -> StatusCounts:
-        """Count executions by what came of them, and groups."""
+        """Count executions by result, and groups."""
         ...
 
     def outputs(self, execution_ids: Sequence[int]) -> Sequence[OutputRow]:

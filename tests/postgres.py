@@ -81,7 +81,7 @@ class PostgresServer:
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        """Remove a database, and whoever is still connected to it."""
+        """Remove a database, and end the connections to it."""
         self.administer(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
 
     def administer(self, statement: str) -> None:

@@ -19,7 +19,7 @@ class Task(FrozenModel):
     wall_clock_seconds: float
     """The time limit that it declares."""
     seconds: float
-    """How long it takes, which nobody knows beforehand."""
+    """How long it takes, which is not known beforehand."""
 
 
 @dataclass(frozen=True)

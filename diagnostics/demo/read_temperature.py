@@ -67,7 +67,7 @@ class Extent:
 
     @property
     def doubt(self) -> str | None:
-        """What speaks against the data, in words for their users; none where nothing does."""
+        """The reason why the data cannot be used, for users; None if they can."""
         if self.coldest >= _SUSPECT:
             return None
         return (

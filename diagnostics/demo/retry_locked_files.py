@@ -1,4 +1,4 @@
-"""Reading a NetCDF file that somebody else may be writing or hold locked: tried again, and told from a broken file."""
+"""Read a NetCDF file with retries while another process may write or lock it, and detect broken files."""
 
 import errno
 import fcntl
@@ -46,9 +46,9 @@ def read_with_retries(path: Path, read: Callable[[], Value]) -> Value:
         except (OSError, RuntimeError) as error:
             if isinstance(error, OSError) and (error.errno or 0) > 0:
                 raise
-            path.read_bytes()  # raises what the system has to say of it
+            path.read_bytes()  # raises the error of the system, if any
             is_free = not _is_with_another_process(path, before)
-            if is_free and was_free:  # once would not do: it may have been let go between the two looks
+            if is_free and was_free:  # Once is not enough: it may have been released between the two checks.
                 raise DiagnosticError(f"{path} cannot be read as NetCDF: {error}.") from error
             if time.monotonic() > give_up_at:
                 words = "Another process writes it or has it locked"

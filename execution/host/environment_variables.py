@@ -114,7 +114,7 @@ TABLE: Final[tuple[Rule, ...]] = (
     Rule(
         ("DISPLAY", "WAYLAND_*", "XAUTHORITY"),
         *(LEFT_OUT, LEFT_OUT, LEFT_OUT),
-        "nobody looks at a window of a diagnostic, and nothing must wait for a display that is gone",
+        "a window of a diagnostic would not be seen, and no program must wait for a display that is gone",
     ),
     Rule(
         tuple(_WITHOUT_DISPLAY),

@@ -75,7 +75,9 @@ class ChildSupervision:
         signal.signal(signal.SIGTERM, _raise_terminated)
         self._suspension.listen()
         self._importing = start.imports_provider
-        self._next_heartbeat = time.monotonic() + self._limits.heartbeat_seconds  # the claim is a sign of life, too
+        self._next_heartbeat = (
+            time.monotonic() + self._limits.heartbeat_seconds
+        )  # The claim counts as a heartbeat, too.
         self._meter = ResourceSampler()
         try:
             self._failure = self._start(start) or self._watch()
@@ -85,7 +87,7 @@ class ChildSupervision:
             self._examine()
         except Terminated:
             self._failure = self._failure or self._stop(
-                FailureKind.WORKER_LOST, "The worker was told to end (SIGTERM)."
+                FailureKind.WORKER_LOST, "The worker was asked to end (SIGTERM)."
             )
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return self._conclude(survivors=terminate(0.0))
@@ -195,7 +197,7 @@ class ChildSupervision:
         if heard == CANCEL:
             return self._stop(FailureKind.CANCELLED, "Cancelled.")
         if heard == END:
-            return self._stop(FailureKind.WORKER_LOST, "Its job was told to end.")
+            return self._stop(FailureKind.WORKER_LOST, "Its job was asked to end.")
         self._caller = None
         if self._limits.finish_without_caller:
             return None

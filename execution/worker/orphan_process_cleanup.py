@@ -65,7 +65,7 @@ class OrphanCleanup:
         if files:
             lines.append(
                 f"While it ran, {len(files)} files of this user appeared in {_SHARED_FILES}: {_some(files)}. "
-                "Whose they are cannot be told; they take memory of the node until somebody removes them."
+                "It is not known which program made them. They use memory of the node until they are removed."
             )
         _append(log, lines)
         counts = {

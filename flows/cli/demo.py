@@ -12,7 +12,7 @@ from climate_ref_prefect.flows.transport_parameter import TransportChoice
 
 
 def run_demo(settings: Settings, transport: TransportChoice, console: Console) -> bool:
-    """Run the demo and say what came of it and where it lies; whether everything succeeded."""
+    """Run the demo, and print its results and where they are. Returns whether everything succeeded."""
     console.print("Starting a Prefect server ...")
     with local_server(settings.home_directory) as server:
         console.print(f"Watch it at {server.ui_url}")

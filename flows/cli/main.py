@@ -107,7 +107,7 @@ def plan(  # noqa: PLR0917 - they are options, given by name
 
 @app.command()
 def status(limit: Annotated[int, typer.Option(min=0, help="How many executions to list.")] = 20) -> None:
-    """Show what is under way and what came of the latest executions."""
+    """Show running executions and the results of the latest ones."""
     from climate_ref_prefect.flows.workspace.workspace import lock_holder  # noqa: PLC0415
     from climate_ref_prefect.store.sql.sql_store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
@@ -156,7 +156,9 @@ def cancel() -> None:
             f"or cancel its flow run {holder.flow_run_id} in Prefect's UI."
         )
     os.kill(holder.pid, signal.SIGTERM)
-    console.print(f"Told process {holder.pid} to stop. What it ran is stopped, too, and stays to be run again.")
+    console.print(
+        f"Asked process {holder.pid} to stop. Its executions are stopped, too, and the next solve runs them again."
+    )
 
 
 @app.command()

@@ -85,7 +85,7 @@ class _MissingError(ClimateRefPrefectError):
 
 def reingest_one(workspace: StoreWorkspace, row: ExecutionRow) -> Reingested:
     """
-    Publish and ingest the results of an execution again, and say what came of it; changes no value that is recorded.
+    Publish and ingest the results of an execution again, and return the result. Recorded values are never changed.
 
     Parameters
     ----------

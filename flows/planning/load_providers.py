@@ -136,8 +136,8 @@ def find_installed_provider(name: str) -> ProviderReference | BrokenProvider:
 def _second_of_a_name(name: str, provider: LoadedProvider, first: LoadedProvider) -> BrokenProvider:
     return broken_provider(
         name,
-        f"{provider.reference.target} calls itself {provider.description.slug!r}, as {first.reference.target} does: "
-        "their executions could not be told apart, and those of the one that is named first are run.",
+        f"{provider.reference.target} calls itself {provider.description.slug!r}, as {first.reference.target} does. "
+        "Their executions could not be distinguished, so only those of the provider that is named first are run.",
     )
 
 

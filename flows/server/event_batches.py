@@ -45,7 +45,7 @@ class _Emitted(NamedTuple):
 
 class EventSender:
     """
-    Stands where Prefect looks for its `EventsWorker`: what is sent to it reaches the server soon, and in order.
+    Replaces Prefect's `EventsWorker`: events that are sent to it reach the server soon, and in order.
 
     Outside of a flow run, and once it is closed, it passes events to Prefect's own sender.
     """

@@ -68,7 +68,7 @@ def check_results_owner(results: Path, store: Store) -> None:
 
 
 def take_results(results: Path, store: Store) -> None:
-    """Make a store the owner of a results directory, whoever owned it before. Raises `BadInputError` as above."""
+    """Make a store the owner of a results directory, whichever store owned it. Raises `BadInputError` as above."""
     with _explained(results, store):
         (results / MARKER).unlink(missing_ok=True)
     _mark(results, store)

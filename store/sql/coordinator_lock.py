@@ -190,7 +190,7 @@ class _Keeper:
             self._confirm()
         if self._trouble:
             self._trouble = ""
-            self._notify(f"The lock on {self._database} is held again, and nobody else has coordinated meanwhile.")
+            self._notify(f"The lock on {self._database} is held again, and no other coordinator has worked meanwhile.")
 
     def _say(self, trouble: str) -> None:
         if not self._trouble:

@@ -52,7 +52,9 @@ def check(connection: Connection, execution_id: int) -> Row[Any]:
     if row is None:
         raise UnknownExecutionError(execution_id)
     if row.status != ExecutionStatus.FINISHED:
-        raise NotReopenedError("it has not ended; `climate-ref-prefect recover` takes in what a coordinator left")
+        raise NotReopenedError(
+            "it has not ended; `climate-ref-prefect recover` settles the executions of a dead coordinator"
+        )
     later = select(_execution.c.id).where(_execution.c.group_id == row.group_id, _execution.c.id > execution_id)
     if (by := connection.scalar(later.order_by(_execution.c.id.desc()).limit(1))) is not None:
         raise NotReopenedError(f"it was superseded by the later attempt {by}")

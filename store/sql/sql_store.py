@@ -207,7 +207,7 @@ class Store(Database):
             )
 
     def counts(self) -> StatusCounts:
-        """Count executions by what came of them, and groups."""
+        """Count executions by result, and groups."""
         with self._reading() as connection:
             return queries.counts(connection)
 

@@ -148,7 +148,7 @@ def leave_chain(output: Path) -> None:
 
 
 def wait_to_go(output: Path) -> None:
-    """Say that it has started, then wait to be told to go on."""
+    """Write a file when it has started, then wait for the signal to go on."""
     (output / "started").touch()
     wait_for(output / "go")
 

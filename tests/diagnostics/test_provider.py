@@ -94,7 +94,7 @@ def test_exit_codes(
 ) -> None:
     with pytest.raises(error, match=rf"sh .*exit code {code}\b") as caught:
         LineCount(script).run(definition, output)
-    # A failed command can never succeed as it stands; of a killed one nobody knows yet.
+    # A failed command can never succeed as it stands. A killed one may.
     assert isinstance(caught.value, DiagnosticError) == (error is CommandFailedError)
 
 

@@ -134,7 +134,7 @@ class TestKilledSupervisor:
 
 
 class TestTerminatedSupervisor:
-    """The supervisor of an execution is told to end, as schedulers do."""
+    """The supervisor of an execution gets SIGTERM, as from a scheduler."""
 
     def test_it_ends_its_tree_and_leaves_an_outcome(self, own: Driving, prepare: Prepare) -> None:
         directory, resources = prepare("tree-long")

@@ -21,7 +21,7 @@ SMALL = ResourceHint(memory_mb=64, wall_clock=timedelta(seconds=60))
 ENOUGH_MB = 128
 """With this, `hungry` is content."""
 _MOST_MB = 2000
-"""More than any job here may have: whoever gets this far is not held to its limit."""
+"""More memory than any job here may have. An execution that reaches it was not limited."""
 Act = Callable[[ExecutionDefinition, Path], None]
 
 
@@ -45,7 +45,7 @@ class Living(Diagnostic):
 
 
 def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
-    """Say that it has started, then wait to be told to go on: all, or this key."""
+    """Write a file when it has started, then wait for the signal to go on: all, or this key."""
     _say_started(definition)
     while not any((notes() / name).exists() for name in ("go", f"go-{definition.key}")):
         time.sleep(0.01)

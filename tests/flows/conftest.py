@@ -34,5 +34,5 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A state directory, data and notes that nobody has used."""
+    """A new state directory, data and notes."""
     return Site(tmp_path / "site", monkeypatch)

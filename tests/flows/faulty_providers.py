@@ -92,7 +92,7 @@ class Vanishing(DiagnosticProvider):
 
 
 class Interrupted(DiagnosticProvider):
-    """Raises what nobody should handle where it is asked to describe itself."""
+    """Raises an exception that must not be handled when it is asked to describe itself."""
 
     def describe(self) -> NoReturn:
         raise KeyboardInterrupt

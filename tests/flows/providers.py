@@ -85,7 +85,7 @@ def lone_surrogate(result: ExecutionResult, *_: object) -> ExecutionResult:
 
 
 def link_log(result: ExecutionResult, _: ExecutionDefinition, output: Path) -> ExecutionResult:
-    """Replace the log by a link to a file that is nobody's business."""
+    """Replace the log by a link to a private file."""
     (output.parent / "run.log").unlink()
     (output.parent / "run.log").symlink_to("/etc/passwd")
     return result
@@ -121,7 +121,7 @@ class Crashing(Noting):
 
 
 def numbers(definition: ExecutionDefinition, output: Path) -> ExecutionResult:
-    """Return a metric, a file and a series; the same for the same key, whoever computes them."""
+    """Return a metric, a file and a series, which depend only on the key."""
     source = definition.selectors["source_id"]
     digest = hashlib.sha256(source.encode()).digest()
     values = tuple(byte / 7 for byte in digest[:12])
@@ -171,7 +171,7 @@ def fail_after_go(definition: ExecutionDefinition, output: Path) -> None:
 
 
 def wait_for_others(definition: ExecutionDefinition, _: Path) -> None:
-    """End only once all executions of other diagnostics have their last word in the store."""
+    """End only after all executions of other diagnostics have been finalised in the store."""
     give_up_at = time.monotonic() + 30
     with closing(sqlite3.connect(os.environ[DATABASE], isolation_level=None)) as connection:
         while connection.execute(_UNFINISHED, (definition.diagnostic,)).fetchone()[0]:

@@ -44,7 +44,7 @@ class Faults:
 
     def __init__(self, cluster: SlurmCluster, notes: Path, at_most: Mapping[str, int], seed: int) -> None:
         self.made: Counter[str] = Counter()
-        """How often each fault has met somebody."""
+        """How often each fault has affected a process."""
         self._cluster = cluster
         self._notes = notes
         self._chance = random.Random(seed)

@@ -32,7 +32,7 @@ class Wire:
         self._thread = threading.Thread(target=self._loop.run_forever, name="wire", daemon=True)
 
     def cut(self) -> None:
-        """Let no byte pass any more, and tell nobody: connections stay, new ones are accepted and get no answer."""
+        """Drop all data silently: connections stay open, and new ones are accepted and get no answer."""
         self._call(self._whole.clear)
 
     def reset(self) -> None:

@@ -29,7 +29,7 @@ from tests.diagnostics.cmip6_trees import add
 from tests.flows.run_log import DATABASE, NOTES, Run, read_runs
 
 PROVIDER = "tests.flows.providers:provider"
-"""The provider that a site solves with unless it is told another one."""
+"""The default provider of a site."""
 
 _ATTEMPTS = """
 SELECT e.id, d.slug, g.key, e.attempt, e.replaces_id, e.status, e.successful, e.retryable, e.counted,

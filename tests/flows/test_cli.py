@@ -279,7 +279,7 @@ class TestBadInput:
 
 
 def assert_refused(ended: Ended, words: str) -> None:
-    """Hold that bad input was told in one line at the end of stderr, without a traceback."""
+    """Assert that bad input was reported in one line at the end of stderr, without a traceback."""
     assert ended.code == 2, ended.errors
     assert last_line(ended).startswith("climate-ref-prefect: ")
     assert words in last_line(ended)

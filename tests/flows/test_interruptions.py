@@ -187,7 +187,7 @@ class TestCancelling:
             started.wait_until_it_holds(site.notes / "started-ModelA")
             told = run_command("cancel")
             assert told.code == 0
-            assert f"Told process {started.pid} to stop" in told.output
+            assert f"Asked process {started.pid} to stop" in told.output
             started.wait()
         assert {row.failure_kind for row in site.attempts()} == {FailureKind.CANCELLED}
         assert_goes_on(site, "waits-for-go")
@@ -195,7 +195,7 @@ class TestCancelling:
 
 
 class TestTwoAtOnce:
-    """Two solves on one state directory: the second is told, nothing runs twice."""
+    """Two solves on one state directory: the second is refused, and nothing runs twice."""
 
     def test_the_second_is_refused_with_the_name_of_the_first(self, site: Site) -> None:
         with coordinator(site, "waits-for-go") as started:

@@ -16,7 +16,7 @@ CODES = {signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}
 
 
 def half_published(site: Site) -> set[Path]:
-    """Return what is on its way to the results directory, or was when somebody was killed."""
+    """Return the temporary copies in the results directory, of running or killed coordinators."""
     return set((site.home / "results").glob("*/*/*/.incoming-*"))
 
 

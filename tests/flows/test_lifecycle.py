@@ -374,7 +374,7 @@ class TestVocabulary:
 
 
 class TestBrokenProviders:
-    """A provider that cannot be imported keeps nobody from running."""
+    """A provider that cannot be imported does not keep the others from running."""
 
     def test_the_others_go_on_and_the_report_says_so(self, site: Site) -> None:
         site.add_models("ModelA")

@@ -355,7 +355,7 @@ class TestBadInput:
 
 
 class TestBrokenProviders:
-    """A provider that cannot be used is told of; the others go on."""
+    """A provider that cannot be used is reported, and the others go on."""
 
     def test_they_are_listed_beside_valid_ones(self, notes: None) -> None:
         names = [

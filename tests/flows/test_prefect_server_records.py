@@ -36,7 +36,7 @@ def site(site: Site) -> Site:
 
 @pytest.fixture
 def waiting(site: Site) -> Iterator[Coordinator]:
-    """A coordinator whose executions run until they are told to end."""
+    """A coordinator whose executions run until they are asked to end."""
     with coordinator(site, "waits-for-go") as started:
         started.wait_until_it_holds(*(site.notes / f"started-{model}" for model in MODELS))
         yield started

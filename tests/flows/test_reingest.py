@@ -45,7 +45,7 @@ def only(report: ReingestReport) -> Reingested:
 
 
 def change(site: Site, *statements: str) -> None:
-    """Change the database as nobody should."""
+    """Corrupt recorded values in the database."""
     with closing(sqlite3.connect(site.home / "climate-ref-prefect.db", isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)

@@ -46,7 +46,7 @@ def kill_with_outcomes_left(site: Site, *diagnostics: str) -> None:
 
 @contextmanager
 def locked_database(site: Site) -> Iterator[None]:
-    """Let nobody write to the database."""
+    """Make the database unwritable."""
     with closing(sqlite3.connect(site.home / "climate-ref-prefect.db", isolation_level=None, timeout=30)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield

@@ -156,7 +156,7 @@ def test_a_job_of_a_dead_coordinator_is_not_taken_for_one_of_the_next(
 
 @contextmanager
 def shown_late(path: Path, site: Site) -> Iterator[None]:
-    """Show a file only a second after somebody has begun to coordinate, as a network file system may."""
+    """Show a file only a second after a coordinator has started, as a network file system may."""
     hidden = path.rename(path.with_suffix(".hidden"))
 
     def show() -> None:

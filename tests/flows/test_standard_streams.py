@@ -57,7 +57,7 @@ def run_in_shell(directory: Path, redirection: str, lines: int = 3, more: Mappin
 
 
 def waiting_bytes(pipe: IO[bytes] | None) -> int:
-    """Return how much has been written into a pipe that nobody has read yet."""
+    """Return how much has been written into a pipe and not been read yet."""
     assert pipe is not None
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 

@@ -49,7 +49,7 @@ def _no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(*shown: object, **options: object) -> str:
-    """Return what some console of somebody's prints, on a terminal."""
+    """Return what a console of another program prints on a terminal."""
     console = Console(file=io.StringIO(), force_terminal=True, color_system=None, **{"width": 200, **options})  # type: ignore[arg-type]
     console.print(*shown)
     assert isinstance(console.file, io.StringIO)

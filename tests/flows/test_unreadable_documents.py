@@ -115,7 +115,7 @@ def test_what_is_damaged_while_it_runs_concerns_the_execution_alone(site: Site) 
 
 
 class TestOtherHosts:
-    """Whoever has claimed an execution under another name or in another container."""
+    """A claim of an execution under another host name or in another container."""
 
     def claim(self, left: ExecutionDirectory, **changes: object) -> None:
         assert left.claim(Claim.of_this_process().model_copy(update=changes))

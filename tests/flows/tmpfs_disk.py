@@ -24,7 +24,7 @@ class Disk:
         (self.path / _FILLING).unlink()
 
     def make_read_only(self) -> None:
-        """Let nobody write, not even root."""
+        """Make it read-only, even for root."""
         remount(self.path, "ro")
 
     def make_writable(self) -> None:

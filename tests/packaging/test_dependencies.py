@@ -15,7 +15,7 @@ NOT_IMPORTED = {
     "xarray": "the diagnostic of the tutorial opens its data with it",
     "psycopg": "SQLAlchemy loads it by the URL of the database",
 }
-"""Dependencies that are declared for somebody else; docs/decisions/0002 has the reasons in full."""
+"""Dependencies that are declared for other packages; docs/decisions/0002 has the reasons in full."""
 TYPES_ONLY = {"_typeshed"}
 
 

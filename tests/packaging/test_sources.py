@@ -77,7 +77,7 @@ def unannotated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 
 def test_text_files_are_utf8_whatever_the_locale() -> None:
-    """Whoever opens a file or a pipe as text says how it is encoded: else the locale of the day would."""
+    """Code that opens a file or a pipe as text names the encoding, because otherwise the locale would define it."""
     modules = [name for name in tracked(*FOLDERS) if name.endswith(".py")]
     assert [f"{name}:{line}" for name in modules for line in texts_without_encoding((ROOT / name).read_bytes())] == []
 

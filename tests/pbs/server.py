@@ -70,7 +70,7 @@ class PbsServer:
         self._ended = threading.Event()
 
     def run(self) -> None:
-        """Serve until told to end, or until whoever has started it is gone."""
+        """Serve until asked to end, or until the process that started it has ended."""
         adopt_orphans()
         parent = os.getppid()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -68,7 +68,7 @@ class Daemons:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is for whoever started us, who then stops them in order
+                start_new_session=True,  # Ctrl-C is for the starting process, which stops them in order
             )
         self._daemons[name] = Daemon(name, process, log)
         return self._daemons[name]

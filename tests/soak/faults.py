@@ -44,7 +44,7 @@ class CoordinatorFaults:
         return {
             "coordinator killed": lambda: self._signal(signal.SIGKILL),
             "coordinator interrupted": lambda: self._signal(signal.SIGINT),
-            "coordinator told to end": lambda: self._signal(signal.SIGTERM),
+            "coordinator asked to end": lambda: self._signal(signal.SIGTERM),
         }
 
     def _signal(self, number: signal.Signals) -> bool:

@@ -77,7 +77,7 @@ def allocate(
 
 
 def success(results_path: str = "/results/x") -> Finalisation:
-    """Return the last word on an attempt that succeeded."""
+    """Return the finalisation of an attempt that succeeded."""
     return Finalisation(
         successful=True,
         retryable=False,
@@ -100,7 +100,7 @@ def success(results_path: str = "/results/x") -> Finalisation:
 def failure(
     kind: FailureKind = FailureKind.OUT_OF_MEMORY, *, retryable: bool = True, counted: bool = True, message: str = "no"
 ) -> Finalisation:
-    """Return the last word on an attempt that failed."""
+    """Return the finalisation of an attempt that failed."""
     return Finalisation(
         successful=False,
         retryable=retryable,

@@ -149,7 +149,7 @@ class TestLostConnections:
                 wait_until(lambda: len(said) == 2 * number + 2)  # noqa: B023 - called at once
                 allocate(store, definition(f"k{number}"))
         assert "is lost. Executions go on" in said[0]
-        assert "is held again, and nobody else has coordinated meanwhile" in said[1]
+        assert "is held again, and no other coordinator has worked meanwhile" in said[1]
         assert len(said) == 6
 
     def test_the_server_says_that_idle_sessions_end(self, postgres_url: str, postgres_server: PostgresServer) -> None:

@@ -46,7 +46,7 @@ def opening(kind: type[BatchTransport], shared: Path, **always: Any) -> Iterator
 
 
 class Running:
-    """An execution that has started in a job and waits to be told to go on."""
+    """An execution that has started in a job and waits for the signal to go on."""
 
     def __init__(self, driving: Driving, prepare: Prepare, **options: Any) -> None:
         self.directory, resources = prepare("wait-to-go", **options)
@@ -69,7 +69,7 @@ class Running:
         return self.future.result(PATIENT.timeout_seconds)
 
     def assert_ended(self, kind: FailureKind, words: str) -> ExecutionOutcome:
-        """Hold that it ended with its job, is told in the scheduler's words, and that its telemetry is kept."""
+        """Assert that it ended with its job, has the scheduler's message, and that its telemetry is kept."""
         outcome = self.outcome()
         assert kind_of(outcome) is kind, outcome.failure
         assert f"job {self.job_id} ended" in message_of(outcome)

@@ -51,7 +51,7 @@ def open_pbs(cluster: PbsCluster, tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def told(history: bool) -> Told:  # noqa: FBT001 - a fixture
-    """Return what can be told of an end: without history, nothing but that the job is gone."""
+    """Return what can be known of an end: without history, only that the job is gone."""
     return lambda kind, words: (kind, words) if history else (FailureKind.WORKER_LOST, GONE)
 
 

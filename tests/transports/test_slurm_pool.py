@@ -131,7 +131,7 @@ def test_a_submission_without_an_answer_leaves_no_second_job(
         slurm.resume_controller()
     job = int(job_of(future.result(PATIENT.timeout_seconds)))
     known = {*before, job}
-    gone = {"CANCELLED", "COMPLETED"}  # told to go before or after its worker has come
+    gone = {"CANCELLED", "COMPLETED"}  # cancelled before or after its worker has connected
     wait_until(lambda: {state for number, state in slurm.jobs().items() if number not in known} <= gone)
 
 

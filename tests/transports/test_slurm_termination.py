@@ -41,7 +41,7 @@ class TestDeaths:
         slurm.run("scancel", running.job_id)
         outcome = running.assert_ended(FailureKind.WORKER_LOST, "CANCELLED")
         assert outcome.failure is not None
-        assert "told to end" in outcome.failure.details
+        assert "asked to end" in outcome.failure.details
         assert outcome.telemetry.transport_meta["node"] == running.node
         assert float(str(outcome.telemetry.transport_meta["queue_wait_seconds"])) >= 0
 

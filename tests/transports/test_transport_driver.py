@@ -32,7 +32,7 @@ FORBIDDEN = SubmissionError("account unknown", transient=False)
 
 
 class Scripted:
-    """A transport that says what it was told to say."""
+    """A transport that gives the answers of a script."""
 
     name = "scripted"
     limits = WorkerLimits()

@@ -138,7 +138,7 @@ class BatchSite(TransportModel):
     @classmethod
     @abstractmethod
     def check_path(cls, path: str) -> str:
-        """Return a path that the scheduler takes in its directives; raises `ValueError` for one that it does not."""
+        """Return a path that the scheduler accepts in its directives. Raises `ValueError` for any other."""
 
     @abstractmethod
     def commands(self, *, patient: bool = True) -> BatchScheduler:

@@ -60,7 +60,7 @@ Action = TypeVar("Action")
 
 
 class Pool:
-    """A pool, its time, and what it has asked for since somebody looked."""
+    """A pool, its time, and its actions since they were last taken."""
 
     def __init__(self, **rules: Any) -> None:
         self.now = NOW

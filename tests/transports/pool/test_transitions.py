@@ -310,7 +310,7 @@ class TestRestart:
 
 
 class TestCancelling:
-    """The scheduler is told once, then asked, and told again only after a pause."""
+    """The scheduler is asked to cancel once, then polled, and asked again only after a pause."""
 
     def test_the_request_is_repeated_after_a_pause_if_the_job_still_exists(self) -> None:
         told, actions = step(job(S.READY, ONE), CancelRequested(), NOW)
@@ -354,7 +354,7 @@ class TestDoubt:
 
 
 class TestEnds:
-    """What is told of executions whose job has ended."""
+    """The reports of executions whose job has ended."""
 
     @pytest.mark.parametrize("record", [FAILED, CANCELLED])
     def test_all_that_ran_ends_with_it(self, record: JobRecord) -> None:

@@ -42,9 +42,9 @@ def _judge_welcome(welcome: ConnectionResult, address: str, *, tls: bool) -> Fin
     if welcome is ConnectionResult.REFUSED:
         return ok(f"A client without a key is refused at {address}.")
     if tls:
-        return wrong(f"A client without a key is let in at {address} in spite of TLS.", "report this as a bug.")
+        return wrong(f"A client without a key is accepted at {address} in spite of TLS.", "report this as a bug.")
     return note(
-        f"Without TLS, as the profile says: whoever can reach {address} on the network can run programs as you. "
+        f"Without TLS, as the profile says, everybody who can reach {address} on the network can run programs as you. "
         "`tls: true` puts an end to that."
     )
 

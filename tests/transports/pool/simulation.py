@@ -57,6 +57,8 @@ class SimulatedJob:
     ended_at: float = 0.0
     told_to_end: list[float] = field(default_factory=list)
     ever_connected: bool = False
+    restart_is_known: bool = False
+    """Whether the pool has heard that it was requeued."""
 
     @property
     def over(self) -> bool:
@@ -195,6 +197,7 @@ class Cluster:
             self._end(job, NODE_FAIL)
             return
         job.address, job.ever_connected = f"tls://{job.name}:{run}", True
+        job.restart_is_known = run > 1
         self._hear(job.name, Connected(job.address, START_SECONDS))
         faults = (
             ("node fails", self._fail),
@@ -271,6 +274,8 @@ class Cluster:
 
     def _end(self, job: SimulatedJob, record: JobRecord) -> None:
         if not job.over:
+            if record is CANCELLED and not job.restart_is_known:  # nobody could know what goes on elsewhere
+                self._beyond_reach -= set(job.alive)
             job.state, job.ended_at, address, job.address = record, self.now, job.address, ""
             if address:
                 self._hear(job.name, Disconnected(address))
@@ -291,6 +296,7 @@ class Cluster:
         for known in self.state.jobs:
             if known.job_id:
                 job = self.jobs[known.name]
+                job.restart_is_known |= job.state is PENDING and job.runs > 0
                 forgotten = job.over and self.now - job.ended_at > 30
                 record = UNKNOWN if forgotten else job.state
                 self._hear(job.name, Polled(record.model_copy(update={"job_id": job.job_id}), self.now))

@@ -165,7 +165,7 @@ class TestSubmitting:
 
     def test_none_that_would_come_too_late_to_find_anything(self) -> None:
         busy = ready(execution(cpu=8))
-        waiting = [execution(cpu=8) for _ in range(3)]
+        waiting = [execution(cpu=8, submitted_at=NOW) for _ in range(3)]
         slow_start = Pace(recent_starts=(10.0,), run_seconds={SIZE: 1.0})
         assert planned([busy], waiting, pace=slow_start).submit is None
         assert planned([busy], waiting, pace=Pace(recent_starts=(2.0,), run_seconds={SIZE: 1.0})).submit == SIZE
@@ -173,9 +173,23 @@ class TestSubmitting:
         assert planned([], waiting, pace=slow_start).submit == SIZE
         assert planned([busy], waiting, pace=slow_start, executions_per_job=1).submit == SIZE
 
+    @pytest.mark.parametrize("state", [State.LOST, State.DRAINING, State.RESTARTED, State.CANCELLING])
+    def test_what_runs_in_a_job_that_takes_nothing_more_makes_no_room(self, state: State) -> None:
+        busy = ready(execution(cpu=8), state=state)
+        slow_start = Pace(recent_starts=(10.0,), run_seconds={SIZE: 1.0})
+        assert planned([busy], [execution(cpu=8, submitted_at=NOW)], pace=slow_start).submit == SIZE
+
+    @pytest.mark.parametrize(("seconds", "submit"), [(69, None), (71, SIZE)])
+    def test_an_estimate_that_was_wrong_keeps_nothing_waiting_for_long(
+        self, seconds: float, submit: JobSize | None
+    ) -> None:
+        waiting = [execution(cpu=8, submitted_at=NOW - seconds)]
+        slow_start = Pace(recent_starts=(10.0,), run_seconds={SIZE: 1.0})
+        assert planned([ready(execution(cpu=8))], waiting, pace=slow_start).submit == submit
+
     def test_none_while_those_in_the_queue_have_waited_for_longer_than_the_work_would_last(self) -> None:
         jobs = [ready(execution(cpu=8)), job(State.QUEUED, submitted_at=NOW - 100)]
-        waiting = [execution(cpu=8) for _ in range(3)]
+        waiting = [execution(cpu=8, submitted_at=NOW - 100) for _ in range(3)]
         assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 60.0})).submit is None
         assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 80.0})).submit == SIZE
 
@@ -193,9 +207,14 @@ class TestLettingGo:
         assert (made.drain, made.too_late) == ((old.name,), ())
 
     def test_one_that_was_too_slow_to_start_is_reported(self) -> None:
-        slow = job(State.READY, ends_at=NOW + 30)
+        slow = job(State.READY, connected_at=NOW, ends_at=NOW + 30)
         made = planned([slow], [execution(seconds=60)])
         assert (made.drain, made.too_late) == ((slow.name,), (slow.name,))
+
+    def test_one_that_has_idled_its_time_away_was_not_too_slow_to_start(self) -> None:
+        idle = job(State.READY, connected_at=NOW - 600, ends_at=NOW + 30)
+        made = planned([idle], [execution(seconds=60)])
+        assert (made.drain, made.too_late) == ((idle.name,), ())
 
     def test_one_that_has_run_as_many_as_it_may(self) -> None:
         one = job(State.READY, given=1)

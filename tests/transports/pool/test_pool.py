@@ -42,6 +42,7 @@ class Scheduler:
         self.asked: list[str] = []
         self.loses_answers = False
         self.silent = False
+        self.tells_marks = True
 
     def submit(self, script: Path) -> str:
         self.asked.append("submit")
@@ -64,6 +65,8 @@ class Scheduler:
 
     def marked_jobs(self) -> dict[str, str]:
         self._note("marks")
+        if not self.tells_marks:
+            raise SchedulerSilentError("No such format.")
         return {job_id: mark for job_id, mark in self.marks.items() if not self.jobs[job_id].over}
 
     def ping(self) -> str:
@@ -267,6 +270,48 @@ def test_jobs_whose_end_is_not_confirmed_are_named(
     site.scheduler.silent = True
     assert site.pool.close(0.1) == set()
     assert [words for words in caplog.messages if "has not confirmed the end of job 1" in words]
+
+
+def with_one_in_doubt(directory: Path, execution: Path) -> Site:
+    """Return a site that runs an execution in job 1 and has taken a job 2 unheard, whose mark it does not tell."""
+    site = Site(directory)
+    running(site, execution)
+    site.scheduler.tells_marks, site.scheduler.loses_answers = False, True
+    for number in range(8):
+        site.submit(directory / str(number))
+    wait_until(lambda: "2" in site.scheduler.jobs)
+    return site
+
+
+def test_jobs_with_an_id_are_followed_where_marks_are_not_told(tmp_path: Path, directory: Path) -> None:
+    site = with_one_in_doubt(tmp_path, directory)
+    site.scheduler.jobs["1"] = FAILED
+    assert site.ended().submission.directory == directory
+    site.scheduler.tells_marks = True
+    assert site.pool.close(5) == {"2"}
+
+
+def test_jobs_with_an_id_are_ended_where_marks_are_not_told(tmp_path: Path, directory: Path) -> None:
+    assert with_one_in_doubt(tmp_path, directory).pool.close(1) == {"1"}
+
+
+class UntidySite(Site):
+    """A site whose job scripts cannot be removed."""
+
+    def _write(self, name: str, size: JobSize) -> Path:
+        super()._write(name, size).rename(self.directory / "script")
+        script = self.directory / f"{name}.sh"
+        script.mkdir()
+        return script
+
+
+def test_a_script_that_cannot_be_removed_keeps_no_answer_back(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scheduler, "mark_in", lambda _, script: script.name)
+    site = UntidySite(tmp_path)
+    running(site, directory)
+    assert site.pool.close(5) == {"1"}
 
 
 def test_an_error_of_the_thread_is_raised_for_waiting_callers(tmp_path: Path, directory: Path) -> None:

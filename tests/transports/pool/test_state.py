@@ -29,7 +29,12 @@ from climate_ref_prefect.transports.batch.pool.events import (
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, State
 from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.pool_state import CANCEL_SECONDS, EXPLAIN_SECONDS, PoolState
+from climate_ref_prefect.transports.batch.pool.pool_state import (
+    CANCEL_SECONDS,
+    EXPLAIN_SECONDS,
+    IN_DOUBT_SECONDS,
+    PoolState,
+)
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobRefusedError,
@@ -152,7 +157,7 @@ def test_it_is_accepted_once_and_its_end_is_reported_once(running: tuple[Pool, E
     pool.take(one)
     for _ in range(2):
         pool.hear(pool.state.answered(one.directory, outcome(), pool.now))
-    pool.hear(pool.state.worker_lost(one.directory, pool.now))
+    pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
     assert list(pool.ends()) == [one.directory]
 
 
@@ -200,8 +205,16 @@ class TestLostWorkers:
 
     def test_the_future_of_an_execution_may_end_first(self, running: tuple[Pool, Execution]) -> None:
         pool, one = running
-        pool.hear(pool.state.worker_lost(one.directory, pool.now))
+        pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
         assert [job.name for job in pool.state.jobs_to_follow()] == ["job-1"]
+
+    def test_the_late_news_of_a_worker_is_none_of_the_one_that_has_come_after_it(
+        self, running: tuple[Pool, Execution]
+    ) -> None:
+        pool, one = running
+        pool.on("job-1", Connected(OTHER_ADDRESS))
+        pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
+        assert pool.job("job-1").state is State.RESTARTED
 
     def test_its_outcome_is_found_in_its_directory(self, running: tuple[Pool, Execution]) -> None:
         pool, one = running
@@ -305,6 +318,36 @@ class TestSubmissions:
         assert len(pool.took(StartExecution)) == 1
         assert pool.state.jobs_to_find() == []
 
+    @pytest.mark.parametrize("max_jobs", [1, 4])
+    def test_a_scheduler_that_neither_answers_submissions_nor_tells_of_its_jobs_ends_what_waits(
+        self, max_jobs: int
+    ) -> None:
+        pool, one = Pool(max_jobs=max_jobs, scheduler_patience=timedelta(hours=1)), execution()
+        pool.take(one)
+        for _ in range(15):
+            if pool.took(SubmitJob):
+                pool.fail(f"job-{pool.names}", SubmissionInDoubtError("timed out"))
+            pool.pass_time(IN_DOUBT_SECONDS + 1)
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM did not accept a job: timed out")}
+        assert len(pool.state.jobs_to_find()) == pool.names
+
+    def test_an_error_that_says_nothing_of_the_job_leaves_it_in_doubt(self) -> None:
+        pool = Pool()
+        pool.take(execution())
+        pool.fail("job-1", OSError("the pipe is broken"))
+        assert pool.state.jobs_to_find() == ["job-1"]
+
+    def test_two_failures_long_after_each_other_are_not_in_a_row(self) -> None:
+        pool, one = Pool(scheduler_patience=timedelta(minutes=10)), execution()
+        pool.take(one)
+        pool.fail("job-1", SchedulerSilentError("It is away."))
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        pool.took(ReportEnd)
+        pool.pass_time(7200)
+        pool.take(execution())
+        pool.fail("job-2", SchedulerSilentError("It is away."))
+        assert pool.ends() == {}
+
     def test_one_that_shows_after_another_was_submitted_in_its_place_is_withdrawn(self) -> None:
         pool = Pool(max_jobs=1)
         pool.take(execution())
@@ -360,6 +403,16 @@ class TestStarts:
         pool.pass_time(2)
         assert pool.took(SubmitJob)[-1].name == "job-5"
 
+    def test_jobs_that_are_withdrawn_by_hand_after_hours_in_the_queue_give_up_nothing(self) -> None:
+        pool = Pool()
+        pool.take(execution())
+        for _ in range(3):
+            pool.on(f"job-{pool.names}", Submitted("7"))
+            pool.pass_time(3 * 3600)
+            pool.poll(f"job-{pool.names}", CANCELLED)
+            pool.pass_time(60)
+        assert pool.ends() == {}
+
     def test_one_that_runs_something_makes_up_for_those_before(self) -> None:
         pool = Pool()
         pool.take(execution())
@@ -382,6 +435,14 @@ class TestStarts:
         ((kind, message),) = pool.ends().values()
         assert kind is FailureKind.UNAVAILABLE
         assert "longer to start than `walltime_margin` allows" in message
+
+    def test_no_job_is_submitted_of_a_size_that_has_just_been_given_up(self) -> None:
+        pool = Pool()
+        pool.take(execution(seconds=3599))
+        for number in range(1, 4):
+            pool.on(f"job-{number}", Submitted(str(number)))
+            pool.on(f"job-{number}", Connected(ADDRESS, age_seconds=100))
+        assert pool.names == 3
 
 
 class TestQueue:

@@ -13,6 +13,7 @@ from climate_ref_prefect.transports.batch.pool.events import (
     CloseWorker,
     Connected,
     Disconnected,
+    DoubtExpired,
     Drain,
     EndExecutions,
     Event,
@@ -58,6 +59,7 @@ EVENTS: dict[str, Event] = {
     "not taken": NotTaken(),
     "no answer": NoAnswer(),
     "not found": NotFound(),
+    "doubt expired": DoubtExpired(),
     "connected": Connected(OTHER_ADDRESS, 10.0),
     "disconnected": Disconnected(ADDRESS),
     "pending": Polled(PENDING, NOW),
@@ -86,6 +88,7 @@ EMPTY: dict[tuple[State, str], Row] = {
     (S.IN_DOUBT, "submitted"): (S.QUEUED, ()),
     (S.IN_DOUBT, "found"): (S.QUEUED, ()),
     (S.IN_DOUBT, "not found"): (S.MISSING, ()),
+    (S.IN_DOUBT, "doubt expired"): (S.MISSING, ()),
     (S.IN_DOUBT, "connected"): (S.ARRIVED, ()),
     (S.MISSING, "submitted"): (S.QUEUED, ()),
     (S.MISSING, "found"): (S.QUEUED, ()),
@@ -288,11 +291,12 @@ class TestRestart:
         assert end.cause.kind is FailureKind.WORKER_LOST
         assert "SLURM has started job 7 again" in end.cause.message
 
+    @pytest.mark.parametrize("state", [S.LOST, S.CANCELLING])
     @pytest.mark.parametrize("again", [Polled(PENDING, NOW), Connected(OTHER_ADDRESS)])
     def test_the_end_of_its_last_run_tells_nothing_of_what_an_earlier_has_left_on_a_node_that_is_cut_off(
-        self, again: Event
+        self, again: Event, state: State
     ) -> None:
-        lost, _ = step(job(S.LOST, ONE), again, NOW)
+        lost, _ = step(job(state, ONE), again, NOW)
         vanished, actions = step(lost, Polled(CANCELLED, NOW), NOW)
         assert (vanished.state, actions) == (S.VANISHED, ())
         _, (end, _) = step(vanished, Quiet(), NOW)

@@ -51,6 +51,11 @@ class NotFound:
 
 
 @dataclass(frozen=True)
+class DoubtExpired:
+    """The scheduler has not told of its jobs for so long that this one is not waited for any longer."""
+
+
+@dataclass(frozen=True)
 class Connected:
     """A worker in the job has connected."""
 
@@ -122,6 +127,7 @@ Event: TypeAlias = (
     | NoAnswer
     | Found
     | NotFound
+    | DoubtExpired
     | Connected
     | Disconnected
     | Polled

@@ -10,6 +10,8 @@ from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBacko
 from climate_ref_prefect.transports.port import Termination
 
 _OWN_FAULTS_ALLOWED: Final = 2
+_LOSSES_ALLOWED: Final = 9
+"""How many starts may be lost, at different times, however long it takes: jobs may wait for hours in the queue."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class FailedStarts:
             jobs = f"{self.own_faults} {scheduler} jobs of {failed.size.label}"
             message = f"{jobs} in a row ended before running anything. {last}"
             return Termination(kind=failed.cause.kind, message=message)
-        if self.backoff.is_exhausted(now, timeout_seconds):
+        if self.backoff.failures > _LOSSES_ALLOWED and self.backoff.is_exhausted(now, timeout_seconds):
             message = f"No {scheduler} job of {failed.size.label} has started for {timeout_seconds:g} s. {last}"
             return Termination(kind=FailureKind.UNAVAILABLE, message=message)
         return None

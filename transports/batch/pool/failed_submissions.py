@@ -7,6 +7,7 @@ from climate_ref_prefect.transports.batch.pool.events import NoAnswer, NotTaken,
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,
+    SchedulerSilentError,
     SubmissionInDoubtError,
     SubmissionLimitError,
     UnreadAnswerError,
@@ -71,7 +72,7 @@ class Submissions:
             return FailedSubmission(Refused(str(error)))
         before = self._backoffs.get(size, SubmitBackoff())
         backoff = self._backoffs[size] = _after(before, error, now, has_jobs=has_jobs)
-        event = NoAnswer() if isinstance(error, SubmissionInDoubtError) else NotTaken()
+        event = NotTaken() if _was_not_taken(error) else NoAnswer()
         if backoff.is_exhausted(now, self._timeout_seconds):
             del self._backoffs[size]
             message = f"{self._scheduler} did not accept a job: {error}"
@@ -79,6 +80,11 @@ class Submissions:
         pause_seconds = backoff.not_before - now
         again = f"{self._scheduler} accepts no job now: {error} The next submission follows in {pause_seconds:.0f} s."
         return FailedSubmission(event, warning="" if before.failures else again)
+
+
+def _was_not_taken(error: Exception) -> bool:
+    """Return whether the scheduler has said so; after an error of any other kind the job may exist."""
+    return isinstance(error, SchedulerSilentError) and not isinstance(error, SubmissionInDoubtError)
 
 
 def _after(before: SubmitBackoff, error: Exception, now: float, *, has_jobs: bool) -> SubmitBackoff:

@@ -159,10 +159,16 @@ class _Planning:
     def _use(self, job: Job) -> None:
         """Release a job that can take nothing more, or that has not been needed for a while."""
         of_no_use = not job.executions and bool(self._waiting.get(job.size))
-        if of_no_use and not job.given:
+        if of_no_use and not job.given and self._came_too_late(job):
             self.too_late.append(job.name)
         if of_no_use or self._is_used_up(job) or (not job.executions and self._has_idled(job)):
             self._let_go(job)
+
+    def _came_too_late(self, job: Job) -> bool:
+        """Return whether a job had no time for what waits when its worker connected, and has not idled it away."""
+        seconds = job.ends_at - job.connected_at
+        waiting = self._waiting.get(job.size, {}).values()
+        return all(one.resources.wall_clock_seconds > seconds for one in waiting)
 
     def _is_used_up(self, job: Job) -> bool:
         limit = self._rules.executions_per_job
@@ -220,7 +226,11 @@ class _Planning:
         run_seconds, limit = pace.run_seconds.get(size), self._rules.executions_per_job
         if run_seconds is None or waiting > self._left_to_take(size, limit):
             return True
-        running = sum(len(job.executions) for job in self._jobs.values() if job.size == size)
+        first = next(iter(self._waiting[size].values()))
+        if self._now - first.submitted_at > _STARVING_SECONDS + self._start_seconds(pace):  # the estimate was wrong
+            return True
+        ready = (job for job in self._jobs.values() if job.size == size and job.state is State.READY)
+        running = sum(len(job.executions) for job in ready)
         at_once = running + to_start * (running + waiting) / self._demand[size]
         return at_once == 0 or waiting * run_seconds / at_once > self._start_seconds(pace)
 

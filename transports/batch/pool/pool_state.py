@@ -13,6 +13,7 @@ from climate_ref_prefect.transports.batch.pool.events import (
     CloseWorker,
     Connected,
     Disconnected,
+    DoubtExpired,
     Drain,
     EndExecutions,
     Event,
@@ -47,6 +48,8 @@ CANCEL_SECONDS: Final = 15.0
 """How long a cancelled execution may take to end before its job is cancelled."""
 EXPLAIN_SECONDS: Final = 5.0
 """How long to wait for the end of a job that explains the end of an execution in it."""
+IN_DOUBT_SECONDS: Final = 300.0
+"""How long no further job is submitted while a scheduler that does not answer may have taken the last one."""
 _CANCELLED_EARLY: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
 _LOOKED_FOR: Final = (State.IN_DOUBT, State.MISSING, State.ARRIVED)
 
@@ -168,13 +171,10 @@ class PoolState:
         event = ExecutionEnded(directory, out_of_memory=rule is not None and rule.grows == "memory")
         return [report, *self.on(job.name, event, now)]
 
-    def worker_lost(self, directory: Path, now: float) -> list[PoolAction]:
+    def worker_lost(self, directory: Path, address: str, now: float) -> list[PoolAction]:
         """Record that the worker of an execution cannot be reached any more."""
         execution = self._running.get(directory)
-        if execution is None:
-            return []
-        job = self._jobs[execution.job]
-        return self.on(job.name, Disconnected(job.address), now)
+        return [] if execution is None else self.on(execution.job, Disconnected(address), now)
 
     def arrange(self, now: float) -> list[PoolAction]:
         """Apply time limits, then give executions to jobs, submit jobs, and release others."""
@@ -207,7 +207,7 @@ class PoolState:
             yield from self._carried_out(_too_late(self._jobs[name]), self._jobs[name], now)
         for name in made.drain:
             yield from self.on(name, Drain(), now)
-        if made.submit is not None:
+        if made.submit is not None and made.submit not in self._rejected:
             name = self._new_name(made.submit)
             self._jobs[name] = Job(name, made.submit, self._scheduler, submitted_at=now, since=now, idle_since=now)
             yield SubmitJob(name, made.submit)
@@ -222,6 +222,9 @@ class PoolState:
                 yield from self.on(job.name, CancelRequested(), now)
             elif execution.said is not None and now - execution.said_at > EXPLAIN_SECONDS and job.state is State.READY:
                 yield from self.ended(execution.directory, execution.said, now)
+        for job in self.jobs:
+            if job.state is State.IN_DOUBT and now - job.since > IN_DOUBT_SECONDS:
+                yield from self.on(job.name, DoubtExpired(), now)
         if self._limits.rules.pending_limit:
             yield from self._waiting_for_too_long(self._limits.rules.pending_limit, now)
 

@@ -185,7 +185,7 @@ class Pool:
                 case CloseWorker(address):
                     self._link.retire(address)
                 case StartExecution(address, directory):
-                    self._link.run(address, directory, partial(self._answered, directory))
+                    self._link.run(address, directory, partial(self._answered, address, directory))
                 case StopExecution(address, directory):
                     self._link.cancel(address, directory)
                 case ReportEnd():
@@ -204,13 +204,13 @@ class Pool:
             self._causes[directory] = end.cause
         self._ended.put(Ended(submission=end.submission, outcome=outcome, meta=end.meta))
 
-    def _answered(self, directory: Path, answer: ExecutionOutcome | Exception) -> None:
+    def _answered(self, address: str, directory: Path, answer: ExecutionOutcome | Exception) -> None:
         """Receive the answer of a worker, in a thread of its own."""
         if isinstance(answer, ExecutionOutcome):
             self._calls.put(lambda: self._do(self._state.answered(directory, answer, time.monotonic())))
         else:
             logger.info("The worker that ran %s is lost: %s", directory, answer)
-            self._calls.put(lambda: self._do(self._state.worker_lost(directory, time.monotonic())))
+            self._calls.put(lambda: self._do(self._state.worker_lost(directory, address, time.monotonic())))
 
     def _connected(self, name: str, event: Connected) -> None:
         if self._polled_at is None:  # Only the scheduler knows its node, for the telemetry.
@@ -271,14 +271,16 @@ class Pool:
         for job in self._state.jobs:
             record = answer.records.get(job.job_id)
             if record is not None:
-                never_ran = record.over and job.state is State.QUEUED
-                output = output_of_job(job.job_id, self._logs) if never_ran else None
+                output = output_of_job(job.job_id, self._logs) if record.over and job.state is State.QUEUED else None
                 self._apply_event(job.name, Polled(record, answer.asked_at, output))
 
     def _end_jobs(self, give_up_at: float) -> set[str]:
         self._commands.finish(give_up_at)
-        while not self._calls.empty():  # a job may just have been submitted
-            self._calls.get()()
+        while not self._calls.empty():  # A job may just have been submitted.
+            try:
+                self._calls.get()()
+            except Exception:
+                logger.exception("A call of the pool of jobs has failed while it was closed; its jobs are ended.")
         jobs = self._state.jobs
         ended = self._commands.end_jobs(
             [job.job_id for job in jobs if job.job_id],

@@ -10,6 +10,8 @@ _LONGEST_PAUSE_SECONDS: Final = 60.0
 _DOUBLINGS: Final = 5
 _TRIES_AT_A_LIMIT: Final = 6
 _UNREADABLE_ANSWERS: Final = 3
+_IN_A_ROW_SECONDS: Final = 1800.0
+"""A failure so long after the next submission was due begins a new row: nothing was to be submitted meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class SubmitBackoff:
 
     def after_silence(self, now: float) -> "SubmitBackoff":
         """Return the backoff after a scheduler has not answered, or accepts no job now."""
-        since = now if self.silent_since is None else self.silent_since
+        in_a_row = now - self.not_before <= _IN_A_ROW_SECONDS
+        since = self.silent_since if in_a_row and self.silent_since is not None else now
         return dataclasses.replace(self, silent_since=since, tries_at_a_limit=0)._paused(now)
 
     def after_limit(self, now: float, *, has_jobs: bool) -> "SubmitBackoff":

@@ -11,6 +11,7 @@ from climate_ref_prefect.transports.batch.pool.events import (
     CloseWorker,
     Connected,
     Disconnected,
+    DoubtExpired,
     Drain,
     EndExecutions,
     Event,
@@ -96,7 +97,12 @@ def _not_found(job: Job, _: NotFound, now: float) -> Transition:
     return job, ()
 
 
+def _doubt_expired(job: Job, _: DoubtExpired, now: float) -> Transition:
+    return (job.enter(State.MISSING, now) if job.state is State.IN_DOUBT else job), ()
+
+
 def _connected(job: Job, event: Connected, now: float) -> Transition:
+    job = dataclasses.replace(job, requeued=bool(job.executions))
     if job.state is State.CANCELLING:
         return job, (CloseWorker(event.address),)
     job = dataclasses.replace(
@@ -107,7 +113,7 @@ def _connected(job: Job, event: Connected, now: float) -> Transition:
     if not job.job_id:
         return job.enter(State.ARRIVED, now), ()
     if job.executions:
-        return dataclasses.replace(job, requeued=True).enter(State.RESTARTED, now), ()
+        return job.enter(State.RESTARTED, now), ()
     return _ready(job, now), ()
 
 
@@ -194,6 +200,7 @@ _HANDLERS: Final[Mapping[type, Callable[[Job, Any, float], Transition]]] = {
     NotTaken: _not_taken,
     NoAnswer: _not_answered,
     NotFound: _not_found,
+    DoubtExpired: _doubt_expired,
     Connected: _connected,
     Disconnected: _disconnected,
     Polled: polled,

@@ -103,18 +103,16 @@ class CommandQueue:
         pause_seconds, looking_for = _FIRST_CONFIRM_SECONDS, set(marks)
         while True:
             try:
-                if looking_for:
-                    untold += self._found(looking_for, ended)
                 if untold:
                     self._scheduler.cancel(untold)
                     untold = []
                 if left := [job_id for job_id, record in ended.items() if record is None]:
                     records = self._scheduler.look(left)
                     ended |= {job_id: record for job_id, record in records.items() if record.over}
+                if looking_for:  # last, so that no job is left because marks are not told
+                    untold, looking_for = self._found(looking_for, ended), set()
             except SchedulerSilentError as error:
                 logger.info("%s does not answer: %s", self._scheduler.name, error)
-            else:
-                looking_for = set()
             left = [job_id for job_id, record in ended.items() if record is None]
             if not left and not looking_for:
                 return ended
@@ -144,8 +142,19 @@ class CommandQueue:
 
     def _poll(self, job_ids: Sequence[str], *, find_marks: bool) -> PollAnswer:
         asked_at = time.monotonic()
-        marks = {mark: job_id for job_id, mark in self._scheduler.marked_jobs().items()} if find_marks else None
-        return PollAnswer(asked_at, self._scheduler.look(job_ids) if job_ids else {}, marks)
+        records = self._scheduler.look(job_ids) if job_ids else {}
+        return PollAnswer(asked_at, records, self._marks() if find_marks else None)
+
+    def _marks(self) -> dict[str, str] | None:
+        """Ask for marks; where they are not told, what is known of the jobs that have an id is told all the same."""
+        try:
+            return {mark: job_id for job_id, mark in self._scheduler.marked_jobs().items()}
+        except SchedulerSilentError as error:
+            logger.warning(
+                "%s does not tell whether it has taken a job whose submission it has not answered: %s",
+                *(self._scheduler.name, error),
+            )
+            return None
 
     def _run(
         self, command: Callable[[], Answer], then: Callable[[Answer | Exception], None], script: Path | None = None
@@ -159,10 +168,17 @@ class CommandQueue:
                 answer = error
             finally:
                 if script is not None:
-                    script.unlink(missing_ok=True)
+                    _remove(script)
             self._report(lambda: then(answer))
 
         if self._finishing.is_set():
             run()  # Only remove the script.
         else:
             self._last = self._threads.submit(run)
+
+
+def _remove(script: Path) -> None:
+    try:
+        script.unlink(missing_ok=True)
+    except OSError as error:  # whoever has asked for the submission is told of its answer all the same
+        logger.info("The job script %s could not be removed: %s", script, error)

@@ -147,7 +147,7 @@ class TestScheduler:
         monkeypatch.setenv("PATH", "/nonexistent")
         findings = on_either()
         assert "cannot be found on PATH. -> run this where jobs are submitted" in the_wrong_one(findings)
-        assert is_skipped("A job: there is no scheduler", findings)
+        assert is_skipped("A job: the scheduler cannot be used", findings)
         assert is_skipped(ON_THE_NODE, findings)
         assert [told for told in of(CheckStatus.OK, findings) if "without a key is refused" in told]
 

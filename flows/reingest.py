@@ -10,16 +10,16 @@ from prefect.states import Completed
 
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.flows.coordinating import coordinating
+from climate_ref_prefect.flows.coordinator_workspace import coordinator_workspace
 from climate_ref_prefect.flows.display.tables import TabularReport
 from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
 from climate_ref_prefect.flows.lifecycle.reingest_execution import FINE, Reingested, counted, reingest_one
 from climate_ref_prefect.flows.report.prefect_artifacts import create_artifact_table
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
+from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.sql.record_reingestion import MENDABLE
 from climate_ref_prefect.store.sql.sql_store import Store
-from climate_ref_prefect.store.values import ExecutionRow
 
 
 class ReingestReport(TabularReport):
@@ -78,7 +78,7 @@ def reingest(
     began = time.monotonic()
     check_request(execution_ids, providers, diagnostics, kinds)
     executions = []
-    with coordinating() as workspace:
+    with coordinator_workspace() as workspace:
         if execution_ids:
             rows = _by_number(workspace.store, execution_ids)
         else:

@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from climate_ref_prefect.flows.coordinating import coordinating
+from climate_ref_prefect.flows.coordinator_workspace import coordinator_workspace
 from climate_ref_prefect.flows.display.log_escaping import escaped_logs
 from climate_ref_prefect.flows.display.tables import TabularReport
 from climate_ref_prefect.flows.display.text_escaping import one_line
@@ -18,11 +18,11 @@ from climate_ref_prefect.flows.report.prefect_artifacts import create_artifact_t
 from climate_ref_prefect.flows.report.solve_report import read_rows
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
-from climate_ref_prefect.flows.server.task_run_counter import ledger_of_flow_run
+from climate_ref_prefect.flows.server.task_run_counter import counter_of_flow_run
 from climate_ref_prefect.flows.transport_parameter import TransportChoice, transport_of
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.publish_results import remove_leftovers
-from climate_ref_prefect.store.values import ExecutionRow
+from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.registry import traits_of
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
@@ -126,11 +126,11 @@ def replay_abandoned(
 
 def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> RecoveryReport:
     began = time.monotonic()
-    with coordinating(retry_rules) as workspace:
+    with coordinator_workspace(retry_rules) as workspace:
         remove_leftovers(workspace.results)
         transport.open(workspace.store.identity())
         left = [execution.execution_id for execution in workspace.recorder.unfinished()]
-        task_run_counter = ledger_of_flow_run()
+        task_run_counter = counter_of_flow_run()
         try:
             settle_leftovers(workspace, transport, task_run_counter)
         finally:

@@ -13,7 +13,7 @@ from climate_ref_prefect.flows.lifecycle.lifecycle import Lifecycle, Watch
 from climate_ref_prefect.flows.planning.plan import PlannedExecution
 from climate_ref_prefect.flows.report.prefect_artifacts import Progress
 from climate_ref_prefect.flows.server.best_effort_calls import short_retries
-from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, counter_of_flow_run
 from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.transports.port import Transport
 
@@ -77,7 +77,7 @@ def run_planned(
         If the flow run was cancelled.
     """
     own = task_run_counter is None
-    counter = task_run_counter or ledger_of_flow_run()
+    counter = task_run_counter or counter_of_flow_run()
     watcher = FlowRunMonitor(Progress(len(planned)), counter)
 
     def look() -> None:

@@ -18,7 +18,7 @@ from climate_ref_prefect.diagnostics.data_catalogue import scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import installed_providers
 from climate_ref_prefect.execution.worker.execute import ServerPool
-from climate_ref_prefect.flows.coordinating import coordinating
+from climate_ref_prefect.flows.coordinator_workspace import coordinator_workspace
 from climate_ref_prefect.flows.display.log_escaping import escaped_logs
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
 from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers, settle_leftovers
@@ -31,7 +31,7 @@ from climate_ref_prefect.flows.retry.retry_rules import RetryRule, retry_policie
 from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
 from climate_ref_prefect.flows.server.proxy_settings import avoid_proxies
-from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, counter_of_flow_run
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.transport_parameter import Site, TransportChoice, transport_of
 from climate_ref_prefect.flows.workspace.file_system_checks import check_file_systems
@@ -178,10 +178,10 @@ def _solve_to_the_end(
     key: str | None,
 ) -> SolveReport:
     began = time.monotonic()
-    with coordinating(retry_rules) as workspace, closing(ServerPool()) as servers:
+    with coordinator_workspace(retry_rules) as workspace, closing(ServerPool()) as servers:
         remove_leftovers(workspace.results)
         transport.open(workspace.store.identity())
-        task_run_counter = ledger_of_flow_run()
+        task_run_counter = counter_of_flow_run()
         leftovers = settle_leftovers(workspace, transport, task_run_counter)
         planned = _plan(workspace, data, providers, diagnostics, transport, rerun=rerun, key=key, servers=servers)
         planned = planned.without(leftovers.elsewhere)

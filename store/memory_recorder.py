@@ -18,7 +18,7 @@ from climate_ref_prefect.store.port import (
     UnfinishedExecution,
     address_of,
 )
-from climate_ref_prefect.store.values import (
+from climate_ref_prefect.store.query_results import (
     LOST_KINDS,
     ExecutionRow,
     GroupHistory,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.store.errors import UnknownExecutionError
 from climate_ref_prefect.store.port import ExecutionStatus, Finalisation, GroupAddress
+from climate_ref_prefect.store.query_results import ExecutionRow, OutputRow, ScalarRow, SeriesRow
 from climate_ref_prefect.store.read_results import Results
-from climate_ref_prefect.store.values import ExecutionRow, OutputRow, ScalarRow, SeriesRow
 
 
 class RecordedResults(NamedTuple):

@@ -19,9 +19,9 @@ from climate_ref_prefect.store.port import (
     address_of,
 )
 from climate_ref_prefect.store.publish_results import verify_output
+from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
-from climate_ref_prefect.store.values import ExecutionRow
 
 
 class MemoryWriter:

@@ -5,7 +5,14 @@ from typing import Protocol, runtime_checkable
 
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.store.port import GroupAddress
-from climate_ref_prefect.store.values import ExecutionRow, GroupHistory, OutputRow, ScalarRow, SeriesRow, StatusCounts
+from climate_ref_prefect.store.query_results import (
+    ExecutionRow,
+    GroupHistory,
+    OutputRow,
+    ScalarRow,
+    SeriesRow,
+    StatusCounts,
+)
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from climate_ref_prefect.execution.worker.failure_mapping import (
 )
 from climate_ref_prefect.execution.worker.log_size_limit import LogLimit
 from climate_ref_prefect.execution.worker.orphan_process_cleanup import OrphanCleanup
-from climate_ref_prefect.execution.worker.output_check_thread import OutputCheck
+from climate_ref_prefect.execution.worker.output_validation import OutputValidation
 from climate_ref_prefect.execution.worker.provider_server_protocol import CANCEL, END, wait_for_input
 from climate_ref_prefect.execution.worker.resource_sampler import ResourceSampler
 from climate_ref_prefect.execution.worker.scratch_full_detection import ScratchFullDetector
@@ -237,7 +237,7 @@ class ChildSupervision:
         self._meter.finish()
         if self._failure is not None and not FAILURE_RULES[self._failure.kind].may_hide:
             return
-        examination = OutputCheck(self._directory, self._envelope, self._failure, self.space)
+        examination = OutputValidation(self._directory, self._envelope, self._failure, self.space)
         stopped = self._wait_for_examination(examination)
         examination.close()
         if stopped is None:
@@ -246,7 +246,7 @@ class ChildSupervision:
         else:
             self._failure = self._failure or stopped
 
-    def _wait_for_examination(self, examination: OutputCheck) -> ExecutionFailure | None:
+    def _wait_for_examination(self, examination: OutputValidation) -> ExecutionFailure | None:
         limit_seconds = self._limits.describe_deadline_seconds
         give_up_at = time.monotonic() + limit_seconds
         while (now := time.monotonic()) < give_up_at:

@@ -10,7 +10,7 @@ from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOut
 from climate_ref_prefect.execution.output_manifest import manifest
 from climate_ref_prefect.execution.worker.child_process import import_failure
 from climate_ref_prefect.execution.worker.failure_mapping import failure_from_exception
-from climate_ref_prefect.execution.worker.output_check_thread import failure_if_inputs_changed
+from climate_ref_prefect.execution.worker.output_validation import failure_if_inputs_changed
 from climate_ref_prefect.execution.worker.resource_sampler import ResourceSampler
 from climate_ref_prefect.execution.worker.run_diagnostic import run_diagnostic
 from climate_ref_prefect.execution.worker.supervisor_process import claim_or_refuse, refuse_unreadable

@@ -31,7 +31,7 @@ from climate_ref_prefect.flows.display.log_escaping import RUN_LOGGERS, Escaping
 from climate_ref_prefect.flows.display.tables import add_row, console_table
 from climate_ref_prefect.flows.display.text_escaping import one_line
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.store.values import ExecutionRow
+from climate_ref_prefect.store.query_results import ExecutionRow
 
 app = typer.Typer(
     no_args_is_help=True,

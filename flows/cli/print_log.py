@@ -9,7 +9,7 @@ from typing import IO, Final
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.flows.display.text_escaping import escape_control_characters
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.store.values import ExecutionRow
+from climate_ref_prefect.store.query_results import ExecutionRow
 
 _ON_A_TERMINAL_BYTES: Final = 1_000_000
 _AT_MOST_BYTES: Final = 256_000_000

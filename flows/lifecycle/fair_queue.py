@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 
 
 class FairQueue:

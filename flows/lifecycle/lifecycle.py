@@ -9,10 +9,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind
 from climate_ref_prefect.flows.lifecycle import phases
-from climate_ref_prefect.flows.lifecycle.abandon_executions import abandon
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt, next_attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt, next_attempt
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
 from climate_ref_prefect.flows.lifecycle.fair_queue import FairQueue
+from climate_ref_prefect.flows.lifecycle.finalise_interrupted import finalise_interrupted
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import (
     DATABASE,
     InfrastructureFaults,
@@ -105,7 +105,7 @@ class Lifecycle:
                 with self._signals.block():  # A second signal may interrupt this block, even before it starts.
                     self._runner.close()
                 attempts = [*self._active.values(), *self._held.values(), *self._waiting]
-                abandon(attempts, error, self._calls, self._workspace, self._transport)
+                finalise_interrupted(attempts, error, self._calls, self._workspace, self._transport)
                 raise
 
     def _count_under_way(self) -> int:

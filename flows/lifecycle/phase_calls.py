@@ -11,7 +11,7 @@ from prefect.utilities.annotations import quote
 from pydantic import BaseModel
 
 from climate_ref_prefect.flows.lifecycle import phases
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.phases import Batch, Phase
 from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter
 from climate_ref_prefect.store.port import Writer

@@ -5,9 +5,8 @@ Each phase is a Prefect task that is named by phase and execution, and a functio
 transport where it runs, or the writer of the recorder. Only `dispatch` needs both. The phases change the attempt that
 they are given and return nothing: Prefect keeps what a task returns for as long as the flow runs.
 
-Every attempt goes this way: one of this solve (`lifecycle.py`), one whose coordinator has died and whose outcome comes
-late (`late_outcome.py`, `recover_unfinished.py`), and one that is given up because the solve is stopped
-(`abandon_executions.py`).
+Every attempt goes this way: one of this solve (`lifecycle.py`), one that a coordinator has left that died
+(`recover_unfinished.py`), and one that is under way when the solve is stopped (`finalise_interrupted.py`).
 """
 
 import inspect
@@ -23,7 +22,7 @@ from prefect.logging import get_run_logger
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.execution.worker.execute import execute
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.scratch_retention import apply_retention
 from climate_ref_prefect.flows.planning.plan import PlannedExecution
 from climate_ref_prefect.flows.workspace.directory_availability import DirectoryUnavailableError

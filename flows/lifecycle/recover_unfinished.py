@@ -8,20 +8,20 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
+from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
 from climate_ref_prefect.flows.lifecycle.execution_liveness import POLL_SECONDS, ExecutionLiveness
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
-from climate_ref_prefect.flows.lifecycle.late_outcome import attempt_with_outcome, envelope_of
 from climate_ref_prefect.flows.lifecycle.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.lifecycle.phases import complete
 from climate_ref_prefect.flows.server.low_overhead_task_runs import low_overhead_task_runs
-from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, ledger_of_flow_run
+from climate_ref_prefect.flows.server.task_run_counter import TaskRunCounter, counter_of_flow_run
 from climate_ref_prefect.flows.workspace.workspace import Workspace
-from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution
+from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution, address_of
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.registry import traits_of
 
@@ -64,7 +64,7 @@ def settle_leftovers(
     timeout_seconds = workspace.settings.house_patience.total_seconds()
     unfinished = retry_while_unavailable(workspace.recorder.unfinished, timeout_seconds)
     with low_overhead_task_runs() if unfinished else nullcontext():
-        calls = PhaseCalls(task_run_counter or ledger_of_flow_run(), transport, workspace.writer)
+        calls = PhaseCalls(task_run_counter or counter_of_flow_run(), transport, workspace.writer)
         undecided = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
         while undecided:
             decisions = [
@@ -174,12 +174,46 @@ class _Leftover:
             return None
 
     def _take_in_outcome(self, timeout_seconds: float = 0.0) -> bool:
-        attempt = attempt_with_outcome(self._workspace, self._execution, timeout_seconds)
+        attempt = self._attempt_with_outcome(timeout_seconds)
         if attempt is None:
             return False
         with DeferredSignals():
             complete(attempt, self._calls.call)
         return True
+
+    def _attempt_with_outcome(self, timeout_seconds: float) -> Attempt | None:
+        """Return the attempt with the outcome that it has left; None without one, or if it was given up."""
+        try:
+            outcome = self._directory.read_outcome(timeout_seconds)
+            if outcome is None or self._directory.is_closed():
+                return None
+            envelope = self._envelope()
+        except (UnreadableDocumentError, FileNotFoundError):  # an outcome that cannot be read counts as missing
+            return None
+        address = address_of(envelope.definition)
+        counts = self._workspace.recorder.attempt_counts([envelope.definition])[address]
+        attempt = Attempt(self._execution, self._workspace, counts)
+        attempt.envelope, attempt.outcome = envelope, outcome
+        return attempt
+
+    def _envelope(self) -> ExecutionEnvelope:
+        """
+        Return the envelope of the execution from its directory.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        UnreadableDocumentError
+            If it cannot be read, or is that of another execution, whose results would be recorded in its place.
+        """
+        envelope = self._directory.read_envelope()
+        if (envelope.execution_id, envelope.fragment) != (self._execution.execution_id, self._execution.fragment):
+            path = self._directory.path / "envelope.json"
+            raise UnreadableDocumentError(
+                f"{path} is that of execution {envelope.execution_id} in {envelope.fragment}.", path
+            )
+        return envelope
 
     def _delay_seconds(self) -> float:
         """Return how long the outcome of an execution that has just ended may take to become visible."""
@@ -203,7 +237,7 @@ class _Leftover:
         """Return a sentence that names the files that could not be read."""
         words = ""
         documents: tuple[Callable[[], object], ...] = (
-            lambda: envelope_of(self._execution, self._directory),
+            self._envelope,
             self._directory.read_claim,
             self._directory.read_outcome,
         )

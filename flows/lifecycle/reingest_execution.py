@@ -21,8 +21,8 @@ from climate_ref_prefect.flows.lifecycle.scratch_retention import remove_output
 from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace
 from climate_ref_prefect.store.errors import NotReopenedError, StoreRefusedError
 from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError, publish, verify
+from climate_ref_prefect.store.query_results import ExecutionRow, Reingestion
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
-from climate_ref_prefect.store.values import ExecutionRow, Reingestion
 
 Source = Literal["scratch", "results"]
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.fault_injection import write_point
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 
 
 def apply_retention(attempt: Attempt) -> None:

@@ -22,8 +22,8 @@ from climate_ref_prefect.flows.planning.load_providers import (
 from climate_ref_prefect.flows.planning.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.retry.retry_rules import RetryPolicies
 from climate_ref_prefect.store.port import AttemptCounts, address_of
+from climate_ref_prefect.store.query_results import GroupHistory
 from climate_ref_prefect.store.reading_port import HistoryReader
-from climate_ref_prefect.store.values import GroupHistory
 from climate_ref_prefect.transports.port import ResourcesRefusedError, Transport
 
 Rerun = Literal["none", "failed", "all"]

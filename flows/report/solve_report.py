@@ -13,8 +13,8 @@ from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers
 from climate_ref_prefect.flows.planning.plan import Plan
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE
 from climate_ref_prefect.flows.server.task_run_counter import RecordedTaskRuns
+from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.reading_port import ExecutionReader
-from climate_ref_prefect.store.values import ExecutionRow
 
 
 class DiagnosticSummary(FrozenModel):

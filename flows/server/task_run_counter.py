@@ -131,6 +131,6 @@ class TaskRunCounter:
             raise httpx.DecodingError(f"The server answers {answer.text[:80]!r}.", request=answer.request) from error
 
 
-def ledger_of_flow_run() -> TaskRunCounter:
+def counter_of_flow_run() -> TaskRunCounter:
     """Return a task_run_counter for the flow run that this is called in."""
     return TaskRunCounter(UUID(flow_run.id) if flow_run.id else None)

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, select
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.store.port import ExecutionStatus, GroupAddress, address_of
+from climate_ref_prefect.store.query_results import LOST_KINDS, GroupHistory
 from climate_ref_prefect.store.sql.column_types import clean_text
 from climate_ref_prefect.store.sql.shared_statements import asked_by, in_chunks
 from climate_ref_prefect.store.sql.table_models import Diagnostic, Execution, ExecutionGroup, Provider
-from climate_ref_prefect.store.values import LOST_KINDS, GroupHistory
 
 Attempts = Mapping[tuple[int, str], Sequence[Any]]
 """Rows of executions, oldest first, by group id and input hash."""

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, Select, case, func, select, update
 
 from climate_ref_prefect.diagnostics.errors import UnknownNameError
 from climate_ref_prefect.store.port import ExecutionStatus, UnfinishedExecution
+from climate_ref_prefect.store.query_results import ExecutionRow, OutputRow, ScalarRow, SeriesRow, StatusCounts
 from climate_ref_prefect.store.sql.shared_statements import asked_by, in_chunks
 from climate_ref_prefect.store.sql.table_models import (
     Base,
@@ -18,7 +19,6 @@ from climate_ref_prefect.store.sql.table_models import (
     ScalarValue,
     SeriesValue,
 )
-from climate_ref_prefect.store.values import ExecutionRow, OutputRow, ScalarRow, SeriesRow, StatusCounts
 
 _execution = Execution.table()
 _IS_UNFINISHED = _execution.c.status.in_([ExecutionStatus.ALLOCATED, ExecutionStatus.DISPATCHED])

@@ -11,6 +11,7 @@ from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.store.errors import NotReopenedError, UnknownExecutionError
 from climate_ref_prefect.store.port import ExecutionStatus
+from climate_ref_prefect.store.query_results import Reingestion
 from climate_ref_prefect.store.sql.column_types import clean_text
 from climate_ref_prefect.store.sql.record_execution import output_rows, scalar_rows, series_rows
 from climate_ref_prefect.store.sql.shared_statements import insert_new
@@ -21,7 +22,6 @@ from climate_ref_prefect.store.sql.table_models import (
     ScalarValue,
     SeriesValue,
 )
-from climate_ref_prefect.store.values import Reingestion
 
 MENDABLE: Final = tuple(kind for kind, rule in FAILURE_RULES.items() if rule.has_results)
 """Failures of executions that ran to their end, so that their results may be recordable now."""

@@ -16,14 +16,7 @@ from climate_ref_prefect.store.port import (
     GroupAddress,
     UnfinishedExecution,
 )
-from climate_ref_prefect.store.sql import allocate_executions, queries, record_execution, record_reingestion
-from climate_ref_prefect.store.sql.attempt_history import histories
-from climate_ref_prefect.store.sql.database_encoding import check_encoding
-from climate_ref_prefect.store.sql.database_location import SQLITE, location_name, parse_location, prepare_directory
-from climate_ref_prefect.store.sql.engine import build_engine, explained
-from climate_ref_prefect.store.sql.schema_migration import check_schema, upgrade_database
-from climate_ref_prefect.store.sql.transactions import Database
-from climate_ref_prefect.store.values import (
+from climate_ref_prefect.store.query_results import (
     ExecutionRow,
     GroupHistory,
     OutputRow,
@@ -32,6 +25,13 @@ from climate_ref_prefect.store.values import (
     SeriesRow,
     StatusCounts,
 )
+from climate_ref_prefect.store.sql import allocate_executions, queries, record_execution, record_reingestion
+from climate_ref_prefect.store.sql.attempt_history import histories
+from climate_ref_prefect.store.sql.database_encoding import check_encoding
+from climate_ref_prefect.store.sql.database_location import SQLITE, location_name, parse_location, prepare_directory
+from climate_ref_prefect.store.sql.engine import build_engine, explained
+from climate_ref_prefect.store.sql.schema_migration import check_schema, upgrade_database
+from climate_ref_prefect.store.sql.transactions import Database
 
 
 def open_store(url: str) -> "Store":

@@ -1,4 +1,4 @@
-"""The contract of transports; its assertions are rewritten as those of test modules are."""
+"""The contract of transports; pytest rewrites its assertions like those of test modules."""
 
 import pkgutil
 

@@ -7,12 +7,14 @@ module scope that returns a `Backend`. A `conftest.py` beside it imports the fix
 the port's methods.
 """
 
-from climate_ref_prefect.testing.transports.contract_cancelling import StoppingContract
-from climate_ref_prefect.testing.transports.contract_file_protocol import ProtocolContract
+from climate_ref_prefect.testing.transports.contract_cancelling import CancellingContract
+from climate_ref_prefect.testing.transports.contract_file_protocol import FileProtocolContract
 from climate_ref_prefect.testing.transports.contract_isolation import IsolationContract
-from climate_ref_prefect.testing.transports.contract_outcomes import EndingContract
-from climate_ref_prefect.testing.transports.contract_port_methods import PortContract
+from climate_ref_prefect.testing.transports.contract_outcomes import OutcomesContract
+from climate_ref_prefect.testing.transports.contract_port_methods import PortMethodsContract
 
 
-class TransportContract(EndingContract, IsolationContract, ProtocolContract, StoppingContract, PortContract):
+class TransportContract(
+    OutcomesContract, IsolationContract, FileProtocolContract, CancellingContract, PortMethodsContract
+):
     """All of it."""

@@ -26,10 +26,10 @@ from climate_ref_prefect.testing.transports.contract_driver import (
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.transport_driver import TransportClosedError
 
-_HANGING = "climate_ref_prefect.testing.providers.hanging:provider"
+_HANGING = "climate_ref_prefect.testing.providers.import_hang:provider"
 
 
-class StoppingContract:
+class CancellingContract:
     """Whatever is cancelled or closed ends soon, with all its processes."""
 
     def test_cancelling_ends_the_whole_tree_and_is_told_once(

@@ -15,7 +15,7 @@ from climate_ref_prefect.testing.transports.contract_driver import (
 )
 
 
-class ProtocolContract:
+class FileProtocolContract:
     """The file protocol holds however often and however late an execution is delivered."""
 
     def test_a_second_delivery_runs_nothing_and_yields_the_first_outcome(

@@ -24,10 +24,10 @@ from climate_ref_prefect.testing.transports.contract_driver import (
 )
 
 BROKEN_IMPORTS = [
-    ("climate_ref_prefect.testing.providers.failing:provider", "the licence server does not answer"),
-    ("climate_ref_prefect.testing.providers.hanging:provider", "not imported after 1 s"),
-    ("climate_ref_prefect.testing.providers.crashing:provider", "SIGSEGV"),
-    ("climate_ref_prefect.testing.providers.exiting:provider", "4"),
+    ("climate_ref_prefect.testing.providers.import_error:provider", "the licence server does not answer"),
+    ("climate_ref_prefect.testing.providers.import_hang:provider", "not imported after 1 s"),
+    ("climate_ref_prefect.testing.providers.import_crash:provider", "SIGSEGV"),
+    ("climate_ref_prefect.testing.providers.import_exit:provider", "4"),
     ("tests.no_such_module:provider", "No module named"),
     ("climate_ref_prefect.testing.providers.contract_provider:SMALL", "not a DiagnosticProvider"),
 ]
@@ -148,7 +148,7 @@ class IsolationContract:
         assert [outcome.succeeded for outcome in outcomes[len(broken) :]] == [True, True]
 
     def test_what_a_crashing_import_printed_is_kept(self, own: Driving, prepare: Prepare) -> None:
-        directory, resources = prepare(target="climate_ref_prefect.testing.providers.crashing:provider")
+        directory, resources = prepare(target="climate_ref_prefect.testing.providers.import_crash:provider")
         own.run(directory, resources)
         assert "asking the licence server" in (directory / "run.log").read_text(encoding="utf-8")
 

@@ -48,7 +48,7 @@ OUTPUTS = ["output-closed", "output-wrapped", "output-none", "output-without-flu
 EXIT_CODES = {"os-exit": 7, "segfault": -11, "killed": -9, "own-error": 0}
 
 
-class EndingContract:
+class OutcomesContract:
     """Each way to end has its outcome."""
 
     @pytest.mark.parametrize("isolation", ["warm", "fresh"])

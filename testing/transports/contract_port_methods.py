@@ -16,7 +16,7 @@ from climate_ref_prefect.testing.transports.contract_driver import (
 from climate_ref_prefect.transports.port import Submission, Transport
 
 
-class PortContract:
+class PortMethodsContract:
     """The port's methods do what they promise if nothing is wrong, too."""
 
     def test_it_is_a_transport_of_a_short_name_with_room(self, narrow: Transport) -> None:

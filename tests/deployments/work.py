@@ -18,8 +18,8 @@ from prefect.client.schemas.objects import FlowRun
 from climate_ref_prefect.diagnostics.demo.sample_data import sample_data_root
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, SERIES
 from climate_ref_prefect.execution.host.process_tree import end_with_parent
+from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
-from climate_ref_prefect.store.values import ExecutionRow
 from climate_ref_prefect.testing.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pytest
 from climate_ref_prefect.transports.base_transport import TransportModel
 from climate_ref_prefect.transports.batch.batch_transport import BatchTransport
 from climate_ref_prefect.transports.batch.schedulers import scheduler_port
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import BatchScheduler, JobRecord, JobState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import BatchScheduler, JobRecord, SchedulerJobState
 from climate_ref_prefect.transports.port import Traits, Transport
 from tests.docs.pages import DOCS
 from tests.packaging.checkout import ROOT
@@ -48,7 +48,7 @@ def test_what_a_scheduler_must_have_is_on_the_page(page: Path) -> None:
 def test_what_a_record_of_a_job_says_is_on_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert [name for name in JobRecord.model_fields if f"`{name}`" not in text] == []
-    assert [state.name for state in JobState if state.name not in text] == []
+    assert [state.name for state in SchedulerJobState if state.name not in text] == []
 
 
 def test_what_a_transport_must_or_may_have_is_in_its_table() -> None:

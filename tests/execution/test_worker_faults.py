@@ -166,7 +166,7 @@ class TestKilledServer:
         assert server not in servers()
 
     def test_one_that_is_killed_while_it_imports_is_an_import_failure(self, own: Driving, prepare: Prepare) -> None:
-        future = own.start(*prepare(target="climate_ref_prefect.testing.providers.hanging:provider"))
+        future = own.start(*prepare(target="climate_ref_prefect.testing.providers.import_hang:provider"))
         (server,) = wait_until(servers)
         os.kill(server.pid, signal.SIGKILL)
         outcome = future.result(TIMEOUT_SECONDS)
@@ -192,7 +192,7 @@ class TestKilledCaller:
     def test_an_import_that_hangs_does_not_survive_it(
         self, caller_of: Callers, prepare: Prepare, isolation: Isolation
     ) -> None:
-        directory, _ = prepare(target="climate_ref_prefect.testing.providers.hanging:provider", isolation=isolation)
+        directory, _ = prepare(target="climate_ref_prefect.testing.providers.import_hang:provider", isolation=isolation)
         caller = caller_of(directory)
         wait_until(lambda: any(process.is_of_worker for process in caller_of.started()))
         if isolation == "fresh":
@@ -259,7 +259,7 @@ class TestFullDisk:
         assert kind_of(outcome) is FailureKind.TIMEOUT
 
     def test_a_provider_that_cannot_be_imported_is_reported_all_the_same(self, own: Driving, small_disk: Path) -> None:
-        directory, resources = Prepare(small_disk)(target="climate_ref_prefect.testing.providers.failing:provider")
+        directory, resources = Prepare(small_disk)(target="climate_ref_prefect.testing.providers.import_error:provider")
         fill(small_disk)
         assert kind_of(own.run(directory, resources)) is FailureKind.PROVIDER_IMPORT
 

@@ -16,8 +16,8 @@ from tests.slurm.cluster import SlurmCluster
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 PROVIDER = ("--provider", "tests.faulty_diagnostics:provider")
-FAILING = "climate_ref_prefect.testing.providers.failing:provider"
-HANGING = "climate_ref_prefect.testing.providers.hanging:provider"
+FAILING = "climate_ref_prefect.testing.providers.import_error:provider"
+HANGING = "climate_ref_prefect.testing.providers.import_hang:provider"
 _SECONDS = 60.0
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.fair_queue import FairQueue
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import Workspace

@@ -382,14 +382,14 @@ class TestBrokenProviders:
         report = site.solve(
             "good",
             providers=[
-                "climate_ref_prefect.testing.providers.crashing:provider",
+                "climate_ref_prefect.testing.providers.import_crash:provider",
                 PROVIDER,
                 "tests.flows.providers:unsizable",
             ],
             transport=LocalTransport(cpu=2, limits=limits),
         ).report
         assert [row.label for row in report.executions if row.successful] == ["flows/good/ModelA"]
-        names = ["climate_ref_prefect.testing.providers.crashing:provider", "unsizable/good/ModelA"]
+        names = ["climate_ref_prefect.testing.providers.import_crash:provider", "unsizable/good/ModelA"]
         assert [broken.name for broken in report.plan.broken] == names
         assert not report.ok
         assert "2 could not be planned" in report.headline()

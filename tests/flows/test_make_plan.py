@@ -359,10 +359,10 @@ class TestBrokenProviders:
 
     def test_they_are_listed_beside_valid_ones(self, notes: None) -> None:
         names = [
-            "climate_ref_prefect.testing.providers.failing:provider",
+            "climate_ref_prefect.testing.providers.import_error:provider",
             PROVIDER,
-            "climate_ref_prefect.testing.providers.crashing:provider",
-            "climate_ref_prefect.testing.providers.exiting:provider",
+            "climate_ref_prefect.testing.providers.import_crash:provider",
+            "climate_ref_prefect.testing.providers.import_exit:provider",
             "tests.no_such_module:provider",
             "tests.flows.providers:nonesuch",
         ]
@@ -375,7 +375,7 @@ class TestBrokenProviders:
         assert all(word in failure.message for word, failure in zip(words, said.values(), strict=True))
 
     def test_one_that_hangs_is_given_its_deadline(self) -> None:
-        with load_providers(["climate_ref_prefect.testing.providers.hanging:provider"], 3) as (loaded, (broken,)):
+        with load_providers(["climate_ref_prefect.testing.providers.import_hang:provider"], 3) as (loaded, (broken,)):
             assert not loaded
         assert "not imported after 3 s" in broken.failure.message
         assert "waiting for the licence server" in broken.failure.details

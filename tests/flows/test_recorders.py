@@ -31,7 +31,7 @@ from climate_ref_prefect.flows.workspace.workspace import open_recorder_workspac
 from climate_ref_prefect.store.memory_recorder import MemoryRecorder
 from climate_ref_prefect.store.port import Allocation, Recorder
 from climate_ref_prefect.testing.executions import QUICK
-from climate_ref_prefect.testing.recorder_values import (
+from climate_ref_prefect.testing.recorders.example_values import (
     HINT,
     SCALARS,
     definition,

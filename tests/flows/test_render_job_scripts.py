@@ -35,7 +35,10 @@ def test_a_script_for_each_diagnostic(profile: Path) -> None:
     [
         (["--transport", "local", *PROVIDER], "'local' has no job scripts: name a site profile of the kind pbs or"),
         ([*PROVIDER, "--diagnostic", "nonesuch"], "There is no diagnostic 'nonesuch'. Valid: "),
-        (["--provider", "climate_ref_prefect.testing.providers.failing:provider"], "cannot be asked what it needs"),
+        (
+            ["--provider", "climate_ref_prefect.testing.providers.import_error:provider"],
+            "cannot be asked what it needs",
+        ),
     ],
 )
 def test_what_cannot_be_shown(profile: Path, arguments: list[str], words: str) -> None:

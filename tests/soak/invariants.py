@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE, OUTPUT_BUNDLE, SERIES
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.sql.sql_store import Store
-from climate_ref_prefect.store.values import ExecutionRow
 from tests.flows.run_intervals import read_lives
 from tests.flows.run_log import read_runs
 from tests.soak.coordinator_site import Place

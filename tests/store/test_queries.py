@@ -6,8 +6,8 @@ from climate_ref_prefect.diagnostics.errors import UnknownNameError
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.store.port import Allocation
+from climate_ref_prefect.store.query_results import GroupHistory, StatusCounts
 from climate_ref_prefect.store.sql.sql_store import Store
-from climate_ref_prefect.store.values import GroupHistory, StatusCounts
 from tests.store.example_values import HINT, allocate, dataset, definition, failure, success
 
 ADDRESS = ("demo", "mean", "CanESM5")

@@ -11,10 +11,10 @@ from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle, OutputFile
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.store.errors import NotReopenedError, UnknownExecutionError
+from climate_ref_prefect.store.query_results import Reingestion
 from climate_ref_prefect.store.sql.database_location import sqlite_url
 from climate_ref_prefect.store.sql.record_reingestion import MENDABLE
 from climate_ref_prefect.store.sql.sql_store import Store
-from climate_ref_prefect.store.values import Reingestion
 from tests.store.example_values import METRICS, OUTPUTS, SERIES, allocate, coordinated, definition, failure, success
 
 ALL = 2 + 3 + 2

@@ -15,8 +15,8 @@ from climate_ref_prefect.store.sql.database_location import parse_location
 from climate_ref_prefect.store.sql.engine import build_engine
 from climate_ref_prefect.store.sql.recorder import SqlRecorder
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
-from climate_ref_prefect.testing.recorder_contract import BundleContract, ReadingContract, RecorderContract
-from climate_ref_prefect.testing.recorder_values import holder
+from climate_ref_prefect.testing.recorders.contract import BundleContract, ReadingContract, RecorderContract
+from climate_ref_prefect.testing.recorders.example_values import holder
 from tests.flows.file_recorder import FileRecorder
 
 

@@ -14,8 +14,8 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     DaskJobQueue,
     JobRecord,
     JobRefusedError,
-    JobState,
     JobVariables,
+    SchedulerJobState,
     SchedulerSilentError,
     SubmissionInDoubtError,
     UnreadAnswerError,
@@ -29,8 +29,8 @@ MARK: Final = "-Jd climate-ref-prefect-"
 OVERRULING: Final = ("LSB_*", "BSUB_*")
 """What a user's shell may say to LSF's commands, instead of the job script."""
 _STATES: Final = {
-    **dict.fromkeys(("PEND", "PSUSP"), JobState.PENDING),
-    **dict.fromkeys(("DONE", "EXIT"), JobState.ENDED),
+    **dict.fromkeys(("PEND", "PSUSP"), SchedulerJobState.PENDING),
+    **dict.fromkeys(("DONE", "EXIT"), SchedulerJobState.ENDED),
 }
 _CAUSES: Final = {"TERM_RUNLIMIT": FailureKind.TIMEOUT, "TERM_MEMLIMIT": FailureKind.OUT_OF_MEMORY}
 
@@ -85,14 +85,14 @@ class LsfCommands:
 
 def _record(job_id: str, row: Mapping[str, str] | None) -> JobRecord:
     if row is None:
-        return JobRecord(job_id=job_id, state=JobState.UNKNOWN, confirmed=False)
-    state = _STATES.get(row["STAT"], JobState.RUNNING)
+        return JobRecord(job_id=job_id, state=SchedulerJobState.UNKNOWN, confirmed=False)
+    state = _STATES.get(row["STAT"], SchedulerJobState.RUNNING)
     reason = row["EXIT_REASON"]
     cause = next((kind for word, kind in _CAUSES.items() if word in reason), None)
     if cause is None and reason:
         cause = FailureKind.WORKER_LOST
     words = f"{row['STAT']} {reason}".strip()
-    kind = cause if state is JobState.ENDED else None
+    kind = cause if state is SchedulerJobState.ENDED else None
     return JobRecord(job_id=job_id, state=state, kind=kind, words=words, node=row["EXEC_HOST"])
 
 

@@ -281,9 +281,9 @@ class TestNode:
 
     def test_providers_that_cannot_be_imported(self, on_pbs: Look) -> None:
         findings = on_pbs(
-            "climate_ref_prefect.testing.providers.failing:provider",
+            "climate_ref_prefect.testing.providers.import_error:provider",
             PROVIDER,
-            "climate_ref_prefect.testing.providers.crashing:provider",
+            "climate_ref_prefect.testing.providers.import_crash:provider",
         )
         failing, crashing = of(CheckStatus.WRONG, findings)
         assert "RuntimeError: the licence server does not answer. -> install what it lacks" in failing
@@ -348,7 +348,7 @@ class TestThisMachine:
     """There is nothing to check but providers."""
 
     def test_providers_are_imported_here(self, root: Path) -> None:
-        names = (PROVIDER, "climate_ref_prefect.testing.providers.exiting:provider")
+        names = (PROVIDER, "climate_ref_prefect.testing.providers.import_exit:provider")
         references = [ProviderReference(target=target) for target in names]
         told, good, bad = check_transport(LocalTransport(), references, root, 1)
         assert "nothing to check but providers" in str(told)

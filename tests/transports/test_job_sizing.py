@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.transports.batch.pool.shares import shares
+from climate_ref_prefect.transports.batch.pool.fair_shares import shares
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize, Node, Queue, Sizing
 from climate_ref_prefect.transports.port import ResourcesRefusedError
 

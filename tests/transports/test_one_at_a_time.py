@@ -64,9 +64,9 @@ def test_a_failure_has_its_kind_and_the_next_one_runs(
 def test_a_provider_that_ends_its_process_at_import_does_not_end_this_one(
     driver: TransportDriver, prepare: Prepare
 ) -> None:
-    outcome = driver.run(*prepare(target="climate_ref_prefect.testing.providers.exiting:provider"))
+    outcome = driver.run(*prepare(target="climate_ref_prefect.testing.providers.import_exit:provider"))
     assert kind_of(outcome) is FailureKind.PROVIDER_IMPORT
-    assert "providers.exiting" in message_of(outcome)
+    assert "providers.import_exit" in message_of(outcome)
 
 
 def test_a_second_delivery_runs_nothing(driver: TransportDriver, prepare: Prepare) -> None:

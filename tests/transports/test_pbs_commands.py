@@ -15,7 +15,7 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     BatchScheduler,
     JobRecord,
     JobRefusedError,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     SubmissionLimitError,
 )
@@ -82,7 +82,7 @@ def test_jobs_of_the_emulator_from_submission_to_their_end(
     cluster = starting(replace(QUICK, enforce_memory=True))
     commands = PbsCommands()
     record = end_of(commands, commands.submit(script(cluster, text)))
-    assert (record.state, record.kind) == (JobState.ENDED, kind)
+    assert (record.state, record.kind) == (SchedulerJobState.ENDED, kind)
     assert record.words.endswith(words)
     assert record.node == "pbsvm"
     assert record.queue_wait_seconds is not None
@@ -111,9 +111,9 @@ def test_without_history_an_ended_job_is_gone(starting: Starting, empty_json: bo
     gone = commands.submit(script(cluster, "true"))
     wait_until(lambda: cluster.job(gone).finished)
     records = commands.look([gone, running])
-    assert (records[gone].state, records[gone].kind) == (JobState.UNKNOWN, None)
+    assert (records[gone].state, records[gone].kind) == (SchedulerJobState.UNKNOWN, None)
     assert records[gone].words == f"Unknown Job Id {gone}"
-    assert records[running].state is JobState.RUNNING
+    assert records[running].state is SchedulerJobState.RUNNING
 
 
 def test_a_lost_node_is_a_lost_worker(starting: Starting) -> None:
@@ -122,7 +122,7 @@ def test_a_lost_node_is_a_lost_worker(starting: Starting) -> None:
     job_id = commands.submit(script(cluster, "sleep 60"))
     cluster.misbehave.fail_node(job_id)
     record = commands.look([job_id])[job_id]
-    assert (record.state, record.kind) == (JobState.ENDED, LOST)
+    assert (record.state, record.kind) == (SchedulerJobState.ENDED, LOST)
     assert record.words.endswith("(no Exit_status)")
 
 
@@ -138,7 +138,7 @@ def test_a_server_that_is_down_is_asked_again_later(starting: Starting) -> None:
     with pytest.raises(SchedulerSilentError, match="Couldn't connect to cluster: pbsvm"):
         commands.cancel([job_id])
     cluster.misbehave.come_back()
-    assert commands.look([job_id])[job_id].state is JobState.RUNNING
+    assert commands.look([job_id])[job_id].state is SchedulerJobState.RUNNING
     assert commands.ping() == "23.06.06"
 
 

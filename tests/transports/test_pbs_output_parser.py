@@ -13,7 +13,7 @@ from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsComm
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     JobRefusedError,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     SubmissionInDoubtError,
     SubmissionLimitError,
@@ -52,35 +52,43 @@ def answer(attributes: dict[str, object], job_id: str = "1.server") -> Recording
 
 
 RECORDED = [
-    ("qstat -f -F json 46.pbsvm", JobState.RUNNING, None, f"R: {RAN} (pbsvm:ncpus=1:mem=204800kb)"),
+    ("qstat -f -F json 46.pbsvm", SchedulerJobState.RUNNING, None, f"R: {RAN} (pbsvm:ncpus=1:mem=204800kb)"),
     (
         "qstat -x -f -F json 46.pbsvm",
-        *(JobState.ENDED, None, f"F: {RAN} (pbsvm:ncpus=1:mem=204800kb) and failed (Exit_status 7)"),
+        *(SchedulerJobState.ENDED, None, f"F: {RAN} (pbsvm:ncpus=1:mem=204800kb) and failed (Exit_status 7)"),
     ),
     (
         "qstat -x -f -F json 47.pbsvm",
-        *(JobState.ENDED, TIMEOUT),
+        *(SchedulerJobState.ENDED, TIMEOUT),
         f"F: {RAN} (pbsvm:ncpus=1:mem=204800kb) and exceeded resource walltime (Exit_status -29)",
     ),
     (
         "qstat -x -f -F json 48.pbsvm",
-        *(JobState.ENDED, MEMORY),
+        *(SchedulerJobState.ENDED, MEMORY),
         f"F: {RAN} (pbsvm:ncpus=1:mem=102400kb) and exceeded resource mem (Exit_status -27)",
     ),
     (
         "qstat -x -f -F json 49.pbsvm",
-        *(JobState.ENDED, LOST, "F: Not Running: Not enough free nodes available and terminated (no Exit_status)"),
+        *(
+            SchedulerJobState.ENDED,
+            LOST,
+            "F: Not Running: Not enough free nodes available and terminated (no Exit_status)",
+        ),
     ),
     (
         "qstat -f -F json 50.pbsvm",
-        *(JobState.PENDING, None, "Q: Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 2 T: 2)"),
+        *(
+            SchedulerJobState.PENDING,
+            None,
+            "Q: Can Never Run: Insufficient amount of resource: ncpus (R: 64 A: 2 T: 2)",
+        ),
     ),
 ]
 
 
 @pytest.mark.parametrize(("command", "state", "kind", "words"), RECORDED)
 def test_what_was_recorded_is_understood(
-    answering: Answering, command: str, state: JobState, kind: FailureKind | None, words: str
+    answering: Answering, command: str, state: SchedulerJobState, kind: FailureKind | None, words: str
 ) -> None:
     answering("qstat", recorded(command))
     record = look(command.rpartition(" ")[2])
@@ -133,9 +141,10 @@ def test_each_ending_has_its_kind(
 
 
 @pytest.mark.parametrize(
-    ("letters", "state"), [("QHWTM", JobState.PENDING), ("RSUEB", JobState.RUNNING), ("FX", JobState.ENDED)]
+    ("letters", "state"),
+    [("QHWTM", SchedulerJobState.PENDING), ("RSUEB", SchedulerJobState.RUNNING), ("FX", SchedulerJobState.ENDED)],
 )
-def test_every_state_is_understood(answering: Answering, letters: str, state: JobState) -> None:
+def test_every_state_is_understood(answering: Answering, letters: str, state: SchedulerJobState) -> None:
     for letter in letters:
         answering("qstat", answer({"job_state": letter}))
         assert look("1.server").state is state
@@ -195,8 +204,8 @@ def test_jobs_without_an_answer_of_qstat_are_left_out(answering: Answering) -> N
     answering("qstat", replace(answer({"job_state": "R"}), code=255, stderr=words))
     records = PbsCommands().look(["1.server", "2.server", "3.server"])
     assert {job_id: record.state for job_id, record in records.items()} == {
-        "1.server": JobState.RUNNING,
-        "2.server": JobState.UNKNOWN,
+        "1.server": SchedulerJobState.RUNNING,
+        "2.server": SchedulerJobState.UNKNOWN,
     }
 
 
@@ -329,7 +338,7 @@ UNREADABLE: list[dict[str, object]] = [
 def test_values_that_cannot_be_read_are_left_out(answering: Answering, attributes: dict[str, object]) -> None:
     answering("qstat", answer({"job_state": "F", **attributes}))
     record = look("1.server")
-    assert (record.state, record.kind, dict(record.meta)) == (JobState.ENDED, LOST, {})
+    assert (record.state, record.kind, dict(record.meta)) == (SchedulerJobState.ENDED, LOST, {})
 
 
 def test_a_job_that_cannot_be_read_spoils_no_other(answering: Answering) -> None:
@@ -337,7 +346,7 @@ def test_a_job_that_cannot_be_read_spoils_no_other(answering: Answering) -> None
     whole = '\t\t"2.server":\t{\n\t\t\t"job_state":\t"Q",\n\t\t\t"comment":\t"x"\n\t\t}\n\t}\n}\nthe end\n'
     answering("qstat", Recording("qstat", 0, torn + whole, ""))
     records = PbsCommands().look(["1.server", "2.server"])
-    assert {job_id: record.state for job_id, record in records.items()} == {"2.server": JobState.PENDING}
+    assert {job_id: record.state for job_id, record in records.items()} == {"2.server": SchedulerJobState.PENDING}
 
 
 def test_a_command_that_is_not_there_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

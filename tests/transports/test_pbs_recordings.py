@@ -10,14 +10,19 @@ from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.pbs.commands import PbsCommands
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     SubmissionLimitError,
 )
 from tests.pbs.recording import JOBS, Recording, recorded_job, recorded_submissions, write_program
 
 LOST, KILLED = FailureKind.WORKER_LOST, FailureKind.KILLED
-PENDING, RUNNING, ENDED, UNKNOWN = JobState.PENDING, JobState.RUNNING, JobState.ENDED, JobState.UNKNOWN
+PENDING, RUNNING, ENDED, UNKNOWN = (
+    SchedulerJobState.PENDING,
+    SchedulerJobState.RUNNING,
+    SchedulerJobState.ENDED,
+    SchedulerJobState.UNKNOWN,
+)
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ JOB_RECORDS = [
 
 @pytest.mark.parametrize(("name", "number", "state", "kind", "words"), JOB_RECORDS)
 def test_a_recorded_job_is_understood(
-    programs: Path, name: str, number: str, *, state: JobState, kind: FailureKind | None, words: str
+    programs: Path, name: str, number: str, *, state: SchedulerJobState, kind: FailureKind | None, words: str
 ) -> None:
     write_program(programs, "qstat", recorded_job(name))
     record = PbsCommands().look([f"{number}.pbsvm"])[f"{number}.pbsvm"]

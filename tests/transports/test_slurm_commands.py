@@ -7,7 +7,7 @@ import pytest
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.batch.schedulers import scheduler_port
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     SubmissionInDoubtError,
 )
@@ -21,20 +21,20 @@ ROW = "COMPLETED|0:0|4K|00:01|9|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"
 def test_without_sacct_the_end_is_read_from_the_queue(program: Program) -> None:
     program("squeue", 'echo "7|COMPLETED|None|node1|2026-01-01T10:00:00|2026-01-01T10:00:05"')
     record = SlurmCommands().look(["7"])["7"]
-    assert (record.state, record.confirmed, record.queue_wait_seconds) == (JobState.ENDED, True, 5.0)
+    assert (record.state, record.confirmed, record.queue_wait_seconds) == (SchedulerJobState.ENDED, True, 5.0)
 
 
 def test_accounts_know_what_the_queue_has_forgotten(program: Program) -> None:
     program("squeue", FORGOTTEN)
     program("sacct", f'echo "7|{ROW}"')
     record = SlurmCommands().look(["7"])["7"]
-    assert (record.state, record.confirmed) == (JobState.ENDED, True)
+    assert (record.state, record.confirmed) == (SchedulerJobState.ENDED, True)
 
 
 def test_an_unknown_job_is_over_and_not_confirmed(program: Program) -> None:
     program("squeue", FORGOTTEN)
     record = SlurmCommands().look(["7"])["7"]
-    assert (record.state, record.over, record.confirmed) == (JobState.UNKNOWN, True, False)
+    assert (record.state, record.over, record.confirmed) == (SchedulerJobState.UNKNOWN, True, False)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import pytest
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     UnreadAnswerError,
 )
@@ -123,7 +123,7 @@ QUEUES = {
 def test_lines_that_are_no_rows_of_the_queue_are_skipped(printing: Printing, what: str) -> None:
     printing("squeue", QUEUES[what])
     states = {job_id: record.state for job_id, record in SlurmCommands(0).look(["7", "8"]).items()}
-    assert states == {"7": JobState.RUNNING, "8": JobState.PENDING}
+    assert states == {"7": SchedulerJobState.RUNNING, "8": SchedulerJobState.PENDING}
 
 
 @pytest.mark.parametrize("row", ["7", "7|", "7|running?|x", "7|RUNNING|None"])
@@ -174,7 +174,7 @@ def test_a_queue_that_was_not_reported_is_not_empty_whatever_the_exit_code(print
 def test_a_cluster_that_does_not_know_a_job_does_not_hide_it(program: Program) -> None:
     unknown = 'echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1'
     program("squeue", f'echo "CLUSTER: cm2"; echo "{RUNNING}"; {unknown}')
-    assert SlurmCommands(0, "cm1,cm2").look(["7"])["7"].state is JobState.RUNNING
+    assert SlurmCommands(0, "cm1,cm2").look(["7"])["7"].state is SchedulerJobState.RUNNING
 
 
 def test_a_cluster_that_does_not_answer_leaves_its_jobs_alone(program: Program) -> None:
@@ -190,7 +190,7 @@ REASONS = ["a|b", "Waiting|for|the site", "Grüße", "(null)", "QOSMaxJobsPerUse
 def test_a_reason_may_have_any_text(printing: Printing, reason: str) -> None:
     printing("squeue", PENDING.replace("Priority", reason))
     record = SlurmCommands(0).look(["8"])["8"]
-    assert (record.state, record.words, record.never) == (JobState.PENDING, f"PENDING ({reason})", False)
+    assert (record.state, record.words, record.never) == (SchedulerJobState.PENDING, f"PENDING ({reason})", False)
 
 
 def test_bytes_that_are_no_text_are_shown(printing: Printing) -> None:
@@ -211,7 +211,7 @@ TIMES = [
 def test_times_that_cannot_be_read_are_left_out(printing: Printing, submitted: str, started: str) -> None:
     printing("squeue", f"7|RUNNING|None|node1|{submitted}|{started}")
     record = SlurmCommands(0).look(["7"])["7"]
-    assert (record.state, record.queue_wait_seconds) == (JobState.RUNNING, None)
+    assert (record.state, record.queue_wait_seconds) == (SchedulerJobState.RUNNING, None)
 
 
 @pytest.mark.parametrize("node", ["", "None assigned", "(null)", "Unknown"])
@@ -240,7 +240,7 @@ def test_accounting_records_are_used_as_far_as_they_can_be_read(printing: Printi
     printing("squeue", ENDED)
     printing("sacct", f"{line}\n{ACCOUNT}\n{line}\n")
     record = SlurmCommands(0).look(["7"])["7"]
-    assert (record.state, record.words) == (JobState.ENDED, "COMPLETED, exit code 0:0")
+    assert (record.state, record.words) == (SchedulerJobState.ENDED, "COMPLETED, exit code 0:0")
     assert record.meta == {"job_state": "COMPLETED", "job_cpu_seconds": 1.5, "job_wall_seconds": 10, **measured}
 
 
@@ -269,7 +269,7 @@ def test_steps_without_their_job_are_no_account_of_it(printing: Printing) -> Non
     printing("squeue", "slurm_load_jobs error: Invalid job id specified", code=1, stream=2)
     printing("sacct", "7.batch|COMPLETED|0:0|2048K|00:01.5|10|node1|x|y\n")
     record = SlurmCommands(0).look(["7"])["7"]
-    assert (record.state, record.confirmed) == (JobState.UNKNOWN, False)
+    assert (record.state, record.confirmed) == (SchedulerJobState.UNKNOWN, False)
 
 
 @pytest.mark.parametrize("elapsed", ["INVALID", "-5", "", "9" * 5000])
@@ -283,7 +283,7 @@ def test_steps_alone_do_not_overrule_the_queue(printing: Printing) -> None:
     printing("squeue", ENDED.replace("COMPLETED", "OUT_OF_MEMORY"))
     printing("sacct", "7.batch|OUT_OF_MEMORY|0:125|2048K|00:01.5|10|node1|x|y\n")
     record = SlurmCommands(0).look(["7"])["7"]
-    assert (record.state, record.confirmed, record.kind) == (JobState.ENDED, True, FailureKind.OUT_OF_MEMORY)
+    assert (record.state, record.confirmed, record.kind) == (SchedulerJobState.ENDED, True, FailureKind.OUT_OF_MEMORY)
 
 
 AWAY = "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection to host:dbd:6819"
@@ -359,7 +359,7 @@ class TestSeveralClusters:
         program("sbatch", 'echo "7;cm2"')
         commands = SlurmCommands(0)
         job_id = commands.submit(script)
-        assert commands.look([job_id])[job_id].state is JobState.RUNNING
+        assert commands.look([job_id])[job_id].state is SchedulerJobState.RUNNING
         commands.cancel([job_id])
         assert self.asked("squeue")[0].startswith("--clusters=cm2 ")
         assert self.asked("squeue")[0].endswith("--jobs=7")
@@ -368,24 +368,24 @@ class TestSeveralClusters:
     def test_jobs_of_two_clusters_may_have_one_number(self, program: Program) -> None:
         records = SlurmCommands(0).look(["7;cm2", "7"])
         assert {job_id: record.state for job_id, record in records.items()} == {
-            "7;cm2": JobState.RUNNING,
-            "7": JobState.UNKNOWN,
+            "7;cm2": SchedulerJobState.RUNNING,
+            "7": SchedulerJobState.UNKNOWN,
         }
         assert [record.job_id for record in records.values()] == ["7;cm2", "7"]
 
     def test_a_number_alone_is_asked_for_where_directives_send_jobs(self) -> None:
-        assert SlurmCommands(0, "cm2").look(["7"])["7"].state is JobState.RUNNING
+        assert SlurmCommands(0, "cm2").look(["7"])["7"].state is SchedulerJobState.RUNNING
 
     @pytest.mark.parametrize("line", DIRECTIVES_OF_CLUSTERS)
     def test_the_cluster_is_found_in_every_form_of_the_directive(self, line: str) -> None:
         commands = SlurmTransport(directives=("--exclusive", line)).commands(patient=False)
-        assert commands.look(["7"])["7"].state is JobState.RUNNING
+        assert commands.look(["7"])["7"].state is SchedulerJobState.RUNNING
 
     def test_the_cluster_may_be_the_users_default_of_sbatch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SBATCH_CLUSTERS", "cm2")
-        assert SlurmTransport().commands(patient=False).look(["7"])["7"].state is JobState.RUNNING
+        assert SlurmTransport().commands(patient=False).look(["7"])["7"].state is SchedulerJobState.RUNNING
         elsewhere = SlurmTransport(directives=("--exclusive --clusters=cm1",)).commands(patient=False)
-        assert elsewhere.look(["7"])["7"].state is JobState.UNKNOWN
+        assert elsewhere.look(["7"])["7"].state is SchedulerJobState.UNKNOWN
 
     def test_a_job_whose_number_is_unknown_is_found_there(self, program: Program, script: Path) -> None:
         program("sbatch", "echo welcome")

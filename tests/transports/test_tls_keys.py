@@ -12,8 +12,8 @@ from distributed.security import Security
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.execution.claim import Claim
-from climate_ref_prefect.transports.batch.dask.link import DaskLink
 from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
+from climate_ref_prefect.transports.batch.dask.worker_link import DaskLink
 
 ARGUMENTS = {"cores": 1, "memory": "1GiB", "processes": 1, "scheduler_options": {"host": "127.0.0.1"}}
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from climate_ref_prefect.transports.batch.schedulers.job_marks import is_owned_by
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     BatchScheduler,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
 )
 
@@ -36,7 +36,7 @@ def withdraw_waiting_jobs(scheduler: BatchScheduler, owner: str, own_marks: Coll
         jobs = scheduler.marked_jobs()
         theirs = [job_id for job_id, mark in jobs.items() if is_owned_by(mark, owner) and mark not in own_marks]
         records = scheduler.look(theirs) if theirs else {}
-        waiting = [job_id for job_id, record in records.items() if record.state is JobState.PENDING]
+        waiting = [job_id for job_id, record in records.items() if record.state is SchedulerJobState.PENDING]
         if waiting:
             scheduler.cancel(waiting)
     except SchedulerSilentError as error:

@@ -12,13 +12,13 @@ from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.transports.batch.abandoned_jobs import withdraw_waiting_jobs
 from climate_ref_prefect.transports.batch.batch_site import BatchSite
-from climate_ref_prefect.transports.batch.pool.execution_files import is_silent
+from climate_ref_prefect.transports.batch.pool.execution_file_monitor import is_silent
 from climate_ref_prefect.transports.doctor_finding import Finding
 from climate_ref_prefect.transports.port import Ended, Submission, Termination
 
 if TYPE_CHECKING:
     from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
-    from climate_ref_prefect.transports.batch.pool.pool_thread import Pool
+    from climate_ref_prefect.transports.batch.pool.pool_thread import PoolThread
 
 _OPENING: Final = threading.Lock()
 _CHOICE: Final = 200
@@ -34,7 +34,7 @@ class BatchTransport(BatchSite):
     """
 
     _withdrawing: threading.Thread | None = PrivateAttr(default=None)
-    _pool: "Pool | None" = PrivateAttr(default=None)
+    _pool: "PoolThread | None" = PrivateAttr(default=None)
     _keys: "CommsKeys | None" = PrivateAttr(default=None)
     _ended: set[str] = PrivateAttr(default_factory=set)
     """Jobs that existed when this transport was closed, and that have ended since."""
@@ -125,7 +125,7 @@ class BatchTransport(BatchSite):
                 self._withdrawing.join(timeout_seconds)
             remove_abandoned(self.shared)  # also if nothing was run and no keys were made
 
-    def _open(self) -> "Pool":
+    def _open(self) -> "PoolThread":
         from climate_ref_prefect.transports.batch.dask.open_transport import make_keys, open_pool  # noqa: PLC0415 - Dask
 
         with _OPENING:

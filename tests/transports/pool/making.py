@@ -10,8 +10,8 @@ from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.job import Job, State
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState
+from climate_ref_prefect.transports.batch.pool.job import Job, JobState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, SchedulerJobState
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Submission
 
@@ -25,21 +25,30 @@ ONE, TWO = Path("/scratch/one"), Path("/scratch/two")
 HINT = ResourceHint(cpu=1, memory_mb=100, wall_clock=timedelta(seconds=60))
 numbers = itertools.count()
 
-PENDING = JobRecord(job_id="7", state=JobState.PENDING, words="PENDING (Priority)")
-NEVER = JobRecord(job_id="7", state=JobState.PENDING, words="PENDING (PartitionConfig)", never=True)
-RUNNING = JobRecord(job_id="7", state=JobState.RUNNING, words="RUNNING", node="node1")
-FAILED = JobRecord(job_id="7", state=JobState.ENDED, words="FAILED", node="node1")
+PENDING = JobRecord(job_id="7", state=SchedulerJobState.PENDING, words="PENDING (Priority)")
+NEVER = JobRecord(job_id="7", state=SchedulerJobState.PENDING, words="PENDING (PartitionConfig)", never=True)
+RUNNING = JobRecord(job_id="7", state=SchedulerJobState.RUNNING, words="RUNNING", node="node1")
+FAILED = JobRecord(job_id="7", state=SchedulerJobState.ENDED, words="FAILED", node="node1")
 NODE_FAIL = JobRecord(
-    job_id="7", state=JobState.ENDED, words="NODE_FAIL", kind=FailureKind.WORKER_LOST, confirmed=False, node="node1"
+    job_id="7",
+    state=SchedulerJobState.ENDED,
+    words="NODE_FAIL",
+    kind=FailureKind.WORKER_LOST,
+    confirmed=False,
+    node="node1",
 )
-CANCELLED = JobRecord(job_id="7", state=JobState.ENDED, words="CANCELLED by 1000", kind=FailureKind.WORKER_LOST)
-PREEMPTED = JobRecord(job_id="7", state=JobState.ENDED, words="PREEMPTED", kind=FailureKind.WORKER_LOST)
-OUT_OF_MEMORY = JobRecord(job_id="7", state=JobState.ENDED, words="OUT_OF_MEMORY", kind=FailureKind.OUT_OF_MEMORY)
-TIMEOUT = JobRecord(job_id="7", state=JobState.ENDED, words="TIMEOUT", kind=FailureKind.TIMEOUT)
-UNKNOWN = JobRecord(job_id="7", state=JobState.UNKNOWN, words="Unknown Job Id 7", confirmed=False)
+CANCELLED = JobRecord(
+    job_id="7", state=SchedulerJobState.ENDED, words="CANCELLED by 1000", kind=FailureKind.WORKER_LOST
+)
+PREEMPTED = JobRecord(job_id="7", state=SchedulerJobState.ENDED, words="PREEMPTED", kind=FailureKind.WORKER_LOST)
+OUT_OF_MEMORY = JobRecord(
+    job_id="7", state=SchedulerJobState.ENDED, words="OUT_OF_MEMORY", kind=FailureKind.OUT_OF_MEMORY
+)
+TIMEOUT = JobRecord(job_id="7", state=SchedulerJobState.ENDED, words="TIMEOUT", kind=FailureKind.TIMEOUT)
+UNKNOWN = JobRecord(job_id="7", state=SchedulerJobState.UNKNOWN, words="Unknown Job Id 7", confirmed=False)
 
 
-def job(state: State, *running: Path, **changed: Any) -> Job:
+def job(state: JobState, *running: Path, **changed: Any) -> Job:
     """Return a job in a state, as it is there, with executions running in it."""
     made: dict[str, Any] = {
         "name": f"job-{next(numbers)}",
@@ -49,13 +58,13 @@ def job(state: State, *running: Path, **changed: Any) -> Job:
         "state": state,
         "since": NOW - 1,
         "idle_since": NOW - 1,
-        "job_id": "" if state in (State.SUBMITTING, State.IN_DOUBT, State.MISSING, State.ARRIVED) else "7",
+        "job_id": "" if state in (JobState.SUBMITTING, JobState.IN_DOUBT, JobState.MISSING, JobState.ARRIVED) else "7",
         "executions": dict.fromkeys(running, HINT),
         "given": len(running),
     }
-    if state not in (State.SUBMITTING, State.IN_DOUBT, State.MISSING, State.QUEUED):
+    if state not in (JobState.SUBMITTING, JobState.IN_DOUBT, JobState.MISSING, JobState.QUEUED):
         made |= {"address": ADDRESS, "connected_at": NOW - 50, "ends_at": NOW + 3000}
-    if state is State.RESTARTED:
+    if state is JobState.RESTARTED:
         made["requeued"] = True
     return Job(**{**made, **changed})
 

@@ -8,27 +8,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from climate_ref_prefect.transports.batch.pool.events import (
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.job import JobState
+from climate_ref_prefect.transports.batch.pool.job_events import (
     CancelAnswered,
-    CancelJob,
-    CloseWorker,
     Connected,
     Disconnected,
     Found,
     NotFound,
     Polled,
-    PoolAction,
     Quiet,
+    Submitted,
+)
+from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.pool import Pool
+from climate_ref_prefect.transports.batch.pool.pool_actions import (
+    CancelJob,
+    CloseWorker,
+    PoolAction,
     ReportEnd,
     StartExecution,
     StopExecution,
     SubmitJob,
-    Submitted,
 )
-from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.job import State
-from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.pool_state import PoolState
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
     SubmissionInDoubtError,
@@ -106,7 +108,7 @@ class Cluster:
         self._beyond_reach: set[Path] = set()
         """Executions that go on, on nodes that are cut off, after their job has ended or was requeued."""
         self.reports: list[ReportEnd] = []
-        self.state = PoolState("SLURM", Limits(rules, HEADROOM_MB), lambda size: f"job-{next(self._numbers)}")
+        self.state = Pool("SLURM", Limits(rules, HEADROOM_MB), lambda size: f"job-{next(self._numbers)}")
         self.polls = 0
 
     def run(self, executions: Sequence[Execution], at_once: int, limit_seconds: float = 1e5) -> None:
@@ -301,7 +303,7 @@ class Cluster:
                 record = UNKNOWN if forgotten else job.state
                 self._hear(job.name, Polled(record.model_copy(update={"job_id": job.job_id}), self.now))
         for known in self.state.jobs:
-            if known.executions and known.state in (State.VANISHED, State.RESTARTED):
+            if known.executions and known.state in (JobState.VANISHED, JobState.RESTARTED):
                 job = self.jobs[known.name]
                 if not self._beyond_reach & set(known.executions) and self._has_none_that_lives(job):
                     job.alive.clear()

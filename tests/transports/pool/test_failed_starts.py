@@ -4,9 +4,10 @@ import pytest
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
-from climate_ref_prefect.transports.batch.pool.events import Polled, StartFailed
 from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts
-from climate_ref_prefect.transports.batch.pool.job import State
+from climate_ref_prefect.transports.batch.pool.job import JobState
+from climate_ref_prefect.transports.batch.pool.job_events import Polled
+from climate_ref_prefect.transports.batch.pool.pool_actions import StartFailed
 from climate_ref_prefect.transports.batch.pool.transitions import step
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord
 from climate_ref_prefect.transports.port import Termination
@@ -28,9 +29,9 @@ CUT_OFF = f"{NO_COORDINATOR}: Timed out trying to connect to tls://login1:1 afte
 
 
 def failed_start(record: JobRecord, output: str | None = None) -> StartFailed:
-    queued = job(State.QUEUED, unknown_polls=1)
+    queued = job(JobState.QUEUED, unknown_polls=1)
     closed, (failed,) = step(queued, Polled(record, NOW, output), NOW)
-    assert closed.state is State.CLOSED
+    assert closed.state is JobState.CLOSED
     assert isinstance(failed, StartFailed)
     return failed
 
@@ -124,7 +125,7 @@ def test_a_pause_grows_with_each_that_is_lost_and_not_with_those_lost_together()
 
 
 def test_a_job_that_was_seen_to_start_and_is_forgotten_is_judged_by_its_output() -> None:
-    started, _ = step(job(State.QUEUED), Polled(RUNNING, NOW), NOW)
+    started, _ = step(job(JobState.QUEUED), Polled(RUNNING, NOW), NOW)
     for record in (UNKNOWN, UNKNOWN):
         started, actions = step(started, Polled(record, NOW, "exit 3"), NOW)
     assert [type(action) for action in actions] == [StartFailed]

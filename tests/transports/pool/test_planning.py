@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from climate_ref_prefect.transports.batch.pool.assignment import next_for
 from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.batch.pool.fair_shares import demand, shares
+from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
-from climate_ref_prefect.transports.batch.pool.shares import demand, shares
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
@@ -20,7 +20,7 @@ from tests.transports.pool.making import HEADROOM_MB, NOW, ONE, OTHER_SIZE, SIZE
 
 
 def ready(*running: Execution, **changed: Any) -> Job:
-    return holding(job(changed.pop("state", State.READY), **changed), *running)
+    return holding(job(changed.pop("state", JobState.READY), **changed), *running)
 
 
 def choose(one: Job, *waiting: Execution, others: Iterable[Job] = ()) -> tuple[Execution | None, Execution | None]:
@@ -78,7 +78,7 @@ class TestAssignment:
 
     @pytest.mark.parametrize("gone", [True, False])
     def test_another_job_is_reserved_when_the_first_is_ready_no_more(self, *, gone: bool) -> None:
-        busy, other = ready(execution(), state=State.LOST), ready(execution())
+        busy, other = ready(execution(), state=JobState.LOST), ready(execution())
         large = execution(cpu=8, skipped=OVERTAKEN_AT_MOST, reserved_job=busy.name)
         chosen, reserved = choose(other, large, execution(), others=[] if gone else [busy])
         assert chosen is None
@@ -141,23 +141,23 @@ class TestSubmitting:
     def test_one_of_the_size_that_is_furthest_below_its_share(self) -> None:
         waiting = [execution(cpu=8), execution(cpu=8), execution(cpu=2, size=OTHER_SIZE)]
         assert planned([], waiting).submit == SIZE
-        assert planned([job(State.QUEUED)], waiting).submit == OTHER_SIZE
+        assert planned([job(JobState.QUEUED)], waiting).submit == OTHER_SIZE
 
-    @pytest.mark.parametrize("state", [State.SUBMITTING, State.IN_DOUBT])
-    def test_none_until_the_submission_before_has_been_answered(self, state: State) -> None:
+    @pytest.mark.parametrize("state", [JobState.SUBMITTING, JobState.IN_DOUBT])
+    def test_none_until_the_submission_before_has_been_answered(self, state: JobState) -> None:
         assert planned([job(state)], [execution(cpu=8) for _ in range(2)]).submit is None
 
-    @pytest.mark.parametrize("state", [State.MISSING, State.CANCELLING, State.LEFT])
-    def test_a_job_that_may_not_be_there_takes_no_place(self, state: State) -> None:
+    @pytest.mark.parametrize("state", [JobState.MISSING, JobState.CANCELLING, JobState.LEFT])
+    def test_a_job_that_may_not_be_there_takes_no_place(self, state: JobState) -> None:
         assert planned([job(state)], [execution()], max_jobs=1).submit == SIZE
 
-    @pytest.mark.parametrize("state", [State.CANCELLING, State.VANISHED])
-    def test_a_released_job_counts_while_something_runs_in_it(self, state: State) -> None:
+    @pytest.mark.parametrize("state", [JobState.CANCELLING, JobState.VANISHED])
+    def test_a_released_job_counts_while_something_runs_in_it(self, state: JobState) -> None:
         assert planned([job(state, ONE)], [execution(cpu=8)], max_jobs=1).submit is None
 
     def test_no_more_than_may_be_had_nor_than_are_wanted(self) -> None:
-        assert planned([job(State.QUEUED)], [execution()]).submit is None
-        assert planned([job(State.RETIRING) for _ in range(4)], [execution()]).submit is None
+        assert planned([job(JobState.QUEUED)], [execution()]).submit is None
+        assert planned([job(JobState.RETIRING) for _ in range(4)], [execution()]).submit is None
 
     def test_none_of_a_size_that_is_paused(self) -> None:
         waiting = [execution(), execution(cpu=2, size=OTHER_SIZE)]
@@ -173,8 +173,8 @@ class TestSubmitting:
         assert planned([], waiting, pace=slow_start).submit == SIZE
         assert planned([busy], waiting, pace=slow_start, executions_per_job=1).submit == SIZE
 
-    @pytest.mark.parametrize("state", [State.LOST, State.DRAINING, State.RESTARTED, State.CANCELLING])
-    def test_what_runs_in_a_job_that_takes_nothing_more_makes_no_room(self, state: State) -> None:
+    @pytest.mark.parametrize("state", [JobState.LOST, JobState.DRAINING, JobState.RESTARTED, JobState.CANCELLING])
+    def test_what_runs_in_a_job_that_takes_nothing_more_makes_no_room(self, state: JobState) -> None:
         busy = ready(execution(cpu=8), state=state)
         slow_start = Pace(recent_starts=(10.0,), run_seconds={SIZE: 1.0})
         assert planned([busy], [execution(cpu=8, submitted_at=NOW)], pace=slow_start).submit == SIZE
@@ -188,7 +188,7 @@ class TestSubmitting:
         assert planned([ready(execution(cpu=8))], waiting, pace=slow_start).submit == submit
 
     def test_none_while_those_in_the_queue_have_waited_for_longer_than_the_work_would_last(self) -> None:
-        jobs = [ready(execution(cpu=8)), job(State.QUEUED, submitted_at=NOW - 100)]
+        jobs = [ready(execution(cpu=8)), job(JobState.QUEUED, submitted_at=NOW - 100)]
         waiting = [execution(cpu=8, submitted_at=NOW - 100) for _ in range(3)]
         assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 60.0})).submit is None
         assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 80.0})).submit == SIZE
@@ -198,66 +198,66 @@ class TestLettingGo:
     """Which jobs are retired, and which are withdrawn from the queue."""
 
     def test_one_that_has_not_been_needed_for_a_while(self) -> None:
-        long, short = job(State.READY, idle_since=NOW - 5), job(State.READY, idle_since=NOW - 4)
+        long, short = job(JobState.READY, idle_since=NOW - 5), job(JobState.READY, idle_since=NOW - 4)
         assert planned([long, short]).drain == (long.name,)
 
     def test_one_that_can_take_nothing_of_what_waits(self) -> None:
-        old = job(State.READY, ends_at=NOW + 30, given=3)
+        old = job(JobState.READY, ends_at=NOW + 30, given=3)
         made = planned([old], [execution(seconds=60)])
         assert (made.drain, made.too_late) == ((old.name,), ())
 
     def test_one_that_was_too_slow_to_start_is_reported(self) -> None:
-        slow = job(State.READY, connected_at=NOW, ends_at=NOW + 30)
+        slow = job(JobState.READY, connected_at=NOW, ends_at=NOW + 30)
         made = planned([slow], [execution(seconds=60)])
         assert (made.drain, made.too_late) == ((slow.name,), (slow.name,))
 
     def test_one_that_has_idled_its_time_away_was_not_too_slow_to_start(self) -> None:
-        idle = job(State.READY, connected_at=NOW - 600, ends_at=NOW + 30)
+        idle = job(JobState.READY, connected_at=NOW - 600, ends_at=NOW + 30)
         made = planned([idle], [execution(seconds=60)])
         assert (made.drain, made.too_late) == ((idle.name,), ())
 
     def test_one_that_has_run_as_many_as_it_may(self) -> None:
-        one = job(State.READY, given=1)
+        one = job(JobState.READY, given=1)
         made = planned([one], [execution(), execution()], executions_per_job=2)
         assert ([name for _, name in made.starts], made.drain) == ([one.name], (one.name,))
 
     def test_an_idle_one_whose_place_another_size_needs(self) -> None:
-        idle = [job(State.READY, idle_since=NOW) for _ in range(4)]
+        idle = [job(JobState.READY, idle_since=NOW) for _ in range(4)]
         other = execution(cpu=2, size=OTHER_SIZE)
         made = planned(idle, [other])
         assert len(made.drain) == 1
         assert made.submit is None, "its place is free when its worker has left"
 
     def test_no_more_than_another_size_needs(self) -> None:
-        idle = [job(State.READY, idle_since=NOW) for _ in range(3)]
-        assert planned([*idle, job(State.RETIRING)], [execution(cpu=2, size=OTHER_SIZE)]).drain == ()
+        idle = [job(JobState.READY, idle_since=NOW) for _ in range(3)]
+        assert planned([*idle, job(JobState.RETIRING)], [execution(cpu=2, size=OTHER_SIZE)]).drain == ()
 
     def test_an_unneeded_queued_job_is_kept_for_a_while(self) -> None:
-        fresh, old = job(State.QUEUED, idle_since=NOW - 599), job(State.QUEUED, idle_since=NOW - 600)
+        fresh, old = job(JobState.QUEUED, idle_since=NOW - 599), job(JobState.QUEUED, idle_since=NOW - 600)
         assert planned([fresh, old]).drain == (old.name,)
         assert planned([fresh]).needed == ()
 
     def test_unneeded_queued_jobs_make_room_for_a_starving_size_the_latest_first(self) -> None:
-        queued = [job(State.QUEUED, submitted_at=NOW - number, idle_since=NOW) for number in (3, 1, 2)]
+        queued = [job(JobState.QUEUED, submitted_at=NOW - number, idle_since=NOW) for number in (3, 1, 2)]
         jobs = [*queued, ready(execution(cpu=8))]
         made = planned(jobs, [execution(cpu=2, size=OTHER_SIZE, submitted_at=NOW - 60)])
         assert (made.drain, made.submit) == ((queued[1].name,), OTHER_SIZE)
         assert planned(jobs, [execution(cpu=2, size=OTHER_SIZE, submitted_at=NOW - 59)]).drain == ()
 
     def test_one_in_the_queue_for_which_something_waits_keeps_its_place(self) -> None:
-        queued = [job(State.QUEUED, submitted_at=NOW - 59) for _ in range(4)]
+        queued = [job(JobState.QUEUED, submitted_at=NOW - 59) for _ in range(4)]
         waiting = [*(execution(cpu=8) for _ in range(4)), execution(cpu=2, size=OTHER_SIZE)]
         made = planned(queued, waiting)
         assert made.drain == ()
         assert set(made.needed) == {one.name for one in queued}
 
     def test_unless_it_is_stuck_there_and_another_size_has_no_job_at_all(self) -> None:
-        queued = [job(State.QUEUED, submitted_at=NOW - 60 - number) for number in range(4)]
+        queued = [job(JobState.QUEUED, submitted_at=NOW - 60 - number) for number in range(4)]
         waiting = [*(execution(cpu=8) for _ in range(4)), execution(cpu=2, size=OTHER_SIZE)]
         assert planned(queued, waiting).drain == (queued[0].name,)
 
     def test_one_too_many_that_was_found_is_withdrawn_again(self) -> None:
-        queued = [job(State.QUEUED, submitted_at=NOW - number) for number in (2, 1)]
+        queued = [job(JobState.QUEUED, submitted_at=NOW - number) for number in (2, 1)]
         assert planned(queued, [execution(cpu=8) for _ in range(4)], max_jobs=1).drain == (queued[1].name,)
 
 
@@ -273,7 +273,7 @@ def test_shares_are_no_more_than_the_limit_and_leave_nothing_over(wanted: dict[J
 
 @given(st.integers(1, 4), st.lists(st.tuples(st.booleans(), st.integers(1, 8)), max_size=12), st.data())
 def test_a_plan_keeps_to_its_limits(max_jobs: int, waiting: list[tuple[bool, int]], data: st.DataObject) -> None:
-    states = st.sampled_from([state for state in State if state is not State.CLOSED])
+    states = st.sampled_from([state for state in JobState if state is not JobState.CLOSED])
     jobs = [
         job(state, idle_since=NOW - idle, submitted_at=NOW - waited, size=size)
         for state, idle, waited, size in data.draw(
@@ -286,9 +286,9 @@ def test_a_plan_keeps_to_its_limits(max_jobs: int, waiting: list[tuple[bool, int
     made = planned(jobs, executions, max_jobs=max_jobs)
     by_name = {one.name: one for one in jobs}
     assert len({directory for directory, _ in made.starts}) == len(made.starts)
-    assert all(by_name[name].state is State.READY for _, name in made.starts)
+    assert all(by_name[name].state is JobState.READY for _, name in made.starts)
     assert len(set(made.drain)) == len(made.drain)
-    assert all(by_name[name].state in (State.READY, State.QUEUED) for name in made.drain)
+    assert all(by_name[name].state in (JobState.READY, JobState.QUEUED) for name in made.drain)
     places = sum(one.has_place for one in jobs)
-    freed = sum(by_name[name].state is State.QUEUED for name in made.drain)
+    freed = sum(by_name[name].state is JobState.QUEUED for name in made.drain)
     assert made.submit is None or places - freed < max_jobs

@@ -1,357 +1,518 @@
-"""The thread of a pool between a scheduler and workers that answer from memory."""
+"""A pool from the first submission to the last end: its events and its actions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
-from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.execution.outcome import ExecutionOutcome
-from climate_ref_prefect.testing.executions import Prepare
-from climate_ref_prefect.testing.processes import wait_until
-from climate_ref_prefect.transports.batch.pool.execution_files import (
-    Heartbeats,
-    is_silent,
-    outcome_left,
-    output_of_job,
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.job import Job, JobState
+from climate_ref_prefect.transports.batch.pool.job_events import (
+    CancelAnswered,
+    Connected,
+    Disconnected,
+    Found,
+    NotFound,
+    Polled,
+    Quiet,
+    Submitted,
 )
 from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.pool_thread import Pool
-from climate_ref_prefect.transports.batch.pool.workers import Listener
+from climate_ref_prefect.transports.batch.pool.pool import (
+    CANCEL_SECONDS,
+    EXPLAIN_SECONDS,
+    IN_DOUBT_SECONDS,
+    Pool,
+)
+from climate_ref_prefect.transports.batch.pool.pool_actions import (
+    CancelJob,
+    CloseWorker,
+    PoolAction,
+    ReportEnd,
+    StartExecution,
+    StopExecution,
+    SubmitJob,
+    Warn,
+)
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
+    JobRefusedError,
     SchedulerSilentError,
     SubmissionInDoubtError,
+    SubmissionLimitError,
+    UnreadAnswerError,
 )
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
-from climate_ref_prefect.transports.port import Ended, Submission
-from tests.transports.pool.making import CANCELLED, FAILED, HINT, NODE_FAIL, PENDING, RUNNING, SIZE, outcome
+from tests.transports.pool.making import (
+    ADDRESS,
+    CANCELLED,
+    FAILED,
+    HEADROOM_MB,
+    NEVER,
+    NODE_FAIL,
+    NOW,
+    OTHER_ADDRESS,
+    OTHER_SIZE,
+    PENDING,
+    RUNNING,
+    execution,
+    outcome,
+)
+
+Action = TypeVar("Action")
 
 
-class Scheduler:
-    """A batch scheduler that starts nothing by itself."""
+class PoolDriver:
+    """A pool, its time, and its actions since they were last taken."""
 
-    name = "SLURM"
-    programs = ()
+    def __init__(self, **rules: Any) -> None:
+        self.now = NOW
+        self.names = 0
+        limits = Limits(PoolLimits(**{"max_jobs": 4, "idle_seconds": 5, **rules}), HEADROOM_MB)
+        self.state = Pool("SLURM", limits, self._new_name)
+        self.asked: list[PoolAction] = []
 
-    def __init__(self) -> None:
-        self.jobs: dict[str, JobRecord] = {}
-        self.marks: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.loses_answers = False
-        self.silent = False
-        self.tells_marks = True
+    def _new_name(self, size: JobSize) -> str:
+        self.names += 1
+        return f"job-{self.names}"
 
-    def submit(self, script: Path) -> str:
-        self.asked.append("submit")
-        job_id = str(len(self.jobs) + 1)
-        self.jobs[job_id], self.marks[job_id] = PENDING, self.mark_in(script)
-        if self.loses_answers:
-            raise SubmissionInDoubtError("timed out")
-        return job_id
+    def hear(self, actions: Iterable[PoolAction]) -> None:
+        self.asked += actions
 
-    def look(self, job_ids: Sequence[str]) -> dict[str, JobRecord]:
-        self._note("look")
-        return {job_id: self.jobs[job_id].model_copy(update={"job_id": job_id}) for job_id in job_ids}
+    def pass_time(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.hear(self.state.arrange(self.now))
 
-    def cancel(self, job_ids: Sequence[str]) -> None:
-        self._note("cancel")
-        self.jobs |= dict.fromkeys(job_ids, CANCELLED)
+    def take(self, *executions: Execution) -> None:
+        for one in executions:
+            self.hear(self.state.take(one))
+        self.pass_time()
 
-    def mark_in(self, script: Path) -> str:
-        return script.read_text()
+    def on(self, name: str, event: Any) -> None:
+        self.hear(self.state.on(name, event, self.now))
+        self.pass_time()
 
-    def marked_jobs(self) -> dict[str, str]:
-        self._note("marks")
-        if not self.tells_marks:
-            raise SchedulerSilentError("No such format.")
-        return {job_id: mark for job_id, mark in self.marks.items() if not self.jobs[job_id].over}
+    def poll(self, name: str, record: JobRecord) -> None:
+        self.on(name, Polled(record, self.now))
 
-    def ping(self) -> str:
-        return "1"
+    def fail(self, name: str, error: Exception) -> None:
+        self.hear(self.state.not_submitted(name, error, self.now))
+        self.pass_time()
 
-    def _note(self, what: str) -> None:
-        self.asked.append(what)
-        if self.silent:
-            raise SchedulerSilentError("It is away.")
+    def start(self, name: str, number: str = "7", address: str = ADDRESS) -> None:
+        self.on(name, Submitted(number))
+        self.on(name, Connected(address))
 
+    def took(self, kind: type[Action]) -> list[Action]:
+        """Return what was asked for of this kind, and forget it."""
+        found: list[Action] = [action for action in self.asked if isinstance(action, kind)]
+        self.asked = [action for action in self.asked if not isinstance(action, kind)]
+        return found
 
-class Link:
-    """Workers that do what a test says."""
+    def job(self, name: str) -> Job:
+        return next(job for job in self.state.jobs if job.name == name)
 
-    address = "tls://here:1"
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-        self.running: dict[Path, Callable[[ExecutionOutcome | Exception], None]] = {}
-        self.calls: list[tuple[str, str]] = []
-
-    def run(self, address: str, directory: Path, then: Callable[[ExecutionOutcome | Exception], None]) -> None:
-        self.running[directory] = then
-
-    def cancel(self, address: str, directory: Path) -> None:
-        self.calls.append(("cancel", address))
-
-    def retire(self, address: str) -> None:
-        self.calls.append(("retire", address))
-
-    def close(self) -> None:
-        self.calls.append(("close", ""))
-
-
-class Site:
-    """A pool, its scheduler and its workers."""
-
-    def __init__(self, directory: Path, **rules: float) -> None:
-        self.scheduler = Scheduler()
-        self.names: list[str] = []
-        self.directory = directory
-        self.links: list[Link] = []
-        self.logs = directory / "logs"
-        limits = Limits(PoolLimits(max_jobs=2, **{"poll_seconds": 0.05, "idle_seconds": 0, **rules}), 100)
-        self.pool = Pool(
-            limits, self.scheduler, self._open, lambda _: self._write, file_delay_seconds=0.0, logs=self.logs
-        )
-        self.link = self.links[0]
-
-    def _open(self, listener: Listener) -> Link:
-        self.links.append(Link(listener))
-        return self.links[-1]
-
-    def _write(self, name: str, size: JobSize) -> Path:
-        script = self.directory / f"{name}.sh"
-        script.write_text(f"mark-of-{name}")
-        self.names.append(name)
-        return script
-
-    def submit(self, directory: Path) -> None:
-        self.pool.submit(Submission(transport="slurm", directory=directory), SIZE, HINT)
-
-    def start(self, number: int = 1, address: str = "tls://node1:1") -> None:
-        wait_until(lambda: str(number) in self.scheduler.jobs)
-        self.scheduler.jobs[str(number)] = RUNNING
-        self.link.listener.on_worker_connected(self.names[number - 1], address, 1.0)
-
-    def ended(self) -> Ended:
-        return wait_until(lambda: self.pool.wait(0.1))[0]
+    def ends(self) -> dict[Path, tuple[FailureKind | None, str]]:
+        """Return how executions have ended, by their directories; and forget it."""
+        found: dict[Path, tuple[FailureKind | None, str]] = {}
+        for end in self.took(ReportEnd):
+            failure = end.outcome.failure if end.outcome else None
+            told = end.cause or failure
+            found[end.submission.directory] = (told.kind, told.message) if told else (None, "")
+        return found
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
-    yield made
-    made.pool.close(5)
+def running() -> tuple[PoolDriver, Execution]:
+    """Return a pool with one execution that runs in one job."""
+    pool, one = PoolDriver(), execution()
+    pool.take(one)
+    pool.start("job-1")
+    assert pool.took(StartExecution) == [StartExecution(ADDRESS, one.directory)]
+    pool.asked.clear()
+    return pool, one
 
 
-@pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    """Return the directory of an execution that is ready to run."""
-    return Prepare(tmp_path / "scratch")()[0]
+def test_an_execution_from_its_submission_to_its_end() -> None:
+    pool, one = PoolDriver(), execution()
+    pool.take(one)
+    assert pool.asked == [SubmitJob("job-1", one.size)]
+    pool.start("job-1")
+    assert pool.asked[1:] == [StartExecution(ADDRESS, one.directory)]
+    pool.hear(pool.state.answered(one.directory, outcome(), pool.now))
+    (end,) = pool.took(ReportEnd)
+    assert (end.submission, end.outcome, end.cause, end.started) == (one.submission, outcome(), None, True)
+    assert (end.meta["job_id"], end.meta["queue_wait_seconds"]) == ("7", 0.0)
+    pool.pass_time(5)
+    assert pool.took(CloseWorker) == [CloseWorker(ADDRESS)]
+    pool.on("job-1", Disconnected(ADDRESS))
+    pool.poll("job-1", FAILED)
+    assert not pool.state.jobs
 
 
-def running(site: Site, directory: Path) -> Callable[[ExecutionOutcome | Exception], None]:
-    site.submit(directory)
-    site.start()
-    return wait_until(lambda: site.link.running.get(directory))
+def test_it_is_accepted_once_and_its_end_is_reported_once(running: tuple[PoolDriver, Execution]) -> None:
+    pool, one = running
+    pool.take(one)
+    for _ in range(2):
+        pool.hear(pool.state.answered(one.directory, outcome(), pool.now))
+    pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
+    assert list(pool.ends()) == [one.directory]
 
 
-def test_an_execution_is_run_and_its_job_leaves(site: Site, directory: Path) -> None:
-    running(site, directory)(outcome())
-    end = site.ended()
-    assert (end.submission.directory, end.outcome, end.meta["job_id"]) == (directory, outcome(), "1")
-    wait_until(lambda: ("retire", "tls://node1:1") in site.link.calls)
-    site.link.listener.on_worker_disconnected(site.names[0], "tls://node1:1")
-    assert site.pool.wait(0.0) == []
+class TestCancelling:
+    """An execution that is not wanted any more."""
+
+    def test_one_that_waits_ends_at_once(self) -> None:
+        pool, one = PoolDriver(), execution()
+        pool.take(one)
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        assert pool.ends() == {one.directory: (FailureKind.CANCELLED, "Cancelled before it had started.")}
+
+    def test_one_that_runs_is_stopped_by_its_worker(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        for _ in range(2):
+            pool.hear(pool.state.cancel(one.directory, pool.now))
+        assert pool.asked == [StopExecution(ADDRESS, one.directory)]
+
+    def test_one_that_ignores_its_cancellation_ends_with_its_job(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        pool.pass_time(CANCEL_SECONDS)
+        assert pool.took(CancelJob) == []
+        pool.pass_time(1)
+        assert pool.took(CancelJob) == [CancelJob("job-1", "7")]
+        pool.pass_time(1)
+        assert pool.took(CancelJob) == []
+        pool.poll("job-1", CANCELLED)
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.CANCELLED
+        assert "CANCELLED by 1000" in message
+
+    def test_one_whose_worker_is_lost_ends_with_its_job(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        assert pool.took(CancelJob) == [CancelJob("job-1", "7")]
+
+    def test_one_that_is_not_known_is_ignored(self) -> None:
+        assert PoolDriver().state.cancel(Path("/nowhere"), NOW) == []
 
 
-def test_one_that_waits_is_cancelled_without_a_job(site: Site, directory: Path) -> None:
-    site.submit(directory)
-    site.pool.cancel(directory)
-    told = site.ended().outcome
-    assert told is not None
-    assert told.failure is not None
-    assert told.failure.kind is FailureKind.CANCELLED
+class TestLostWorkers:
+    """The connection to a worker is gone."""
+
+    def test_the_future_of_an_execution_may_end_first(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
+        assert [job.name for job in pool.state.jobs_to_follow()] == ["job-1"]
+
+    def test_the_late_news_of_a_worker_is_none_of_the_one_that_has_come_after_it(
+        self, running: tuple[PoolDriver, Execution]
+    ) -> None:
+        pool, one = running
+        pool.on("job-1", Connected(OTHER_ADDRESS))
+        pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
+        assert pool.job("job-1").state is JobState.RESTARTED
+
+    def test_its_outcome_is_found_in_its_directory(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.hear(pool.state.ended(one.directory, outcome(), pool.now))
+        assert pool.ends() == {one.directory: (None, "")}
+        assert pool.state.jobs_to_follow() == []
+
+    def test_the_scheduler_gives_the_reason(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.poll("job-1", FAILED)
+        assert pool.ends() == {
+            one.directory: (FailureKind.WORKER_LOST, "SLURM job 7 ended on node1 before the execution did: FAILED.")
+        }
+
+    def test_a_node_that_failed_may_go_on_until_its_executions_are_quiet(
+        self, running: tuple[PoolDriver, Execution]
+    ) -> None:
+        pool, one = running
+        pool.poll("job-1", NODE_FAIL)
+        assert pool.ends() == {}
+        pool.on("job-1", Quiet())
+        assert set(pool.ends()) == {one.directory}
+
+    def test_a_job_that_starts_again_takes_nothing_before_what_it_ran_has_ended(
+        self, running: tuple[PoolDriver, Execution]
+    ) -> None:
+        pool, _one = running
+        pool.on("job-1", Disconnected(ADDRESS))
+        pool.on("job-1", Connected(OTHER_ADDRESS))
+        second = execution()
+        pool.take(second)
+        assert pool.took(StartExecution) == []
+        pool.on("job-1", Quiet())
+        assert pool.took(StartExecution) == [StartExecution(OTHER_ADDRESS, second.directory)]
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.WORKER_LOST
+        assert "started job 7 again" in message
+
+    def test_the_outcome_of_a_lost_worker_waits_for_a_better_explanation(
+        self, running: tuple[PoolDriver, Execution]
+    ) -> None:
+        pool, one = running
+        told = outcome(FailureKind.WORKER_LOST)
+        pool.hear(pool.state.answered(one.directory, told, pool.now))
+        pool.pass_time(EXPLAIN_SECONDS)
+        assert pool.took(ReportEnd) == []
+        pool.pass_time(1)
+        assert [end.outcome for end in pool.took(ReportEnd)] == [told]
+
+    def test_which_the_end_of_its_job_is(self, running: tuple[PoolDriver, Execution]) -> None:
+        pool, one = running
+        pool.hear(pool.state.answered(one.directory, outcome(FailureKind.WORKER_LOST), pool.now))
+        pool.poll("job-1", CANCELLED)
+        pool.pass_time(EXPLAIN_SECONDS + 1)
+        assert [end.outcome for end in pool.took(ReportEnd)] == [None]
 
 
-def test_one_that_runs_is_stopped_by_its_worker(site: Site, directory: Path) -> None:
-    running(site, directory)
-    site.pool.cancel(directory)
-    wait_until(lambda: ("cancel", "tls://node1:1") in site.link.calls)
+class TestSubmissions:
+    """Jobs that are not taken."""
+
+    def test_a_refusal_ends_what_waits_for_that_size_and_nothing_else(self) -> None:
+        pool, one, other = PoolDriver(), execution(), execution(size=OTHER_SIZE)
+        pool.take(one, other)
+        pool.fail("job-1", JobRefusedError("Invalid qos specification"))
+        message = f"SLURM refused a job of {one.size.label}: Invalid qos specification"
+        assert pool.ends() == {one.directory: (FailureKind.SUBMISSION_REFUSED, message)}
+        later = execution()
+        pool.take(later)
+        assert pool.ends() == {later.directory: (FailureKind.SUBMISSION_REFUSED, message)}
+        assert [submit.size for submit in pool.took(SubmitJob)] == [one.size, OTHER_SIZE]
+
+    @pytest.mark.parametrize("error", [SchedulerSilentError("standby"), SubmissionLimitError("MaxSubmitJobs")])
+    def test_one_that_is_not_accepted_now_is_submitted_later_and_reported_once(self, error: Exception) -> None:
+        pool = PoolDriver()
+        pool.take(execution())
+        pool.fail("job-1", error)
+        assert [warning.words for warning in pool.took(Warn)] == [
+            f"SLURM accepts no job now: {error} The next submission follows in 2 s."
+        ]
+        assert len(pool.took(SubmitJob)) == 1
+        pool.pass_time(2)
+        assert pool.took(SubmitJob) == [SubmitJob("job-2", execution().size)]
+        pool.fail("job-2", error)
+        assert pool.took(Warn) == []
+
+    def test_a_scheduler_that_accepts_no_job_for_too_long_ends_the_waiting_executions(self) -> None:
+        pool, one = PoolDriver(scheduler_patience=timedelta(seconds=10)), execution()
+        pool.take(one)
+        for _ in range(5):
+            pool.fail(f"job-{pool.names}", SchedulerSilentError("It is away."))
+            pool.pass_time(60)
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM did not accept a job: It is away.")}
+
+    def test_one_that_may_have_been_taken_is_looked_for_before_the_next_is_submitted(self) -> None:
+        pool = PoolDriver()
+        pool.take(execution())
+        pool.fail("job-1", SubmissionInDoubtError("timed out"))
+        pool.pass_time(100)
+        assert len(pool.took(SubmitJob)) == 1
+        assert pool.state.jobs_to_find() == ["job-1"]
+        pool.on("job-1", Found("7"))
+        pool.on("job-1", Connected(ADDRESS))
+        assert len(pool.took(StartExecution)) == 1
+        assert pool.state.jobs_to_find() == []
+
+    @pytest.mark.parametrize("max_jobs", [1, 4])
+    def test_a_scheduler_that_neither_answers_submissions_nor_tells_of_its_jobs_ends_what_waits(
+        self, max_jobs: int
+    ) -> None:
+        pool, one = PoolDriver(max_jobs=max_jobs, scheduler_patience=timedelta(hours=1)), execution()
+        pool.take(one)
+        for _ in range(15):
+            if pool.took(SubmitJob):
+                pool.fail(f"job-{pool.names}", SubmissionInDoubtError("timed out"))
+            pool.pass_time(IN_DOUBT_SECONDS + 1)
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM did not accept a job: timed out")}
+        assert len(pool.state.jobs_to_find()) == pool.names
+
+    def test_an_error_that_says_nothing_of_the_job_leaves_it_in_doubt(self) -> None:
+        pool = PoolDriver()
+        pool.take(execution())
+        pool.fail("job-1", OSError("the pipe is broken"))
+        assert pool.state.jobs_to_find() == ["job-1"]
+
+    def test_two_failures_long_after_each_other_are_not_in_a_row(self) -> None:
+        pool, one = PoolDriver(scheduler_patience=timedelta(minutes=10)), execution()
+        pool.take(one)
+        pool.fail("job-1", SchedulerSilentError("It is away."))
+        pool.hear(pool.state.cancel(one.directory, pool.now))
+        pool.took(ReportEnd)
+        pool.pass_time(7200)
+        pool.take(execution())
+        pool.fail("job-2", SchedulerSilentError("It is away."))
+        assert pool.ends() == {}
+
+    def test_one_that_shows_after_another_was_submitted_in_its_place_is_withdrawn(self) -> None:
+        pool = PoolDriver(max_jobs=1)
+        pool.take(execution())
+        pool.fail("job-1", SubmissionInDoubtError("timed out"))
+        pool.on("job-1", NotFound())
+        pool.pass_time(2)
+        assert [submit.name for submit in pool.took(SubmitJob)] == ["job-1", "job-2"]
+        pool.on("job-2", Submitted("8"))
+        pool.on("job-1", Found("7"))
+        (cancel,) = pool.took(CancelJob)
+        assert cancel.job_id in ("7", "8")
+
+    def test_three_answers_without_an_id_are_enough_where_no_job_is_found(self) -> None:
+        pool, one = PoolDriver(), execution()
+        pool.take(one)
+        for _ in range(3):
+            pool.fail(f"job-{pool.names}", UnreadAnswerError("welcome"))
+            pool.on(f"job-{pool.names}", NotFound())
+            pool.pass_time(60)
+        assert pool.ends() == {one.directory: (FailureKind.UNAVAILABLE, "SLURM did not accept a job: welcome")}
+
+    def test_a_submission_of_a_job_that_is_not_known_is_ignored(self) -> None:
+        assert PoolDriver().state.not_submitted("job-9", SchedulerSilentError("away"), NOW) == []
 
 
-def test_what_a_lost_worker_leaves_is_found_in_its_directory(site: Site, directory: Path) -> None:
-    running(site, directory)(ConnectionError("gone"))
-    ExecutionDirectory(directory).write_outcome(outcome())
-    assert site.ended().outcome == outcome()
+class TestStarts:
+    """Jobs that end before they run anything."""
+
+    def fail_starts(self, pool: PoolDriver, record: JobRecord, number: int) -> None:
+        for _ in range(number):
+            name = f"job-{pool.names}"
+            pool.on(name, Submitted("7"))
+            pool.poll(name, record)
+            pool.pass_time(60)
+
+    def test_three_that_fail_by_themselves_end_what_waits(self) -> None:
+        pool, one = PoolDriver(), execution()
+        pool.take(one)
+        self.fail_starts(pool, FAILED, 3)
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.UNAVAILABLE
+        assert message.startswith("3 SLURM jobs of 8c-1.1G-1h in a row ended before running anything.")
+        assert len(pool.took(Warn)) == 3
+
+    def test_a_power_cut_with_all_jobs_starting_gives_up_nothing(self) -> None:
+        pool = PoolDriver()
+        pool.take(*(execution(cpu=8) for _ in range(4)))
+        for number in range(1, 5):
+            pool.on(f"job-{number}", Submitted(str(number)))
+        for number in range(1, 5):
+            pool.poll(f"job-{number}", NODE_FAIL)
+        assert pool.ends() == {}
+        pool.pass_time(2)
+        assert pool.took(SubmitJob)[-1].name == "job-5"
+
+    def test_jobs_that_are_withdrawn_by_hand_after_hours_in_the_queue_give_up_nothing(self) -> None:
+        pool = PoolDriver()
+        pool.take(execution())
+        for _ in range(3):
+            pool.on(f"job-{pool.names}", Submitted("7"))
+            pool.pass_time(3 * 3600)
+            pool.poll(f"job-{pool.names}", CANCELLED)
+            pool.pass_time(60)
+        assert pool.ends() == {}
+
+    def test_one_that_runs_something_makes_up_for_those_before(self) -> None:
+        pool = PoolDriver()
+        pool.take(execution())
+        self.fail_starts(pool, FAILED, 2)
+        pool.start(f"job-{pool.names}")
+        pool.on(f"job-{pool.names}", Disconnected(ADDRESS))
+        pool.poll(f"job-{pool.names}", FAILED)
+        pool.ends()
+        pool.take(execution())
+        self.fail_starts(pool, FAILED, 2)
+        assert pool.ends() == {}
+
+    def test_jobs_that_start_too_slowly_end_what_waits(self) -> None:
+        pool, one = PoolDriver(), execution(seconds=3599)
+        pool.take(one)
+        for number in range(1, 4):
+            pool.on(f"job-{number}", Submitted(str(number)))
+            pool.on(f"job-{number}", Connected(ADDRESS, age_seconds=100))
+            pool.on(f"job-{number}", Disconnected(ADDRESS))
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.UNAVAILABLE
+        assert "longer to start than `walltime_margin` allows" in message
+
+    def test_no_job_is_submitted_of_a_size_that_has_just_been_given_up(self) -> None:
+        pool = PoolDriver()
+        pool.take(execution(seconds=3599))
+        for number in range(1, 4):
+            pool.on(f"job-{number}", Submitted(str(number)))
+            pool.on(f"job-{number}", Connected(ADDRESS, age_seconds=100))
+        assert pool.names == 3
 
 
-def test_the_end_of_a_job_is_explained_once(site: Site, directory: Path) -> None:
-    running(site, directory)
-    site.scheduler.jobs["1"] = FAILED
-    assert site.ended().outcome is None
-    cause = site.pool.explain(directory)
-    assert cause is not None
-    assert "SLURM job 1 ended on node1" in cause.message
-    assert site.pool.explain(directory) is None
+class TestQueue:
+    """Jobs that wait."""
+
+    def test_one_that_will_never_start_ends_what_waits_for_it(self) -> None:
+        pool, one = PoolDriver(), execution()
+        pool.take(one)
+        pool.on("job-1", Submitted("7"))
+        pool.poll("job-1", NEVER)
+        ((kind, message),) = pool.ends().values()
+        assert kind is FailureKind.SUBMISSION_REFUSED
+        assert message == "SLURM will never start job 7 of 8c-1.1G-1h: PENDING (PartitionConfig)"
+        assert pool.took(CancelJob) == [CancelJob("job-1", "7")]
+
+    def test_one_that_waits_for_long_is_reported_once(self) -> None:
+        pool = PoolDriver(pending_report=timedelta(minutes=2))
+        pool.take(execution())
+        pool.on("job-1", Submitted("7"))
+        for _ in range(6):
+            pool.pass_time(59)
+            pool.poll("job-1", PENDING)
+        assert [warning.words for warning in pool.took(Warn)] == [
+            "SLURM job 7 (8c-1.1G-1h) has waited for 3 min: PENDING (Priority)"
+        ]
+
+    def test_an_execution_that_waits_for_too_long_is_given_up(self) -> None:
+        pool = PoolDriver(pending_limit=timedelta(seconds=60))
+        one, later = execution(submitted_at=NOW), execution(submitted_at=NOW + 30)
+        pool.take(one, later)
+        pool.on("job-1", Submitted("7"))
+        pool.poll("job-1", PENDING)
+        pool.pass_time(61)
+        assert pool.ends() == {
+            one.directory: (
+                FailureKind.UNAVAILABLE,
+                "SLURM had no job for it within 0:01:00. job 7: PENDING (Priority)",
+            )
+        }
 
 
-def test_a_node_that_failed_is_waited_for_until_its_executions_are_quiet(site: Site, directory: Path) -> None:
-    running(site, directory)
-    site.scheduler.jobs["1"] = NODE_FAIL
-    ExecutionDirectory(directory).write_outcome(outcome(FailureKind.WORKER_LOST))
-    assert site.ended().outcome is None
+def test_a_worker_of_an_unknown_job_is_asked_to_exit() -> None:
+    pool = PoolDriver()
+    pool.on("another", Connected(ADDRESS))
+    pool.on("another", Disconnected(ADDRESS))
+    assert pool.asked == [CloseWorker(ADDRESS)]
 
 
-def test_a_submission_whose_answer_was_lost_is_found_by_its_mark(site: Site, directory: Path) -> None:
-    site.scheduler.loses_answers = True
-    site.submit(directory)
-    wait_until(lambda: "marks" in site.scheduler.asked)
-    site.start()
-    wait_until(lambda: directory in site.link.running)
-    assert len(site.scheduler.jobs) == 1
+def test_a_failed_request_to_cancel_is_repeated(running: tuple[PoolDriver, Execution]) -> None:
+    pool, one = running
+    pool.on("job-1", Disconnected(ADDRESS))
+    pool.hear(pool.state.ended(one.directory, outcome(), pool.now))
+    pool.poll("job-1", RUNNING)
+    assert len(pool.took(CancelJob)) == 1
+    pool.on("job-1", CancelAnswered("timed out"))
+    pool.pass_time(10)
+    pool.poll("job-1", RUNNING)
+    assert len(pool.took(CancelJob)) == 1
 
 
-def test_the_end_of_the_output_of_a_job_is_shown(site: Site, directory: Path) -> None:
-    site.logs.mkdir()
-    (site.logs / "ref-1c-1.log").write_text("no such module\n")
-    site.submit(directory)
-    for number in range(1, 4):
-        wait_until(lambda number=number: str(number) in site.scheduler.jobs)  # type: ignore[misc]
-        site.scheduler.jobs[str(number)] = FAILED
-    told = site.ended().outcome
-    assert told is not None
-    assert told.failure is not None
-    assert "3 SLURM jobs" in told.failure.message
-
-
-def test_a_scheduler_without_an_answer_is_asked_again(
-    site: Site, directory: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    running(site, directory)
-    site.scheduler.silent = True
-    wait_until(lambda: [words for words in caplog.messages if "did not report on its jobs" in words])
-    site.scheduler.silent = False
-    site.scheduler.jobs["1"] = FAILED
-    assert site.ended().outcome is None
-
-
-def test_the_scheduler_is_asked_no_more_often_than_the_setting_allows(tmp_path: Path, directory: Path) -> None:
-    site = Site(tmp_path, poll_seconds=3600)
-    running(site, directory)(ConnectionError("gone"))
-    ExecutionDirectory(directory).write_outcome(outcome())
-    assert site.ended().outcome == outcome()
-    assert site.scheduler.asked.count("look") <= 1
-    site.pool.close(5)
-
-
-def test_closing_cancels_once_and_then_polls(tmp_path: Path, directory: Path) -> None:
-    site = Site(tmp_path)
-    running(site, directory)
-    assert site.pool.close(5) == {"1"}
-    assert site.scheduler.asked.count("cancel") == 1
-    assert ("close", "") in site.link.calls
-
-
-def test_closing_ends_a_job_that_may_have_been_submitted(tmp_path: Path, directory: Path) -> None:
-    site = Site(tmp_path, poll_seconds=3600)
-    site.scheduler.loses_answers = True
-    site.submit(directory)
-    wait_until(lambda: "1" in site.scheduler.jobs)
-    assert site.pool.close(5) == {"1"}
-
-
-def test_jobs_whose_end_is_not_confirmed_are_named(
-    tmp_path: Path, directory: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    site = Site(tmp_path)
-    running(site, directory)
-    site.scheduler.silent = True
-    assert site.pool.close(0.1) == set()
-    assert [words for words in caplog.messages if "has not confirmed the end of job 1" in words]
-
-
-def with_one_in_doubt(directory: Path, execution: Path) -> Site:
-    """Return a site that runs an execution in job 1 and has taken a job 2 unheard, whose mark it does not tell."""
-    site = Site(directory)
-    running(site, execution)
-    site.scheduler.tells_marks, site.scheduler.loses_answers = False, True
-    for number in range(8):
-        site.submit(directory / str(number))
-    wait_until(lambda: "2" in site.scheduler.jobs)
-    return site
-
-
-def test_jobs_with_an_id_are_followed_where_marks_are_not_told(tmp_path: Path, directory: Path) -> None:
-    site = with_one_in_doubt(tmp_path, directory)
-    site.scheduler.jobs["1"] = FAILED
-    assert site.ended().submission.directory == directory
-    site.scheduler.tells_marks = True
-    assert site.pool.close(5) == {"2"}
-
-
-def test_jobs_with_an_id_are_ended_where_marks_are_not_told(tmp_path: Path, directory: Path) -> None:
-    assert with_one_in_doubt(tmp_path, directory).pool.close(1) == {"1"}
-
-
-class UntidySite(Site):
-    """A site whose job scripts cannot be removed."""
-
-    def _write(self, name: str, size: JobSize) -> Path:
-        super()._write(name, size).rename(self.directory / "script")
-        script = self.directory / f"{name}.sh"
-        script.mkdir()
-        return script
-
-
-def test_a_script_that_cannot_be_removed_keeps_no_answer_back(
-    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Scheduler, "mark_in", lambda _, script: script.name)
-    site = UntidySite(tmp_path)
-    running(site, directory)
-    assert site.pool.close(5) == {"1"}
-
-
-def test_an_error_of_the_thread_is_raised_for_waiting_callers(tmp_path: Path, directory: Path) -> None:
-    site = Site(tmp_path)
-    site.directory = tmp_path / "nowhere"
-    site.submit(directory)
-    with pytest.raises(FileNotFoundError):
-        wait_until(lambda: site.pool.wait(0.1))
-    site.pool.close(1)
-
-
-class TestFiles:
-    """What jobs and executions leave."""
-
-    @pytest.mark.parametrize(
-        ("job_id", "name"),
-        [("7", "ref-8c-1.1G-1h-7.log"), ("7;cm2", "ref-7.log"), ("7.pbs1", "7.pbs1.OU"), ("7.pbs1", "ref.o7")],
-    )
-    def test_the_output_of_a_job_is_known_by_its_number(self, tmp_path: Path, job_id: str, name: str) -> None:
-        (tmp_path / "ref-1c-17.log").write_text("another")
-        assert output_of_job(job_id, tmp_path) is None
-        (tmp_path / name).write_text("x" * 10_000 + "the end")
-        printed = output_of_job(job_id, tmp_path)
-        assert printed is not None
-        assert printed.endswith("xthe end")
-        assert len(printed) == 4096
-
-    def test_without_a_directory_there_is_none(self, tmp_path: Path) -> None:
-        assert output_of_job("7", tmp_path / "logs") is None
-
-    def test_an_outcome_that_cannot_be_read_is_left_to_others(self, directory: Path) -> None:
-        assert outcome_left(directory) is None
-        (directory / "outcome.json").write_text("{")
-        assert outcome_left(directory) is None
-        assert Heartbeats(0).have_ceased([directory])
-        assert is_silent(ExecutionDirectory(directory), 0)
-
-    def test_signs_of_life_are_waited_for(self, directory: Path) -> None:
-        heartbeats = Heartbeats(0)
-        assert not heartbeats.have_ceased([directory])
-        wait_until(lambda: heartbeats.have_ceased([directory]))
-        heartbeats.keep([])
-        assert not heartbeats.have_ceased([directory])
+def test_executions_of_a_job_run_side_by_side_as_far_as_there_is_room() -> None:
+    pool = PoolDriver(max_jobs=1)
+    large, small = execution(cpu=8), execution()
+    pool.take(execution(cpu=2), large, small)
+    pool.start("job-1")
+    assert [start.directory for start in pool.took(StartExecution)][1:] == [small.directory]
+    assert pool.job("job-1").state is JobState.READY

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.polled_records import CANCEL_PAUSE_SECONDS
 from climate_ref_prefect.transports.batch.pool.transitions import CANCEL_RETRY_SECONDS
+from climate_ref_prefect.transports.batch.pool.transitions_after_poll import CANCEL_PAUSE_SECONDS
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from tests.transports.pool.making import OTHER_SIZE, execution

@@ -6,16 +6,14 @@ from typing import TypeAlias
 import pytest
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.transports.batch.pool.events import (
+from climate_ref_prefect.transports.batch.pool.job import Job, JobState
+from climate_ref_prefect.transports.batch.pool.job_events import (
     CancelAnswered,
-    CancelJob,
     CancelRequested,
-    CloseWorker,
     Connected,
     Disconnected,
     DoubtExpired,
     Drain,
-    EndExecutions,
     Event,
     ExecutionEnded,
     ExecutionStarted,
@@ -26,13 +24,17 @@ from climate_ref_prefect.transports.batch.pool.events import (
     Polled,
     Quiet,
     Refused,
-    RejectSize,
-    StartFailed,
     Submitted,
 )
-from climate_ref_prefect.transports.batch.pool.job import Job, State
-from climate_ref_prefect.transports.batch.pool.polled_records import CANCEL_PAUSE_SECONDS, LEAVING_SECONDS
+from climate_ref_prefect.transports.batch.pool.pool_actions import (
+    CancelJob,
+    CloseWorker,
+    EndExecutions,
+    RejectSize,
+    StartFailed,
+)
 from climate_ref_prefect.transports.batch.pool.transitions import CANCEL_RETRY_SECONDS, DOUBT_SECONDS, step
+from climate_ref_prefect.transports.batch.pool.transitions_after_poll import CANCEL_PAUSE_SECONDS, LEAVING_SECONDS
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord
 from tests.transports.pool.making import (
     ADDRESS,
@@ -51,7 +53,7 @@ from tests.transports.pool.making import (
     job,
 )
 
-S = State
+S = JobState
 EVENTS: dict[str, Event] = {
     "submitted": Submitted("7"),
     "found": Found("7"),
@@ -75,10 +77,10 @@ EVENTS: dict[str, Event] = {
     "cancel": CancelRequested(),
     "cancel answered": CancelAnswered(),
 }
-Row: TypeAlias = tuple[State, tuple[type, ...]]
+Row: TypeAlias = tuple[JobState, tuple[type, ...]]
 
 # Jobs in which nothing runs. What is not here changes nothing and asks for nothing.
-EMPTY: dict[tuple[State, str], Row] = {
+EMPTY: dict[tuple[JobState, str], Row] = {
     (S.SUBMITTING, "submitted"): (S.QUEUED, ()),
     (S.SUBMITTING, "found"): (S.QUEUED, ()),
     (S.SUBMITTING, "refused"): (S.CLOSED, (RejectSize,)),
@@ -144,7 +146,7 @@ EMPTY: dict[tuple[State, str], Row] = {
 EMPTY_STATES = [state for state in S if state not in (S.DRAINING, S.RESTARTED, S.VANISHED)]
 
 # Jobs in which one execution runs.
-BUSY: dict[tuple[State, str], Row] = {
+BUSY: dict[tuple[JobState, str], Row] = {
     (S.READY, "connected"): (S.RESTARTED, ()),
     (S.READY, "disconnected"): (S.LOST, ()),
     (S.READY, "pending"): (S.CANCELLING, (CancelJob,)),
@@ -203,13 +205,13 @@ def taken(before: Job, event: Event) -> Row:
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("state", EMPTY_STATES)
-def test_a_job_in_which_nothing_runs(state: State, event: str) -> None:
+def test_a_job_in_which_nothing_runs(state: JobState, event: str) -> None:
     assert taken(job(state), EVENTS[event]) == EMPTY.get((state, event), (state, ()))
 
 
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("state", BUSY_STATES)
-def test_a_job_in_which_something_runs(state: State, event: str) -> None:
+def test_a_job_in_which_something_runs(state: JobState, event: str) -> None:
     assert taken(job(state, ONE), EVENTS[event]) == BUSY.get((state, event), (state, ()))
 
 
@@ -223,7 +225,7 @@ class TestUnknown:
     """A scheduler may be slow to show a new job."""
 
     @pytest.mark.parametrize("state", [S.QUEUED, S.READY, S.LOST])
-    def test_unknown_once_means_nothing_and_twice_in_a_row_that_it_is_over(self, state: State) -> None:
+    def test_unknown_once_means_nothing_and_twice_in_a_row_that_it_is_over(self, state: JobState) -> None:
         once, nothing = step(job(state), Polled(UNKNOWN, NOW), NOW)
         assert (once.state, nothing) == (state, ())
         assert step(once, Polled(UNKNOWN, NOW), NOW)[0].state is S.CLOSED
@@ -254,7 +256,7 @@ class TestConnections:
         assert (ready.address, ready.connected_at, ready.idle_since) == (ADDRESS, NOW, NOW)
 
     @pytest.mark.parametrize("state", [S.READY, S.DRAINING, S.RESTARTED])
-    def test_the_end_of_an_earlier_connection_is_none_of_this_one(self, state: State) -> None:
+    def test_the_end_of_an_earlier_connection_is_none_of_this_one(self, state: JobState) -> None:
         before = job(state, ONE, address=OTHER_ADDRESS)
         assert step(before, Disconnected(ADDRESS), NOW) == (before, ())
 
@@ -294,7 +296,7 @@ class TestRestart:
     @pytest.mark.parametrize("state", [S.LOST, S.CANCELLING])
     @pytest.mark.parametrize("again", [Polled(PENDING, NOW), Connected(OTHER_ADDRESS)])
     def test_the_end_of_its_last_run_tells_nothing_of_what_an_earlier_has_left_on_a_node_that_is_cut_off(
-        self, again: Event, state: State
+        self, again: Event, state: JobState
     ) -> None:
         lost, _ = step(job(state, ONE), again, NOW)
         vanished, actions = step(lost, Polled(CANCELLED, NOW), NOW)
@@ -377,7 +379,7 @@ class TestEnds:
 
 
 @pytest.mark.parametrize("state", [S.RETIRING, S.LEFT])
-def test_a_job_that_does_not_end_when_its_worker_has_left_is_cancelled(state: State) -> None:
+def test_a_job_that_does_not_end_when_its_worker_has_left_is_cancelled(state: JobState) -> None:
     leaving = job(state, since=NOW)
     assert step(leaving, Polled(RUNNING, NOW), NOW + LEAVING_SECONDS)[1] == ()
     after, actions = step(leaving, Polled(RUNNING, NOW), NOW + LEAVING_SECONDS + 1)

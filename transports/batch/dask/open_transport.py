@@ -6,11 +6,11 @@ from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.dask.dask_jobqueue_import import load_classes
 from climate_ref_prefect.transports.batch.dask.job_script import make_job
 from climate_ref_prefect.transports.batch.dask.job_script import write_script as write
-from climate_ref_prefect.transports.batch.dask.link import DaskLink
 from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
+from climate_ref_prefect.transports.batch.dask.worker_link import DaskLink
 from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.pool_thread import Pool
-from climate_ref_prefect.transports.batch.pool.workers import Listener
+from climate_ref_prefect.transports.batch.pool.pool_thread import PoolThread
+from climate_ref_prefect.transports.batch.pool.worker_link_port import Listener
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 
@@ -19,9 +19,9 @@ def make_keys(transport: BatchSite) -> CommsKeys | None:
     return CommsKeys(transport.shared) if transport.tls else None
 
 
-def open_pool(transport: BatchSite, keys: CommsKeys | None) -> Pool:
+def open_pool(transport: BatchSite, keys: CommsKeys | None) -> PoolThread:
     """Listen for pilots, and return a pool that submits jobs for them."""
-    return Pool(
+    return PoolThread(
         Limits(transport.rules, transport.sizing.headroom_mb),
         transport.commands(),
         lambda listener: listen(transport, listener, keys),

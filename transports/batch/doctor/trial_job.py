@@ -13,7 +13,7 @@ from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
 from climate_ref_prefect.transports.batch.schedulers.command_queue import CommandQueue
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     SubmissionInDoubtError,
 )
@@ -94,7 +94,9 @@ class TrialJob:
         if self.pilot or record is None:
             return bool(self.pilot)
         return (
-            bool(record.node) or record.state is JobState.RUNNING or (self._over and record.state is JobState.UNKNOWN)
+            bool(record.node)
+            or record.state is SchedulerJobState.RUNNING
+            or (self._over and record.state is SchedulerJobState.UNKNOWN)
         )
 
     def run(self, wait_seconds: float) -> None:
@@ -122,7 +124,7 @@ class TrialJob:
             self.silence = str(error)
             return
         self.silence = ""
-        unknown = record is None or record.state is JobState.UNKNOWN
+        unknown = record is None or record.state is SchedulerJobState.UNKNOWN
         self._unknown = self._unknown + 1 if unknown else 0
         self._over = self._unknown >= _UNKNOWN_IS_OVER or (not unknown and record is not None and record.over)
         if not unknown or self.record is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.job import Job, State
+from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
 
 Choice: TypeAlias = tuple[Execution | None, Execution | None]
@@ -45,7 +45,7 @@ def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], he
             return execution, again
         if execution.skipped >= OVERTAKEN_AT_MOST:
             reserved = jobs.get(execution.reserved_job)
-            if reserved is None or reserved.state is not State.READY:
+            if reserved is None or reserved.state is not JobState.READY:
                 return None, dataclasses.replace(execution, reserved_job=job.name)
             if reserved.name == job.name:
                 return None, None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.transports.batch.pool.events import StartFailed
+from climate_ref_prefect.transports.batch.pool.pool_actions import StartFailed
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
 from climate_ref_prefect.transports.port import Termination
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.transports.batch.pool.events import NoAnswer, NotTaken, Refused
+from climate_ref_prefect.transports.batch.pool.job_events import NoAnswer, NotTaken, Refused
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,

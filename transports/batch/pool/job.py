@@ -13,8 +13,8 @@ from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRe
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 
 
-class State(StrEnum):
-    """The state of a job."""
+class JobState(StrEnum):
+    """The state of a job in the pool, by its submission, its worker and the scheduler."""
 
     SUBMITTING = "submitting"
     """It has been submitted, and the scheduler has not answered yet."""
@@ -46,11 +46,13 @@ class State(StrEnum):
     """It is over, and no process of it is left."""
 
 
-TO_START: Final = frozenset({State.SUBMITTING, State.IN_DOUBT, State.QUEUED})
+TO_START: Final = frozenset({JobState.SUBMITTING, JobState.IN_DOUBT, JobState.QUEUED})
 """No worker has connected yet."""
-FOLLOWED_BY_FILES: Final = frozenset({State.LOST, State.RESTARTED, State.CANCELLING, State.VANISHED})
+FOLLOWED_BY_FILES: Final = frozenset({JobState.LOST, JobState.RESTARTED, JobState.CANCELLING, JobState.VANISHED})
 """No worker reports how executions end, so their directories are examined instead."""
-_WITHOUT_PLACE: Final = frozenset({State.MISSING, State.LEFT, State.CANCELLING, State.VANISHED, State.CLOSED})
+_WITHOUT_PLACE: Final = frozenset(
+    {JobState.MISSING, JobState.LEFT, JobState.CANCELLING, JobState.VANISHED, JobState.CLOSED}
+)
 """It is over or about to end, or it may not exist."""
 
 
@@ -68,7 +70,7 @@ class Job:
     scheduler: str
     """Name of the scheduler, for messages."""
     submitted_at: float
-    state: State = State.SUBMITTING
+    state: JobState = JobState.SUBMITTING
     since: float = 0.0
     """When it entered its state."""
     job_id: str = ""
@@ -119,7 +121,7 @@ class Job:
         """Return whether an execution fits beside those that run in the job."""
         return resources.cpu <= self.free_cpu and resources.memory_mb <= self.free_memory_mb(headroom_mb)
 
-    def enter(self, state: State, now: float) -> "Job":
+    def enter(self, state: JobState, now: float) -> "Job":
         """Return the job in another state."""
         return self if state is self.state else dataclasses.replace(self, state=state, since=now)
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from climate_ref_prefect.transports.batch.pool.assignment import next_for
 from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.job import TO_START, Job, State
-from climate_ref_prefect.transports.batch.pool.shares import demand, jobs_filled_by, shares
+from climate_ref_prefect.transports.batch.pool.fair_shares import demand, jobs_filled_by, shares
+from climate_ref_prefect.transports.batch.pool.job import TO_START, Job, JobState
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import UNKNOWN_PACE, Pace
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
@@ -101,7 +101,7 @@ class _Planning:
         self._waiting = {size: {one.directory: one for one in executions} for size, executions in waiting.items()}
         self._demand = demand(waiting.values(), self._jobs.values(), limits.headroom_mb)
         self._share = shares(self._demand, limits.rules.max_jobs)
-        self._counts = _count_by_size(job for job in self._jobs.values() if job.state is not State.RETIRING)
+        self._counts = _count_by_size(job for job in self._jobs.values() if job.state is not JobState.RETIRING)
         self._to_start = _count_by_size(job for job in self._jobs.values() if job.state in TO_START)
         self._places = len(self._jobs)
         self._needed: dict[JobSize, int] = {}
@@ -113,7 +113,7 @@ class _Planning:
 
     def assign(self) -> None:
         """Give executions to ready jobs, and release jobs that are not needed or can take nothing more."""
-        for job in [job for job in self._jobs.values() if job.state is State.READY]:
+        for job in [job for job in self._jobs.values() if job.state is JobState.READY]:
             if not job.executions and self._is_wanted_elsewhere(job.size, self._to_start.get(job.size, 0)):
                 self._let_go(job)
             else:
@@ -121,7 +121,7 @@ class _Planning:
 
     def withdraw(self) -> None:
         """Cancel unneeded queued jobs, the latest first, so that jobs of other sizes can be submitted instead."""
-        queued = [job for job in self._jobs.values() if job.state is State.QUEUED]
+        queued = [job for job in self._jobs.values() if job.state is JobState.QUEUED]
         for job in sorted(queued, key=lambda job: job.submitted_at, reverse=True):
             if self._is_to_be_withdrawn(job):
                 self._to_start[job.size] -= 1
@@ -130,7 +130,7 @@ class _Planning:
 
     def size_to_submit(self, pace: Pace, paused: Collection[JobSize]) -> JobSize | None:
         """Return the size that is furthest below its share; None while a submission is not answered."""
-        unanswered = any(job.state in (State.SUBMITTING, State.IN_DOUBT) for job in self._jobs.values())
+        unanswered = any(job.state in (JobState.SUBMITTING, JobState.IN_DOUBT) for job in self._jobs.values())
         if unanswered or self._places >= self._rules.max_jobs:
             return None
         wanted = [
@@ -229,7 +229,7 @@ class _Planning:
         first = next(iter(self._waiting[size].values()))
         if self._now - first.submitted_at > _STARVING_SECONDS + self._start_seconds(pace):  # the estimate was wrong
             return True
-        ready = (job for job in self._jobs.values() if job.size == size and job.state is State.READY)
+        ready = (job for job in self._jobs.values() if job.size == size and job.state is JobState.READY)
         running = sum(len(job.executions) for job in ready)
         at_once = running + to_start * (running + waiting) / self._demand[size]
         return at_once == 0 or waiting * run_seconds / at_once > self._start_seconds(pace)
@@ -238,12 +238,12 @@ class _Planning:
         """Return how many executions the present jobs of a size may take before they end."""
         if limit is None:
             return math.inf
-        left = sum(limit - job.given for job in self._jobs.values() if job.size == size and job.state is State.READY)
+        left = sum(limit - job.given for job in self._jobs.values() if job.size == size and job.state is JobState.READY)
         return left + limit * self._to_start.get(size, 0)
 
     def _start_seconds(self, pace: Pace) -> float:
         """Estimate how long a new job takes to start: at least as long as the queued jobs have waited already."""
-        queued = (self._now - job.submitted_at for job in self._jobs.values() if job.state is State.QUEUED)
+        queued = (self._now - job.submitted_at for job in self._jobs.values() if job.state is JobState.QUEUED)
         return max(pace.start_seconds, max(queued, default=0.0))
 
     def _let_go(self, job: Job) -> None:

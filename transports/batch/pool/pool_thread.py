@@ -14,31 +14,33 @@ from typing import Final
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.base_transport import ended_early
-from climate_ref_prefect.transports.batch.pool.events import (
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.execution_file_monitor import Heartbeats, outcome_left, output_of_job
+from climate_ref_prefect.transports.batch.pool.job import JobState
+from climate_ref_prefect.transports.batch.pool.job_events import (
     CancelAnswered,
-    CancelJob,
-    CloseWorker,
     Connected,
     Disconnected,
     Event,
     Found,
     NotFound,
     Polled,
-    PoolAction,
     Quiet,
+    Submitted,
+)
+from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.pool import Pool
+from climate_ref_prefect.transports.batch.pool.pool_actions import (
+    CancelJob,
+    CloseWorker,
+    PoolAction,
     ReportEnd,
     StartExecution,
     StopExecution,
     SubmitJob,
-    Submitted,
     Warn,
 )
-from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.execution_files import Heartbeats, outcome_left, output_of_job
-from climate_ref_prefect.transports.batch.pool.job import State
-from climate_ref_prefect.transports.batch.pool.planning import Limits
-from climate_ref_prefect.transports.batch.pool.pool_state import PoolState
-from climate_ref_prefect.transports.batch.pool.workers import Listener, WorkerLink
+from climate_ref_prefect.transports.batch.pool.worker_link_port import Listener, WorkerLink
 from climate_ref_prefect.transports.batch.schedulers.command_queue import CommandQueue, PollAnswer
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import BatchScheduler
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
@@ -52,12 +54,12 @@ _FILES_SECONDS: Final = 0.5
 """How often the directories of executions without a connected worker are examined."""
 
 
-class Pool:
+class PoolThread:
     """
     The executions of one open transport, and the jobs that run them.
 
     One thread owns the state and receives all calls through one queue. Dask's thread and that of the scheduler's
-    commands only put calls into it. `PoolState` decides which actions follow.
+    commands only put calls into it. `Pool` decides which actions follow.
 
     Parameters
     ----------
@@ -93,7 +95,7 @@ class Pool:
         self._causes: dict[Path, Termination] = {}
         self._broken: Exception | None = None
         self._closing = False
-        self._state = PoolState(scheduler.name, limits, _new_name)
+        self._state = Pool(scheduler.name, limits, _new_name)
         self._marks: dict[str, str] = {}
         self._told: set[str] = set()
         """Jobs that the scheduler was asked to cancel."""
@@ -245,7 +247,7 @@ class Pool:
                 if outcome is not None:
                     self._do(self._state.ended(directory, outcome, now))
             silent = [directory for directory, outcome in left.items() if outcome is None]
-            if silent and job.state in (State.VANISHED, State.RESTARTED) and self._heartbeats.have_ceased(silent):
+            if silent and job.state in (JobState.VANISHED, JobState.RESTARTED) and self._heartbeats.have_ceased(silent):
                 self._apply_event(job.name, Quiet())
 
     def _poll(self, now: float) -> None:
@@ -271,7 +273,7 @@ class Pool:
         for job in self._state.jobs:
             record = answer.records.get(job.job_id)
             if record is not None:
-                output = output_of_job(job.job_id, self._logs) if record.over and job.state is State.QUEUED else None
+                output = output_of_job(job.job_id, self._logs) if record.over and job.state is JobState.QUEUED else None
                 self._apply_event(job.name, Polled(record, answer.asked_at, output))
 
     def _end_jobs(self, give_up_at: float) -> set[str]:

@@ -57,8 +57,8 @@ class JobRefusedError(ClimateRefPrefectError):
     """The scheduler will not accept this job, now or later. The message is its own."""
 
 
-class JobState(StrEnum):
-    """The state of a job."""
+class SchedulerJobState(StrEnum):
+    """The state of a job as the scheduler reports it."""
 
     PENDING = "pending"
     """It waits in the queue, for any reason."""
@@ -74,7 +74,7 @@ class JobRecord(FrozenModel):
     """The scheduler's record of a job."""
 
     job_id: str
-    state: JobState
+    state: SchedulerJobState
     kind: FailureKind | None = None
     """The failure kind if the scheduler or the node ended it; None while it runs, or if it ended by itself."""
 
@@ -99,7 +99,7 @@ class JobRecord(FrozenModel):
     @property
     def over(self) -> bool:
         """Whether the job has ended and no process of it can be left."""
-        return self.state in (JobState.ENDED, JobState.UNKNOWN)
+        return self.state in (SchedulerJobState.ENDED, SchedulerJobState.UNKNOWN)
 
 
 class BatchScheduler(Protocol):

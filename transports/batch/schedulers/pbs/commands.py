@@ -10,10 +10,10 @@ from typing import Any, Final
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
 from climate_ref_prefect.transports.batch.schedulers.pbs.output_parser import read_json, read_record
 from climate_ref_prefect.transports.batch.schedulers.pbs.refusals import of_qsub
-from climate_ref_prefect.transports.batch.schedulers.refusal_messages import error_of
+from climate_ref_prefect.transports.batch.schedulers.refusal_kinds import error_of
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     UnreadAnswerError,
     run_command,
@@ -67,7 +67,9 @@ class PbsCommands:
         for job_id in job_ids:
             if _number(job_id) in unknown and job_id not in records:
                 words = f"Unknown Job Id {job_id}"
-                records[job_id] = JobRecord(job_id=job_id, state=JobState.UNKNOWN, words=words, confirmed=False)
+                records[job_id] = JobRecord(
+                    job_id=job_id, state=SchedulerJobState.UNKNOWN, words=words, confirmed=False
+                )
         if not records:
             raise SchedulerSilentError(_words(ended))
         return records

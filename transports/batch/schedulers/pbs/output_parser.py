@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState, SchedulerSilentError
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
+    JobRecord,
+    SchedulerJobState,
+    SchedulerSilentError,
+)
 
 _STATES: Final = {
-    **dict.fromkeys("QHWTM", JobState.PENDING),  # M: moved to another server, where it continues
-    **dict.fromkeys("FX", JobState.ENDED),
+    **dict.fromkeys("QHWTM", SchedulerJobState.PENDING),  # M: moved to another server, where it continues
+    **dict.fromkeys("FX", SchedulerJobState.ENDED),
 }
 """States by `job_state`. Every other letter means a job with processes."""
 _LIMITS: Final = {
@@ -65,19 +69,19 @@ def read_json(text: str) -> Mapping[str, Any]:
 def read_record(job_id: str, job: Mapping[str, Any]) -> JobRecord:
     """Return the record of a job from its attributes."""
     letter, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
-    state = _STATES.get(letter, JobState.RUNNING)
+    state = _STATES.get(letter, SchedulerJobState.RUNNING)
     exit_status = _integer(job.get("Exit_status"))
     words = f"{letter}: {comment}" if comment else letter
-    if state is JobState.ENDED:
+    if state is SchedulerJobState.ENDED:
         words += f" (Exit_status {exit_status})" if exit_status is not None else " (no Exit_status)"
     return JobRecord(
         job_id=job_id,
         state=state,
-        kind=_cause(exit_status, comment, job) if state is JobState.ENDED else None,
+        kind=_cause(exit_status, comment, job) if state is SchedulerJobState.ENDED else None,
         words=words,
         # Without control groups, processes outside of the job's session live on until their supervisor notices the end.
         confirmed=exit_status == 0,
-        never=state is JobState.PENDING and _never_starts(comment),
+        never=state is SchedulerJobState.PENDING and _never_starts(comment),
         node=",".join(dict.fromkeys(part.partition("/")[0] for part in str(job.get("exec_host", "")).split("+"))),
         queue_wait_seconds=_queue_wait(job),
         meta=_measured(_group(job, "resources_used")),

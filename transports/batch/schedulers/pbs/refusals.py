@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from climate_ref_prefect.transports.batch.schedulers.refusal_messages import Refusal
+from climate_ref_prefect.transports.batch.schedulers.refusal_kinds import Refusal
 
 # PBS's error number in eight bits (src/include/pbs_error.h of OpenPBS 23.06; recorded: 159, 166, 170, 174, 187, 188,
 # 197), each about the job, its owner or the profile.

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
-from climate_ref_prefect.transports.batch.schedulers.refusal_messages import Refusal, error_of
+from climate_ref_prefect.transports.batch.schedulers.refusal_kinds import Refusal, error_of
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRecord,
-    JobState,
+    SchedulerJobState,
     SchedulerSilentError,
     UnreadAnswerError,
     run_command,
@@ -99,7 +99,7 @@ class SlurmCommands:
             elif account is not None and account.over:
                 record = account.model_copy(update={"kind": account.kind or record.kind})
             elif record.over and self._is_awaited(job_id):
-                record = record.model_copy(update={"state": JobState.RUNNING})
+                record = record.model_copy(update={"state": SchedulerJobState.RUNNING})
             records[job_id] = record
         return records
 
@@ -161,7 +161,7 @@ class SlurmCommands:
         if account is not None and (account.over or self._is_awaited(job_id)):
             return account
         meta = account.meta if account else {}
-        return JobRecord(job_id=job_id, state=JobState.UNKNOWN, confirmed=False, meta=meta)
+        return JobRecord(job_id=job_id, state=SchedulerJobState.UNKNOWN, confirmed=False, meta=meta)
 
     def _is_awaited(self, job_id: str) -> bool:
         """Whether the end of a job may still appear in the accounting."""

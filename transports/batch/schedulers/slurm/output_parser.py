@@ -12,7 +12,7 @@ from typing import Final
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, SchedulerJobState
 from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import never_starts_in_slurm
 
 SQUEUE: Final = "%i|%T|%r|%N|%V|%S"
@@ -104,7 +104,7 @@ def _of_queue(fields: Sequence[str]) -> JobRecord | None:
     job_id, state, *words, node, submitted, started = (field.strip() for field in fields)
     reason = "|".join(words)  # the only field in which a site may have the separator
     record = _record(job_id, state, node, submitted, started)
-    never = record.state is JobState.PENDING and never_starts_in_slurm(reason)
+    never = record.state is SchedulerJobState.PENDING and never_starts_in_slurm(reason)
     told = state if reason in ("None", "") else f"{state} ({reason})"
     return record.model_copy(update={"words": told, "never": never})
 
@@ -131,10 +131,10 @@ def _of_account(job_id: str, whole: Sequence[str], steps: Sequence[Sequence[str]
 def _record(job_id: str, state: str, node: str, submitted: str, started: str) -> JobRecord:
     first = state.split(maxsplit=1)[0] if state else ""
     if first in _ENDED:
-        where, kind = JobState.ENDED, _ENDED[first]
+        where, kind = SchedulerJobState.ENDED, _ENDED[first]
     else:
-        where, kind = JobState.PENDING if first in _PENDING else JobState.RUNNING, None
-    wait = _wait_seconds(submitted, started) if where is not JobState.PENDING else None
+        where, kind = SchedulerJobState.PENDING if first in _PENDING else SchedulerJobState.RUNNING, None
+    wait = _wait_seconds(submitted, started) if where is not SchedulerJobState.PENDING else None
     return JobRecord(
         job_id=job_id,
         state=where,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of
-from climate_ref_prefect.transports.batch.schedulers.refusal_messages import Refusal
+from climate_ref_prefect.transports.batch.schedulers.refusal_kinds import Refusal
 
 # Sources: `slurm_errtab` of src/common/slurm_errno.c, SLURM 22.05 to 25.05, beside what `sbatch` itself says of its
 # options (src/sbatch/opt.c, src/common/slurm_opt.c). Each names the job or the profile, and not the state of the site.

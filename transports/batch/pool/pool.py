@@ -8,20 +8,28 @@ from typing import Final
 
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, FailureRule
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
-from climate_ref_prefect.transports.batch.pool.events import (
+from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts
+from climate_ref_prefect.transports.batch.pool.failed_submissions import Submissions
+from climate_ref_prefect.transports.batch.pool.job import FOLLOWED_BY_FILES, Job, JobState
+from climate_ref_prefect.transports.batch.pool.job_events import (
     CancelRequested,
-    CloseWorker,
     Connected,
     Disconnected,
     DoubtExpired,
     Drain,
-    EndExecutions,
     Event,
     ExecutionEnded,
     ExecutionStarted,
     Found,
-    JobAction,
     Polled,
+    Submitted,
+)
+from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
+from climate_ref_prefect.transports.batch.pool.pool_actions import (
+    CloseWorker,
+    EndExecutions,
+    JobAction,
     PoolAction,
     RejectSize,
     ReportEnd,
@@ -29,18 +37,12 @@ from climate_ref_prefect.transports.batch.pool.events import (
     StartFailed,
     StopExecution,
     SubmitJob,
-    Submitted,
     Warn,
 )
-from climate_ref_prefect.transports.batch.pool.execution import Execution
-from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts
-from climate_ref_prefect.transports.batch.pool.failed_submissions import Submissions
-from climate_ref_prefect.transports.batch.pool.job import FOLLOWED_BY_FILES, Job, State
-from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
 from climate_ref_prefect.transports.batch.pool.termination import meta_of, termination_of_waiting
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
 from climate_ref_prefect.transports.batch.pool.transitions import step
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import SchedulerJobState
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Termination
 
@@ -51,10 +53,10 @@ EXPLAIN_SECONDS: Final = 5.0
 IN_DOUBT_SECONDS: Final = 300.0
 """How long no further job is submitted while a scheduler that does not answer may have taken the last one."""
 _CANCELLED_EARLY: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
-_LOOKED_FOR: Final = (State.IN_DOUBT, State.MISSING, State.ARRIVED)
+_LOOKED_FOR: Final = (JobState.IN_DOUBT, JobState.MISSING, JobState.ARRIVED)
 
 
-class PoolState:
+class Pool:
     """
     The jobs and executions of one pool.
 
@@ -114,7 +116,7 @@ class PoolState:
             return []
         self._running[directory] = dataclasses.replace(execution, cancelled_at=now)
         job = self._jobs[execution.job]
-        if job.state in (State.READY, State.DRAINING):
+        if job.state in (JobState.READY, JobState.DRAINING):
             return [StopExecution(job.address, directory)]
         return self.on(job.name, CancelRequested(), now)
 
@@ -124,13 +126,13 @@ class PoolState:
         if job is None:
             return [CloseWorker(event.address)] if isinstance(event, Connected) else []
         after, actions = step(job, event, now)
-        if after.state is State.CLOSED:
+        if after.state is JobState.CLOSED:
             del self._jobs[name]
         else:
             self._jobs[name] = after
         if isinstance(event, Submitted | Found):
             self._submissions.succeeded(job.size)
-        if isinstance(event, Connected) and job.state is State.QUEUED:
+        if isinstance(event, Connected) and job.state is JobState.QUEUED:
             self._pace = self._pace.with_start(now - event.age_seconds - job.submitted_at)
         warnings = [self._pending_report(job, after)] if isinstance(event, Polled) else []
         done = [one for action in actions for one in self._carried_out(action, after, now)]
@@ -220,10 +222,12 @@ class PoolState:
                 continue
             if execution.cancelled_at is not None and now - execution.cancelled_at > CANCEL_SECONDS:
                 yield from self.on(job.name, CancelRequested(), now)
-            elif execution.said is not None and now - execution.said_at > EXPLAIN_SECONDS and job.state is State.READY:
+            elif (
+                execution.said is not None and now - execution.said_at > EXPLAIN_SECONDS and job.state is JobState.READY
+            ):
                 yield from self.ended(execution.directory, execution.said, now)
         for job in self.jobs:
-            if job.state is State.IN_DOUBT and now - job.since > IN_DOUBT_SECONDS:
+            if job.state is JobState.IN_DOUBT and now - job.since > IN_DOUBT_SECONDS:
                 yield from self.on(job.name, DoubtExpired(), now)
         if self._limits.rules.pending_limit:
             yield from self._waiting_for_too_long(self._limits.rules.pending_limit, now)
@@ -273,7 +277,7 @@ class PoolState:
         record, limit = after.record, self._limits.rules.pending_report.total_seconds()
         waited = after.polled_at - after.submitted_at
         told_before = before.polled_at - before.submitted_at > limit
-        pending = record is not None and record.state is JobState.PENDING and after.state is State.QUEUED
+        pending = record is not None and record.state is SchedulerJobState.PENDING and after.state is JobState.QUEUED
         if record is None or not pending or waited <= limit or told_before:
             return None
         job = f"{self._scheduler} job {after.job_id} ({after.size.label})"

@@ -1,4 +1,4 @@
-"""The interface between a pool and its workers, which `transports/batch/dask/link.py` implements with Dask."""
+"""The interface between a pool and its workers, which `transports/batch/dask/worker_link.py` implements with Dask."""
 
 from collections.abc import Callable
 from pathlib import Path

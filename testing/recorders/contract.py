@@ -29,7 +29,7 @@ from climate_ref_prefect.store.port import (
     address_of,
 )
 from climate_ref_prefect.store.reading_port import ExecutionReader, HistoryReader
-from climate_ref_prefect.testing.recorder_values import (
+from climate_ref_prefect.testing.recorders.example_values import (
     HINT,
     SCALARS,
     allocate,

@@ -19,7 +19,7 @@ from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.active_executions import cancel_active, execute_active
 from climate_ref_prefect.transports.batch.dask.dask_jobqueue_import import JobQueueCluster
 from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
-from climate_ref_prefect.transports.batch.pool.workers import Listener
+from climate_ref_prefect.transports.batch.pool.worker_link_port import Listener
 
 AGE: Final = "job_age_seconds"
 """What a pilot reports about its job when it connects."""

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.flows.lifecycle.attempt_state import Attempt
+from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.execution_liveness import ExecutionLiveness, wait_until_known
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import InfrastructureFaultError, is_infrastructure_fault
 from climate_ref_prefect.flows.lifecycle.phase_calls import PhaseCalls
@@ -18,7 +18,7 @@ from climate_ref_prefect.store.errors import LeaseLostError
 from climate_ref_prefect.transports.port import Transport
 
 
-def abandon(
+def finalise_interrupted(
     attempts: Sequence[Attempt], error: BaseException, calls: PhaseCalls, workspace: Workspace, transport: Transport
 ) -> None:
     """

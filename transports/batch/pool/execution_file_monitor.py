@@ -11,7 +11,7 @@ from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.heartbeat_expiry import heartbeat_expiry_seconds
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
-from climate_ref_prefect.transports.batch.pool.pool_state import is_of_its_job
+from climate_ref_prefect.transports.batch.pool.pool import is_of_its_job
 
 _TAIL_BYTES: Final = 4096
 

@@ -5,19 +5,19 @@ from typing import Final, TypeAlias
 
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, Limit
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
-from climate_ref_prefect.transports.batch.pool.events import (
+from climate_ref_prefect.transports.batch.pool.job import Job, JobState
+from climate_ref_prefect.transports.batch.pool.job_events import Polled
+from climate_ref_prefect.transports.batch.pool.pool_actions import (
     CancelJob,
     CloseWorker,
     EndExecutions,
     JobAction,
-    Polled,
     RejectSize,
     StartFailed,
 )
-from climate_ref_prefect.transports.batch.pool.job import Job, State
 from climate_ref_prefect.transports.batch.pool.termination import termination_of
 from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, JobState
+from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, SchedulerJobState
 from climate_ref_prefect.transports.port import Termination
 
 Transition: TypeAlias = tuple[Job, tuple[JobAction, ...]]
@@ -36,14 +36,17 @@ _LAST_LINES: Final = 3
 
 def polled(job: Job, event: Polled, now: float) -> Transition:
     """Return a job after the scheduler has reported on it."""
-    record, unknown_polls = event.record, job.unknown_polls + 1 if event.record.state is JobState.UNKNOWN else 0
+    record, unknown_polls = (
+        event.record,
+        job.unknown_polls + 1 if event.record.state is SchedulerJobState.UNKNOWN else 0,
+    )
     job = dataclasses.replace(job, unknown_polls=unknown_polls, polled_at=now)
     if 0 < unknown_polls < _UNKNOWN_IS_OVER or not job.job_id:
         return job, ()
     job = dataclasses.replace(job, record=_with_what_was_known(record, job.record))
     if record.over:
         return _over(job, event.output, now)
-    if record.state is JobState.PENDING:
+    if record.state is SchedulerJobState.PENDING:
         return _pending(job, event, now)
     return _running(job, now)
 
@@ -51,36 +54,36 @@ def polled(job: Job, event: Polled, now: float) -> Transition:
 def tell_to_end(job: Job, now: float) -> Transition:
     """Return a job to be cancelled, with the request to the scheduler unless that was sent a moment ago."""
     if now - job.cancel_told_at < CANCEL_PAUSE_SECONDS:
-        return job.enter(State.CANCELLING, now), ()
-    told = dataclasses.replace(job, cancel_told_at=now).enter(State.CANCELLING, now)
+        return job.enter(JobState.CANCELLING, now), ()
+    told = dataclasses.replace(job, cancel_told_at=now).enter(JobState.CANCELLING, now)
     return told, (CancelJob(job.name, job.job_id),)
 
 
 def _with_what_was_known(record: JobRecord, before: JobRecord | None) -> JobRecord:
     """Return the record of a job that the scheduler has forgotten, completed by its earlier record."""
-    if record.state is not JobState.UNKNOWN or before is None:
+    if record.state is not SchedulerJobState.UNKNOWN or before is None:
         return record
     words = {"state": record.state, "words": record.words, "confirmed": record.confirmed}
     return before.model_copy(update=words)
 
 
 def _over(job: Job, output: str | None, now: float) -> Transition:
-    if job.state is State.QUEUED:
-        return job.enter(State.CLOSED, now), (_start_failed(job, output),)
+    if job.state is JobState.QUEUED:
+        return job.enter(JobState.CLOSED, now), (_start_failed(job, output),)
     confirmed = job.record is not None and job.record.confirmed
     if not job.executions:
         # A node that the scheduler cannot reach may still be connected to the coordinator.
-        return job.enter(State.CLOSED, now), () if confirmed else (CloseWorker(job.address),)
+        return job.enter(JobState.CLOSED, now), () if confirmed else (CloseWorker(job.address),)
     if confirmed and not job.requeued:
         directories = tuple(job.executions)
-        ended = job.without(*directories).enter(State.CLOSED, now)
+        ended = job.without(*directories).enter(JobState.CLOSED, now)
         return ended, (EndExecutions(directories, termination_of(job)),)
-    return job.enter(State.VANISHED, now), ()
+    return job.enter(JobState.VANISHED, now), ()
 
 
 def _pending(job: Job, event: Polled, now: float) -> Transition:
     """Return a job that is queued, for the first time or again, because a site may requeue any job."""
-    if job.state is State.QUEUED:
+    if job.state is JobState.QUEUED:
         return _never_starts(job, now) if event.record.never else (job, ())
     if event.asked_at <= job.connected_at:  # The answer is older than the connection of the worker.
         return job, ()
@@ -96,11 +99,11 @@ def _never_starts(job: Job, now: float) -> Transition:
 
 
 def _running(job: Job, now: float) -> Transition:
-    if job.state is State.VANISHED:  # It is not over, contrary to an earlier record.
-        return job.enter(State.LOST, now), ()
-    forgotten = job.state is State.LOST and not job.executions
-    late = job.state in (State.RETIRING, State.LEFT) and now - job.since > LEAVING_SECONDS
-    return tell_to_end(job, now) if forgotten or late or job.state is State.CANCELLING else (job, ())
+    if job.state is JobState.VANISHED:  # It is not over, contrary to an earlier record.
+        return job.enter(JobState.LOST, now), ()
+    forgotten = job.state is JobState.LOST and not job.executions
+    late = job.state in (JobState.RETIRING, JobState.LEFT) and now - job.since > LEAVING_SECONDS
+    return tell_to_end(job, now) if forgotten or late or job.state is JobState.CANCELLING else (job, ())
 
 
 def _start_failed(job: Job, output: str | None) -> StartFailed:
@@ -128,4 +131,4 @@ def _is_own_fault(record: JobRecord | None, output: str | None) -> bool:
         return False
     if output is not None and NO_COORDINATOR in output:
         return False
-    return output is not None or record.state is not JobState.UNKNOWN
+    return output is not None or record.state is not SchedulerJobState.UNKNOWN

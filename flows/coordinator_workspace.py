@@ -14,7 +14,7 @@ from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace, open_w
 
 
 @contextmanager
-def coordinating(retry_rules: Sequence[RetryRule] = ()) -> Iterator[StoreWorkspace]:
+def coordinator_workspace(retry_rules: Sequence[RetryRule] = ()) -> Iterator[StoreWorkspace]:
     """
     Open the workspace that the settings name, for the current flow run to coordinate in.
 

@@ -33,7 +33,7 @@ class _AbandonedError(Exception):
     """The supervisor does not wait for the result any more."""
 
 
-class OutputCheck:
+class OutputValidation:
     """
     Checks the output of an execution in a thread that starts at once. Its descriptor becomes readable at the end.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from climate_ref_prefect.transports.batch.schedulers.pbs.refusals import of_qsub
-from climate_ref_prefect.transports.batch.schedulers.refusal_messages import Refusal
+from climate_ref_prefect.transports.batch.schedulers.refusal_kinds import Refusal
 from climate_ref_prefect.transports.batch.schedulers.slurm.refusals import never_starts_in_slurm, of_sbatch
 
 # The error table of SLURM 22.05 to 25.05, and words of the C library and of `sbatch` itself.

@@ -87,13 +87,6 @@ class TestDeaths:
         cluster.misbehave.fail_node(running.job_id)
         running.assert_ended(*told(FailureKind.WORKER_LOST, ""))
 
-    def test_another_attempt_may_run_at_once(self, open_pbs: Open, prepare: Prepare, cluster: PbsCluster) -> None:
-        driving = open_pbs()
-        running = Running(driving, prepare)
-        cluster.run("qdel", running.job_id)
-        running.outcome()
-        assert driving.run(*prepare("writing")).succeeded
-
 
 class TestRefusals:
     """No job can be had."""
@@ -108,12 +101,6 @@ class TestRefusals:
         outcome = open_pbs(queue).run(*prepare("noop", memory_mb=memory_mb))
         assert kind_of(outcome) is FailureKind.SUBMISSION_REFUSED
         assert said in message_of(outcome)
-
-    def test_a_job_that_waits_for_too_long(self, open_pbs: Open, prepare: Prepare, cluster: PbsCluster) -> None:
-        cluster.misbehave.start_nothing()
-        outcome = open_pbs(rules={"pending_limit": "PT3S"}).run(*prepare("noop"))
-        assert kind_of(outcome) is FailureKind.UNAVAILABLE
-        assert "had no job for it within" in message_of(outcome)
 
     def test_jobs_whose_workers_never_connect(self, open_pbs: Open, prepare: Prepare) -> None:
         outcome = open_pbs(prologue=("echo the module system is down; exit 3",)).run(*prepare("noop"))

@@ -1,7 +1,6 @@
 """Jobs are shared, never for longer than their walltime, and end when they are not needed."""
 
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import wait_until
-from climate_ref_prefect.testing.transports.contract_driver import Driving, kind_of, message_of
+from climate_ref_prefect.testing.transports.contract_driver import kind_of, message_of
 from climate_ref_prefect.transports.batch.dask.pilot_worker import STARTED
 from climate_ref_prefect.transports.batch.schedulers.slurm.transport import SlurmTransport
 from tests.slurm.accounting import ACCOUNTS
@@ -34,18 +33,9 @@ def job_of(outcome: ExecutionOutcome) -> str:
     return str(outcome.telemetry.transport_meta["job_id"])
 
 
-def run_one_by_one(driving: Driving, prepare: Prepare, number: int) -> list[str]:
-    return [job_of(driving.run(*prepare("noop"))) for _ in range(number)]
-
-
 def test_one_job_runs_many(open_slurm: Open, prepare: Prepare) -> None:
     outcomes = open_slurm().run_all([prepare("noop") for _ in range(8)])
     assert len({job_of(outcome) for outcome in outcomes}) == 1
-
-
-def test_a_job_ends_after_as_many_as_it_may_run(open_slurm: Open, prepare: Prepare) -> None:
-    jobs = run_one_by_one(open_slurm({"executions_per_job": 2}), prepare, 4)
-    assert jobs[0] == jobs[1] != jobs[2] == jobs[3]
 
 
 def test_a_job_is_given_nothing_that_it_could_not_finish(open_slurm: Open, prepare: Prepare, tmp_path: Path) -> None:
@@ -55,13 +45,6 @@ def test_a_job_is_given_nothing_that_it_could_not_finish(open_slurm: Open, prepa
     asked = {outcome.telemetry.transport_meta["job_walltime_seconds"] for outcome in (short, long)}
     assert asked == {720}
     assert job_of(short) != job_of(long)
-
-
-def test_jobs_that_start_too_slowly_are_reported(open_slurm: Open, prepare: Prepare) -> None:
-    slow = f"export {STARTED}=$(($(date +%s) - 100))"
-    outcome = open_slurm(sizing=TWELVE_MINUTES, prologue=(slow,)).run(*prepare("noop", wall_clock_seconds=650))
-    assert kind_of(outcome) is FailureKind.UNAVAILABLE
-    assert "longer to start than `walltime_margin` allows" in message_of(outcome)
 
 
 def test_idle_jobs_end_and_new_ones_are_submitted(open_slurm: Open, prepare: Prepare, slurm: SlurmCluster) -> None:
@@ -76,37 +59,6 @@ def test_people_can_read_what_a_job_is(open_slurm: Open, prepare: Prepare, slurm
     assert slurm.run("squeue", "--noheader", f"--jobs={running.job_id}", "--format=%j").strip() == "cmip-2c-0.75G-0.1h"
     running.go_on()
     assert running.outcome().succeeded
-
-
-def test_a_size_is_not_starved_by_others_that_keep_coming(open_slurm: Open, prepare: Prepare) -> None:
-    driving = open_slurm()
-    small = [driving.start(*prepare("noop")) for _ in range(4)]
-    large = driving.start(*prepare("noop", cpu=2))
-    while not large.done():
-        waiting = [future for future in small if not future.done()]
-        if len(waiting) < 4:
-            small.append(driving.start(*prepare("noop")))
-        else:
-            wait([*waiting, large], PATIENT.timeout_seconds, FIRST_COMPLETED)
-        assert len(small) < 40
-    assert large.result().succeeded
-    assert all(future.result(PATIENT.timeout_seconds).succeeded for future in small)
-
-
-def test_a_job_that_has_started_is_kept_and_one_in_the_queue_makes_room(
-    open_slurm: Open, prepare: Prepare, slurm: SlurmCluster
-) -> None:
-    before = slurm.jobs()
-    driving = open_slurm({"max_jobs": 3})
-    small, wide = Running(driving, prepare), Running(driving, prepare, cpu=4)
-    second_wide = driving.start(*prepare("noop", cpu=4))
-    wait_until(lambda: [job for job, state in slurm.jobs().items() if job not in before and state == "PENDING"])
-    second_small = driving.start(*prepare("noop"))
-    wide.go_on()
-    assert job_of(second_wide.result(PATIENT.timeout_seconds)) == wide.job_id
-    assert job_of(second_small.result(PATIENT.timeout_seconds)) != small.job_id
-    small.go_on()
-    assert small.outcome().succeeded
 
 
 def test_a_whole_node_runs_several_at_a_time(open_slurm: Open, prepare: Prepare) -> None:

@@ -74,13 +74,6 @@ class TestDeaths:
         assert kind_of(outcome) is FailureKind.OUT_OF_MEMORY
         assert "The kernel killed" in message_of(outcome)
 
-    def test_another_attempt_may_run_at_once(self, open_slurm: Open, prepare: Prepare, slurm: SlurmCluster) -> None:
-        driving = open_slurm()
-        running = Running(driving, prepare)
-        slurm.run("scancel", running.job_id)
-        running.outcome()
-        assert driving.run(*prepare("writing")).succeeded
-
 
 class TestRefusals:
     """No job can be had."""

@@ -49,6 +49,7 @@ def test_what_a_record_of_a_job_says_is_on_the_page() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert [name for name in JobRecord.model_fields if f"`{name}`" not in text] == []
     assert [state.name for state in SchedulerJobState if state.name not in text] == []
+    assert f"`{SchedulerJobState.__name__}`" in text
 
 
 def test_what_a_transport_must_or_may_have_is_in_its_table() -> None:

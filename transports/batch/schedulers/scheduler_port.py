@@ -139,7 +139,7 @@ class BatchScheduler(Protocol):
         Return the scheduler's records of these jobs, from a single query if possible.
 
         A job about which the answer says nothing is left out, and asked about again. A job that the scheduler says it
-        does not know is `JobState.UNKNOWN`.
+        does not know is `SchedulerJobState.UNKNOWN`.
         """
         ...
 

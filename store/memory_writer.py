@@ -19,7 +19,7 @@ from climate_ref_prefect.store.port import (
     address_of,
 )
 from climate_ref_prefect.store.publish_results import verify_output
-from climate_ref_prefect.store.query_results import ExecutionRow
+from climate_ref_prefect.store.query_results import ExecutionRow, final_values
 from climate_ref_prefect.store.read_results import check_vocabulary, read_results
 from climate_ref_prefect.store.result_refusals import refusals_explained, require_bundles
 
@@ -123,7 +123,8 @@ class MemoryWriter:
         tables = self._tables
         with tables.lock:
             self.raise_if_lease_lost()
-            if tables.change_unfinished(execution_id, _final_values(finalisation)):
+            values = {"status": ExecutionStatus.FINISHED, "finished_at": datetime.now(UTC)}
+            if tables.change_unfinished(execution_id, values | final_values(finalisation)):
                 tables.finalisations[execution_id] = finalisation
                 if finalisation.clears_dirty:
                     tables.dirty[address_of(tables.definitions[execution_id])] = False
@@ -152,25 +153,3 @@ def _row(number: int, fragment: str, allocation: Allocation, now: datetime) -> E
         finished_at=None,
         results_path=None,
     )
-
-
-def _final_values(finalisation: Finalisation) -> dict[str, object]:
-    failure, telemetry = finalisation.failure, finalisation.telemetry
-    return {
-        "status": ExecutionStatus.FINISHED,
-        "successful": finalisation.successful,
-        "retryable": finalisation.retryable,
-        "failure_kind": failure and failure.kind,
-        "failure_message": failure and failure.message,
-        "duration_seconds": telemetry.duration_seconds,
-        "peak_rss_mb": telemetry.peak_rss_mb,
-        "telemetry_meta": {
-            **telemetry.transport_meta,
-            "cpu_seconds": telemetry.cpu_seconds,
-            "host": telemetry.host,
-            "exit_code": telemetry.exit_code,
-            "memory_source": telemetry.memory_source,
-        },
-        "finished_at": datetime.now(UTC),
-        "results_path": finalisation.results_path,
-    }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import JsonValue
 
@@ -11,7 +11,7 @@ from climate_ref_prefect.diagnostics.execution_result import Series
 from climate_ref_prefect.diagnostics.output_bundle import OutputFile, OutputType
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, Limit
-from climate_ref_prefect.store.port import AttemptCounts, ExecutionStatus
+from climate_ref_prefect.store.port import AttemptCounts, ExecutionStatus, Finalisation
 
 LOST_KINDS: Final = frozenset(kind for kind, rule in FAILURE_RULES.items() if rule.limit is Limit.LOST)
 """Failure kinds of attempts that were lost with their worker or node."""
@@ -129,3 +129,24 @@ class SeriesRow(Series):
     """A series of an execution."""
 
     execution_id: int
+
+
+def final_values(finalisation: Finalisation) -> dict[str, Any]:
+    """Return what is recorded of an attempt at its end, by the names that `ExecutionRow` has for it."""
+    failure, telemetry = finalisation.failure, finalisation.telemetry
+    return {
+        "successful": finalisation.successful,
+        "retryable": finalisation.retryable,
+        "failure_kind": failure and failure.kind,
+        "failure_message": failure and failure.message,
+        "duration_seconds": telemetry.duration_seconds,
+        "peak_rss_mb": telemetry.peak_rss_mb,
+        "telemetry_meta": {
+            **telemetry.transport_meta,
+            "cpu_seconds": telemetry.cpu_seconds,
+            "host": telemetry.host,
+            "exit_code": telemetry.exit_code,
+            "memory_source": telemetry.memory_source,
+        },
+        "results_path": finalisation.results_path,
+    }

@@ -121,9 +121,7 @@ def open_workspace(
             recorder = _recorder_on(store, settings, vocabulary)
             yield StoreWorkspace(settings, recorder, SqlWriter(recorder), policies)  # every write is refused
         return
-    make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
-    make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
-    check_file_systems(settings)
+    _make_ready(settings)
     holder = _this_process(settings, flow_run_id)
     home = settings.home_directory
     with (
@@ -178,11 +176,16 @@ def open_recorder_workspace(
         settings = settings.model_copy(update={"results": settings.scratch_directory})
     policies = retry_policies(settings, retry_rules)
     make_writable(settings.home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
+    _make_ready(settings)
+    with recorder.coordinate(_this_process(settings, flow_run_id), notify) as writer:
+        yield Workspace(settings, recorder, writer, policies)
+
+
+def _make_ready(settings: Settings) -> None:
+    """Make scratch and results, and check their file systems and that of the state directory."""
     make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
     make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
     check_file_systems(settings)
-    with recorder.coordinate(_this_process(settings, flow_run_id), notify) as writer:
-        yield Workspace(settings, recorder, writer, policies)
 
 
 def make_writable(directory: Path, what: str, variable: str, mode: int = 0o700) -> None:

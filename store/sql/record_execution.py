@@ -4,16 +4,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import JsonValue
 from sqlalchemy import Connection, bindparam, select, update
 
 from climate_ref_prefect.diagnostics.execution_result import Series
 from climate_ref_prefect.diagnostics.metric_bundle import MetricBundle
 from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.execution.outcome import Telemetry
 from climate_ref_prefect.store.errors import UnknownExecutionError
 from climate_ref_prefect.store.port import ExecutionStatus, Finalisation
+from climate_ref_prefect.store.query_results import final_values
 from climate_ref_prefect.store.sql.dimensions_hash import dimensions_hash
 from climate_ref_prefect.store.sql.shared_statements import asked_columns, insert_new
 from climate_ref_prefect.store.sql.table_models import (
@@ -60,9 +59,9 @@ def ingest(
 
 def finalise(connection: Connection, execution_id: int, finalisation: Finalisation, now: datetime) -> None:
     """Record how an execution ended, and clear its group's dirty flag if requested. A second call is ignored."""
-    values = {"status": ExecutionStatus.FINISHED, "finished_at": now, **_final_columns(finalisation)}
+    values = {"status": ExecutionStatus.FINISHED, "finished_at": now, "counted": finalisation.counted}
     # A repeated call must not clear a flag that a user has set since.
-    if _change_unfinished(connection, execution_id, values) and finalisation.clears_dirty:
+    if _change_unfinished(connection, execution_id, values | final_values(finalisation)) and finalisation.clears_dirty:
         connection.execute(_CLEAR_DIRTY, {"which": execution_id})
 
 
@@ -76,31 +75,6 @@ def _change_unfinished(connection: Connection, execution_id: int, values: Mappin
 def _require(connection: Connection, execution_id: int) -> None:
     if connection.scalar(_FIND, {"which": execution_id}) is None:
         raise UnknownExecutionError(execution_id)
-
-
-def _final_columns(finalisation: Finalisation) -> dict[str, Any]:
-    failure, telemetry = finalisation.failure, finalisation.telemetry
-    return {
-        "successful": finalisation.successful,
-        "retryable": finalisation.retryable,
-        "counted": finalisation.counted,
-        "failure_kind": failure and failure.kind,
-        "failure_message": failure and failure.message,
-        "duration_seconds": telemetry.duration_seconds,
-        "peak_rss_mb": telemetry.peak_rss_mb,
-        "telemetry_meta": _telemetry_meta(telemetry),
-        "results_path": finalisation.results_path,
-    }
-
-
-def _telemetry_meta(telemetry: Telemetry) -> dict[str, JsonValue]:
-    return {
-        **telemetry.transport_meta,
-        "cpu_seconds": telemetry.cpu_seconds,
-        "host": telemetry.host,
-        "exit_code": telemetry.exit_code,
-        "memory_source": telemetry.memory_source,
-    }
 
 
 def output_rows(execution_id: int, outputs: OutputBundle) -> list[dict[str, Any]]:

@@ -87,6 +87,7 @@ class SqlWriter:
 
     def confirm_lease(self) -> None:
         """Ask the database whether this is still the coordinator."""
+        self._store.require_coordinating()
         self._store.confirm_lease()
 
     def raise_if_lease_lost(self) -> None:
@@ -107,7 +108,7 @@ class SqlWriter:
         execution = ExecutionDirectory(finished.directory)
         require_bundles(finished)
         with refusals_explained():
-            publish(execution, finished.outcome.manifest, target, self._store.confirm_lease, finished.output)
+            publish(execution, finished.outcome.manifest, target, self.confirm_lease, finished.output)
         return target
 
     def ingest(self, finished: FinishedExecution, published: Path | None) -> tuple[str, ...]:

@@ -92,6 +92,11 @@ class Database:
             with self._explained(), self._asker.connect() as connection:
                 lease.check(connection)
 
+    def require_coordinating(self) -> None:
+        """Raise `NotCoordinatingError` outside of `coordinate`. It does not ask the database."""
+        if self._lease is None:
+            raise NotCoordinatingError(self.name)
+
     def identity(self) -> str:
         """Return the unique id of this store, which was made with the database."""
         with self._reading() as connection:

@@ -200,6 +200,8 @@ class RecorderContract:
             allocate(writer)
         with pytest.raises(ClimateRefPrefectError):
             allocate(writer)
+        with pytest.raises(ClimateRefPrefectError):
+            writer.confirm_lease()
         assert len(recorder.unfinished()) == 1
 
     @pytest.mark.parametrize("name", WRITES)

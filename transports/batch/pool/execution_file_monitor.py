@@ -11,7 +11,7 @@ from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.heartbeat_expiry import heartbeat_expiry_seconds
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
-from climate_ref_prefect.transports.batch.pool.pool import is_of_its_job
+from climate_ref_prefect.transports.batch.pool.termination import is_explained_by_job
 
 _TAIL_BYTES: Final = 4096
 
@@ -58,7 +58,7 @@ def outcome_left(path: Path) -> ExecutionOutcome | None:
         outcome = ExecutionDirectory(path).read_outcome()
     except (OSError, UnreadableDocumentError):
         return None  # The transport driver reads it again and reports the error.
-    return None if outcome is None or is_of_its_job(outcome) else outcome
+    return None if outcome is None or is_explained_by_job(outcome) else outcome
 
 
 def is_silent(execution: ExecutionDirectory, delay_seconds: float) -> bool:

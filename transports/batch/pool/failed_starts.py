@@ -4,9 +4,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
-from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.pool_actions import StartFailed
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
+from climate_ref_prefect.transports.batch.pool.termination import (
+    termination_by_failed_starts,
+    termination_by_lost_starts,
+)
 from climate_ref_prefect.transports.port import Termination
 
 _OWN_FAULTS_ALLOWED: Final = 2
@@ -49,12 +52,8 @@ class FailedStarts:
         timeout_seconds
             For how long jobs are submitted although they are lost while they start.
         """
-        last = f"The last, {failed.job_id}: {failed.cause.message}"
         if self.own_faults > _OWN_FAULTS_ALLOWED:
-            jobs = f"{self.own_faults} {scheduler} jobs of {failed.size.label}"
-            message = f"{jobs} in a row ended before running anything. {last}"
-            return Termination(kind=failed.cause.kind, message=message)
+            return termination_by_failed_starts(failed, scheduler, self.own_faults)
         if self.backoff.failures > _LOSSES_ALLOWED and self.backoff.is_exhausted(now, timeout_seconds):
-            message = f"No {scheduler} job of {failed.size.label} has started for {timeout_seconds:g} s. {last}"
-            return Termination(kind=FailureKind.UNAVAILABLE, message=message)
+            return termination_by_lost_starts(failed, scheduler, timeout_seconds)
         return None

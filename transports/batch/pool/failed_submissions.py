@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.job_events import NoAnswer, NotTaken, Refused
 from climate_ref_prefect.transports.batch.pool.submit_backoff import SubmitBackoff
+from climate_ref_prefect.transports.batch.pool.termination import termination_by_failed_submissions
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (
     JobRefusedError,
     SchedulerSilentError,
@@ -75,8 +75,7 @@ class Submissions:
         event = NotTaken() if _was_not_taken(error) else NoAnswer()
         if backoff.is_exhausted(now, self._timeout_seconds):
             del self._backoffs[size]
-            message = f"{self._scheduler} did not accept a job: {error}"
-            return FailedSubmission(event, cause=Termination(kind=FailureKind.UNAVAILABLE, message=message))
+            return FailedSubmission(event, cause=termination_by_failed_submissions(self._scheduler, error))
         pause_seconds = backoff.not_before - now
         again = f"{self._scheduler} accepts no job now: {error} The next submission follows in {pause_seconds:.0f} s."
         return FailedSubmission(event, warning="" if before.failures else again)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, FailureRule
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.failed_starts import FailedStarts
@@ -39,7 +39,13 @@ from climate_ref_prefect.transports.batch.pool.pool_actions import (
     SubmitJob,
     Warn,
 )
-from climate_ref_prefect.transports.batch.pool.termination import meta_of, termination_of_waiting
+from climate_ref_prefect.transports.batch.pool.termination import (
+    CANCELLED_BEFORE_START,
+    STARTED_TOO_LATE,
+    is_explained_by_job,
+    meta_of,
+    termination_of_waiting,
+)
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
 from climate_ref_prefect.transports.batch.pool.transitions import step
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import SchedulerJobState
@@ -52,7 +58,6 @@ EXPLAIN_SECONDS: Final = 5.0
 """How long to wait for the end of a job that explains the end of an execution in it."""
 IN_DOUBT_SECONDS: Final = 300.0
 """How long no further job is submitted while a scheduler that does not answer may have taken the last one."""
-_CANCELLED_EARLY: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
 _LOOKED_FOR: Final = (JobState.IN_DOUBT, JobState.MISSING, JobState.ARRIVED)
 
 
@@ -110,7 +115,7 @@ class Pool:
         """Stop an execution, or keep it from starting. An unknown one is ignored."""
         for waiting in self._waiting.values():
             if directory in waiting:
-                return [_never_started(waiting.pop(directory), _CANCELLED_EARLY)]
+                return [_never_started(waiting.pop(directory), CANCELLED_BEFORE_START)]
         execution = self._running.get(directory)
         if execution is None or execution.cancelled_at is not None:
             return []
@@ -155,7 +160,7 @@ class Pool:
         execution = self._running.get(directory)
         if execution is None:
             return []
-        if is_of_its_job(outcome):
+        if is_explained_by_job(outcome):
             self._running[directory] = dataclasses.replace(execution, said=outcome, said_at=now)
             return []
         return self.ended(directory, outcome, now)
@@ -169,9 +174,8 @@ class Pool:
         if outcome.succeeded:
             self._pace = self._pace.with_run(execution.size, now - execution.started_at)
         report = ReportEnd(execution.submission, outcome=outcome, meta=meta_of(job))
-        rule = _rule_of(outcome)
-        event = ExecutionEnded(directory, out_of_memory=rule is not None and rule.grows == "memory")
-        return [report, *self.on(job.name, event, now)]
+        out_of_memory = outcome.failure is not None and FAILURE_RULES[outcome.failure.kind].grows == "memory"
+        return [report, *self.on(job.name, ExecutionEnded(directory, out_of_memory), now)]
 
     def worker_lost(self, directory: Path, address: str, now: float) -> list[PoolAction]:
         """Record that the worker of an execution cannot be reached any more."""
@@ -284,20 +288,9 @@ class Pool:
         return Warn(f"{job} has waited for {waited / 60:.0f} min: {record.words}")
 
 
-def is_of_its_job(outcome: ExecutionOutcome) -> bool:
-    """Return whether an outcome says only that the job or its worker was lost: the scheduler knows the reason."""
-    rule = _rule_of(outcome)
-    return rule is not None and rule.backend_knows_why
-
-
-def _rule_of(outcome: ExecutionOutcome) -> FailureRule | None:
-    return FAILURE_RULES[outcome.failure.kind] if outcome.failure else None
-
-
 def _never_started(execution: Execution, cause: Termination) -> ReportEnd:
     return ReportEnd(execution.submission, cause=cause, started=False)
 
 
 def _too_late(job: Job) -> StartFailed:
-    words = "it took longer to start than `walltime_margin` allows."
-    return StartFailed(job.size, job.job_id, Termination(kind=FailureKind.UNAVAILABLE, message=words), own_fault=True)
+    return StartFailed(job.size, job.job_id, STARTED_TOO_LATE, own_fault=True)

@@ -1,14 +1,26 @@
-"""Explain the end of an execution by the end of its job, and describe the job for the telemetry."""
+"""Messages that say why a job or an execution in it has ended or never started; the job's data for the telemetry."""
 
 import math
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Final
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.pool.job import Job
+from climate_ref_prefect.transports.batch.pool.pool_actions import StartFailed
+from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
 from climate_ref_prefect.transports.port import Termination
+
+CANCELLED_BEFORE_START: Final = Termination(kind=FailureKind.CANCELLED, message="Cancelled before it had started.")
+"""Why an execution has ended that was cancelled while it waited for a job."""
+STARTED_TOO_LATE: Final = Termination(
+    kind=FailureKind.UNAVAILABLE, message="it took longer to start than `walltime_margin` allows."
+)
+"""Why a job has no time left for any execution."""
+_LAST_LINES: Final = 3
 
 
 def termination_of(job: Job) -> Termination:
@@ -42,6 +54,58 @@ def termination_of_waiting(jobs: Iterable[Job], scheduler: str, limit: timedelta
         kind=FailureKind.UNAVAILABLE,
         message=f"{scheduler} had no job for it within {limit}. {words}".rstrip(),
     )
+
+
+def termination_by_refusal(job: Job, words: str) -> Termination:
+    """Return why executions of a size are given up whose job the scheduler refused with these words."""
+    message = f"{job.scheduler} refused a job of {job.size.label}: {words}"
+    return Termination(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+
+
+def termination_by_endless_wait(job: Job) -> Termination:
+    """Return why executions of a size are given up whose job the scheduler will never start."""
+    words = job.record.words if job.record else ""
+    message = f"{job.scheduler} will never start job {job.job_id} of {job.size.label}: {words}"
+    return Termination(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+
+
+def termination_before_start(job: Job, output: str | None) -> Termination:
+    """Return why a job has ended before its worker connected, with the last lines of its output where it was found."""
+    record = job.record
+    words = f"it ended before its worker had connected: {record.words if record else ''}."
+    if output is not None:
+        said = shortened(" / ".join(lines_of(output)[-_LAST_LINES:])) or "nothing"
+        words += f" Its last output: {said}."
+    number = job.job_id.partition(";")[0]
+    words += f" Its output is in the transport's directory `logs`, in the file with {number} in its name."
+    return Termination(kind=record.kind if record and record.kind else FailureKind.UNAVAILABLE, message=words)
+
+
+def termination_by_failed_starts(failed: StartFailed, scheduler: str, number: int) -> Termination:
+    """Return why executions of a size are given up of which so many jobs in a row ended for causes of their own."""
+    jobs = f"{number} {scheduler} jobs of {failed.size.label}"
+    message = f"{jobs} in a row ended before running anything. {_last_of(failed)}"
+    return Termination(kind=failed.cause.kind, message=message)
+
+
+def termination_by_lost_starts(failed: StartFailed, scheduler: str, seconds: float) -> Termination:
+    """Return why executions of a size are given up of which each job was lost for so long while it started."""
+    message = f"No {scheduler} job of {failed.size.label} has started for {seconds:g} s. {_last_of(failed)}"
+    return Termination(kind=FailureKind.UNAVAILABLE, message=message)
+
+
+def termination_by_failed_submissions(scheduler: str, error: Exception) -> Termination:
+    """Return why executions of a size are given up of which the scheduler has accepted no job for too long."""
+    return Termination(kind=FailureKind.UNAVAILABLE, message=f"{scheduler} did not accept a job: {error}")
+
+
+def _last_of(failed: StartFailed) -> str:
+    return f"The last, {failed.job_id}: {failed.cause.message}"
+
+
+def is_explained_by_job(outcome: ExecutionOutcome) -> bool:
+    """Return whether an outcome says only that the job or its worker was lost: the scheduler knows the reason."""
+    return outcome.failure is not None and FAILURE_RULES[outcome.failure.kind].backend_knows_why
 
 
 def meta_of(job: Job) -> dict[str, JsonValue]:

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.batch.pool.job_events import (
     CancelAnswered,
@@ -26,14 +25,17 @@ from climate_ref_prefect.transports.batch.pool.job_events import (
     Submitted,
 )
 from climate_ref_prefect.transports.batch.pool.pool_actions import CloseWorker, EndExecutions, RejectSize
-from climate_ref_prefect.transports.batch.pool.termination import termination_by_restart, termination_of
+from climate_ref_prefect.transports.batch.pool.termination import (
+    termination_by_refusal,
+    termination_by_restart,
+    termination_of,
+)
 from climate_ref_prefect.transports.batch.pool.transitions_after_poll import (
     CANCEL_PAUSE_SECONDS,
     Transition,
     polled,
     tell_to_end,
 )
-from climate_ref_prefect.transports.port import Termination
 
 DOUBT_SECONDS: Final = 900.0
 """How long to look for a job whose submission was not answered. SLURM refuses requests that are older (munge)."""
@@ -69,8 +71,7 @@ def _identified(job: Job, event: Submitted | Found, now: float) -> Transition:
 
 
 def _refused(job: Job, event: Refused, now: float) -> Transition:
-    message = f"{job.scheduler} refused a job of {job.size.label}: {event.words}"
-    cause = Termination(kind=FailureKind.SUBMISSION_REFUSED, message=message)
+    cause = termination_by_refusal(job, event.words)
     job, actions = _not_taken(job, NotTaken(), now)
     return job, (*actions, RejectSize(job.size, cause)) if job.state is JobState.CLOSED else actions
 

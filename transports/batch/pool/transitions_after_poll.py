@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Final, TypeAlias
 
-from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind, Limit
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Limit
 from climate_ref_prefect.transports.batch.dask.pilot_messages import NO_COORDINATOR
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.batch.pool.job_events import Polled
@@ -15,10 +15,12 @@ from climate_ref_prefect.transports.batch.pool.pool_actions import (
     RejectSize,
     StartFailed,
 )
-from climate_ref_prefect.transports.batch.pool.termination import termination_of
-from climate_ref_prefect.transports.batch.schedulers.command_output import lines_of, shortened
+from climate_ref_prefect.transports.batch.pool.termination import (
+    termination_before_start,
+    termination_by_endless_wait,
+    termination_of,
+)
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import JobRecord, SchedulerJobState
-from climate_ref_prefect.transports.port import Termination
 
 Transition: TypeAlias = tuple[Job, tuple[JobAction, ...]]
 CANCEL_PAUSE_SECONDS: Final = 60.0
@@ -31,7 +33,6 @@ LEAVING_SECONDS: Final = 30.0
 """How long a job may take to end after its worker was asked to exit."""
 _UNKNOWN_IS_OVER: Final = 2
 """A job that is unknown this many times in a row is over. One time is not enough, because new jobs may show late."""
-_LAST_LINES: Final = 3
 
 
 def polled(job: Job, event: Polled, now: float) -> Transition:
@@ -91,11 +92,8 @@ def _pending(job: Job, event: Polled, now: float) -> Transition:
 
 
 def _never_starts(job: Job, now: float) -> Transition:
-    words = job.record.words if job.record else ""
-    message = f"{job.scheduler} will never start job {job.job_id} of {job.size.label}: {words}"
-    cause = Termination(kind=FailureKind.SUBMISSION_REFUSED, message=message)
     told, actions = tell_to_end(job, now)
-    return told, (*actions, RejectSize(job.size, cause))
+    return told, (*actions, RejectSize(job.size, termination_by_endless_wait(job)))
 
 
 def _running(job: Job, now: float) -> Transition:
@@ -107,17 +105,8 @@ def _running(job: Job, now: float) -> Transition:
 
 
 def _start_failed(job: Job, output: str | None) -> StartFailed:
-    record = job.record
-    words = f"it ended before its worker had connected: {record.words if record else ''}."
-    if output is not None:
-        said = shortened(" / ".join(lines_of(output)[-_LAST_LINES:])) or "nothing"
-        words += f" Its last output: {said}."
-    number = job.job_id.partition(";")[0]
-    words += f" Its output is in the transport's directory `logs`, in the file with {number} in its name."
-    kind = record.kind if record and record.kind else FailureKind.UNAVAILABLE
-    return StartFailed(
-        job.size, job.job_id, Termination(kind=kind, message=words), own_fault=_is_own_fault(record, output)
-    )
+    cause = termination_before_start(job, output)
+    return StartFailed(job.size, job.job_id, cause, own_fault=_is_own_fault(job.record, output))
 
 
 def _is_own_fault(record: JobRecord | None, output: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""The claim, by which a worker takes an execution, and the document by which a coordinator gives an attempt up."""
+"""The claim: the document by which a worker takes an execution, written once by exclusive create."""
 
 import os
 import socket

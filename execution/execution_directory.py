@@ -16,7 +16,7 @@ from climate_ref_prefect.diagnostics.base_models import Document
 from climate_ref_prefect.diagnostics.errors import SchemaMismatchError, UnreadableDocumentError
 from climate_ref_prefect.diagnostics.execution_result import ResultFiles
 from climate_ref_prefect.execution.claim import Claim
-from climate_ref_prefect.execution.closed import Closed
+from climate_ref_prefect.execution.closed_attempt import Closed
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.fault_injection import write_point
 from climate_ref_prefect.execution.open_regular_file import NotARegularFileError, open_regular

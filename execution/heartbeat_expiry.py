@@ -1,4 +1,4 @@
-"""After how long without a heartbeat an execution counts as over (docs/decisions/0015)."""
+"""Compute how long an execution may send no heartbeat before it counts as over (docs/decisions/0015)."""
 
 from typing import Final
 

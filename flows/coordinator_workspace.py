@@ -1,4 +1,4 @@
-"""The workspace of a flow that coordinates, with plain logs and short attempts to reach Prefect's server."""
+"""Open the workspace for a flow that coordinates, with escaped logs and short retries of Prefect's server."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a recorder in memory holds, as tables of frozen values."""
+"""The tables of the recorder in memory, as dictionaries of frozen values."""
 
 import threading
 from collections.abc import Mapping, Sequence

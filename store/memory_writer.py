@@ -1,4 +1,4 @@
-"""The right to write to a recorder in memory."""
+"""The writer of the recorder in memory, valid until another coordinator takes over."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Results in bundles, as they are read back to be recorded."""
+"""Read results from bundles, to record them in the store."""
 
 from pathlib import Path
 from typing import NamedTuple

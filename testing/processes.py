@@ -1,4 +1,4 @@
-"""Which processes the tests have started, by pid and start time, and waiting for conditions instead of sleeping."""
+"""Find processes that tests have started, by pid and start time, and wait for conditions instead of sleeping."""
 
 import os
 import time

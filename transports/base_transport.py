@@ -1,4 +1,4 @@
-"""What the adapters share: a frozen model of settings, with the state of an open transport beside it."""
+"""The base class of transports: a frozen model of settings, and the state of the open transport."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What all diagnostics of the demo say in the same way: dimensions, statistics, bundles."""
+"""Build the bundles of the demo's diagnostics, with the dimensions and statistics that all of them use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

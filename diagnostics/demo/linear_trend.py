@@ -1,4 +1,4 @@
-"""The diagnostic of the linear trend of annual means, with a significance that knows of autocorrelation."""
+"""The diagnostic of the linear trend of annual means, with a significance that allows for autocorrelation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The demo provider, entry point `demo`: its diagnostics, and what is slow the first time."""
+"""The demo provider, entry point `demo`: its diagnostics, and its warm-up before executions are forked."""
 
 from climate_ref_prefect.diagnostics.demo.annual_cycle import AnnualCycleDiagnostic
 from climate_ref_prefect.diagnostics.demo.daily_variability import DailyVariabilityDiagnostic

@@ -1,4 +1,4 @@
-"""Where the sample data is: CMIP6 air temperature, packaged on PyPI as `esmvaltool-sample-data`."""
+"""Find the sample data: CMIP6 air temperature, packaged on PyPI as `esmvaltool-sample-data`."""
 
 from importlib.util import find_spec
 from pathlib import Path

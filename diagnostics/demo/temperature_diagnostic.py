@@ -1,4 +1,4 @@
-"""What the diagnostics of the demo have in common: their data, their size and what they have read."""
+"""The base class of the demo's diagnostics, with their data requirements, resources and input."""
 
 from abc import ABC
 from collections.abc import Collection, Mapping

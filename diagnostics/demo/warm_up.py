@@ -1,4 +1,4 @@
-"""All that the diagnostics do, once, on made-up data: what is forked later finds fonts and libraries set up."""
+"""Run all diagnostics once on made-up data, so that forked executions find fonts and libraries loaded."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,1 +1,1 @@
-"""What the worker and the coordinator ask the operating system of their own host."""
+"""Queries to the operating system of this host: processes, cgroups, environment variables, the batch job."""

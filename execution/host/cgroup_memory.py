@@ -1,5 +1,5 @@
 """
-What the cgroup of this process says about memory, where there is one.
+Read the memory limit and the count of out-of-memory kills from the cgroup of this process, where it has one.
 
 Files: kernel documentation, cgroup-v2 "memory.events", "memory.peak"; cgroup-v1 "memory.oom_control".
 """

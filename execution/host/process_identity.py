@@ -1,4 +1,4 @@
-"""What tells one process from all others: the boot of its host, its namespace, its pid and its start time."""
+"""The identity of a process: the boot of its host, its pid namespace, its pid and its start time."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Format exceptions of providers, however odd these are: no function here raises or loops for ever."""
+"""Format exceptions of providers, malformed ones included: no function here raises or loops for ever."""
 
 import traceback
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sample the memory and processor time of an execution's process tree, from outside, so that a kill loses nothing."""
+"""Sample the memory and processor time of an execution's process tree, from outside, so that a kill loses no sample."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""How the command reports errors: expected ones in a line, others with a traceback, each with an exit code."""
+"""Report errors of the command: expected ones in a line, others with a traceback, each with an exit code."""
 
 import logging
 import signal

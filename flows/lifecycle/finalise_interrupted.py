@@ -1,4 +1,4 @@
-"""Abandon executions that wait or run when a lifecycle is stopped."""
+"""Finalise the executions that wait or run when a lifecycle is stopped before its end."""
 
 from collections.abc import Sequence
 from contextlib import suppress

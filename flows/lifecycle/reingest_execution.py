@@ -13,7 +13,7 @@ from climate_ref_prefect.diagnostics.errors import (
     ResultValidationError,
     UnreadableDocumentError,
 )
-from climate_ref_prefect.execution.closed import Closed
+from climate_ref_prefect.execution.closed_attempt import Closed
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionOutcome

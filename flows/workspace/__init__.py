@@ -1,1 +1,1 @@
-"""The workspace of a coordinator: its directories, and who may write in them."""
+"""The workspace of a coordinator: its directories, their checks, and the ownership of the results directory."""

@@ -1,4 +1,4 @@
-"""Record a batch of attempts before any of them starts."""
+"""Allocate executions: insert the rows of a batch of attempts before any of them starts."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The earlier attempts at the groups of a solve."""
+"""Query the earlier attempts at the execution groups of a solve."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

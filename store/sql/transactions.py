@@ -1,4 +1,4 @@
-"""Transactions on an open database, and the right to write in them."""
+"""Transactions on an open database; those that write check the lease of the coordinator."""
 
 import logging
 from collections.abc import Callable, Iterator

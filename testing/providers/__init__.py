@@ -1,1 +1,1 @@
-"""Providers whose diagnostics, or whose imports, end in every way there is."""
+"""Providers for tests: their diagnostics, or their imports, end in every possible way."""

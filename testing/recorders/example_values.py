@@ -1,4 +1,4 @@
-"""Values that the suite of recorders puts into them."""
+"""Example executions, results and lease holders, which the contract of recorders records."""
 
 import os
 import socket

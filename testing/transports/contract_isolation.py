@@ -1,4 +1,4 @@
-"""What executions must not know of each other and of their coordinator: the second part of the contract."""
+"""Isolation of executions from each other and from their coordinator: the second part of the contract."""
 
 import json
 import os

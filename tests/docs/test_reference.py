@@ -12,7 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.claim import Claim
-from climate_ref_prefect.execution.closed import Closed
+from climate_ref_prefect.execution.closed_attempt import Closed
 from climate_ref_prefect.execution.envelope import WorkerLimits
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind, Limit
 from climate_ref_prefect.execution.host.environment_variables import TABLE

@@ -18,7 +18,7 @@ REASONS = {
         "flows.workspace.results_ownership.ResultsOwner.since",
         "store.lock_file.Holder.since",
         "execution.claim.Claim.claimed_at",
-        "execution.closed.Closed.closed_at",
+        "execution.closed_attempt.Closed.closed_at",
         "diagnostics.output_bundle.OutputBundle.provenance",
         "diagnostics.output_bundle.Provenance.*",
     ),

@@ -1,1 +1,1 @@
-"""What the transports for batch systems have in common: pools of sized jobs, and Dask workers in them as pilots."""
+"""Transports to batch schedulers: a pool of jobs of several sizes, with Dask workers in them as pilots."""

@@ -1,4 +1,4 @@
-"""How long values remember those before them: autocorrelation, and what follows from it."""
+"""Autocorrelation of a series, and the effective sample size and decorrelation time that follow from it."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The linear trend of annual means, with a significance that knows of autocorrelation."""
+"""The linear trend of annual means, with a significance that allows for autocorrelation."""
 
 from dataclasses import dataclass, replace
 from typing import Self

@@ -1,4 +1,4 @@
-"""Division that knows where there is nothing to divide by."""
+"""Division that gives NaN where the divisor is not positive."""
 
 import numpy as np
 

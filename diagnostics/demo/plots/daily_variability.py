@@ -1,4 +1,4 @@
-"""The plots of the variability from day to day: the days, and their memory and extremes."""
+"""The plots of the variability from day to day: the daily series, its autocorrelation and its extremes."""
 
 from pathlib import Path
 

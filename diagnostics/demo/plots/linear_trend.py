@@ -1,4 +1,4 @@
-"""The plots of the trend: the line through the years, and what its confidence rests on."""
+"""The plots of the trend: the line through the years; its residuals and the trends of its resamples."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Opens a batch transport: keys, a Dask scheduler that listens for pilots, job scripts for them, and the pool."""
+"""Open a batch transport: make its keys, start a Dask scheduler for the pilots, start the pool of jobs."""
 
 from pathlib import Path
 

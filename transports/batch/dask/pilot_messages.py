@@ -1,4 +1,4 @@
-"""How the messages begin that a pilot prints into the output of its job if it cannot start."""
+"""Prefixes of the messages that a pilot prints into the output of its job if it cannot start."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What a failed submission means for its job and for the next submission of that size."""
+"""Failed submissions: decide what follows for the job, and when a job of that size is submitted again."""
 
 from dataclasses import dataclass
 

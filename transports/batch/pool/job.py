@@ -1,4 +1,4 @@
-"""A batch job with a pilot, as the pool knows it: a value in exactly one state."""
+"""A batch job with a pilot, as the pool knows it: a frozen value with one of the states of `JobState`."""
 
 import dataclasses
 import math

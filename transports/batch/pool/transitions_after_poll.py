@@ -1,4 +1,4 @@
-"""Transitions of a job by the record that the scheduler gives of it."""
+"""Transitions of a job after a poll of the scheduler: the job after its new record, and the actions that follow."""
 
 import dataclasses
 from typing import Final, TypeAlias

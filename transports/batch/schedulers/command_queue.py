@@ -1,4 +1,4 @@
-"""Runs the commands of a batch scheduler one after another in a thread of their own, because one may take a minute."""
+"""Run the commands of a batch scheduler one after another in a thread of their own, because one may take a minute."""
 
 import logging
 import threading

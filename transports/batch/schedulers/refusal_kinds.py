@@ -1,4 +1,4 @@
-"""What the refusal of a job means: not now, never, or in doubt, because the job may have been accepted all the same."""
+"""Kinds of refusals of a job: final, at a limit, not now, or in doubt, because it may have been accepted."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""From a resource hint to the size of a job: rounded up to buckets, within what the site's queues allow."""
+"""Compute the size of a job from a resource hint: rounded up to buckets, within what the site's queues allow."""
 
 import math
 from collections.abc import Iterable

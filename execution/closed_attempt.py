@@ -1,4 +1,4 @@
-"""The document by which a coordinator gives an attempt up."""
+"""The document `closed.json`, by which a coordinator gives an attempt up."""
 
 from climate_ref_prefect.diagnostics.base_models import Document
 

@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from climate_ref_prefect.testing.processes import MARKER, left_behind, started_h
 from climate_ref_prefect.testing.transports.fixtures import prepare, scratch
 from tests.pbs.fixtures import pbs
 from tests.slurm.fixtures import slurm
+
+if TYPE_CHECKING:
+    from climate_ref_prefect.flows.server.local_server import LocalServer
 
 __all__ = ["pbs", "prepare", "scratch", "slurm"]  # fixtures
 
@@ -37,6 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Take the Prefect home away."""
     shutil.rmtree(config.stash[_HOME], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[LocalServer]":
+    """Run a Prefect server that this process and those that it starts report to, one for all tests."""
+    from tests.prefect_server import running_server  # noqa: PLC0415 - Prefect reads its variables when it is imported
+
+    with running_server(tmp_path_factory.mktemp("prefect-server")) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

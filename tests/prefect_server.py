@@ -1,11 +1,9 @@
-"""
-A Prefect server of the tests' own: started once per session, gone at its end.
-
-Use it by importing the fixture in a `conftest.py`: `from tests.prefect_server import prefect_server`.
-"""
+"""A Prefect server of the tests' own, and questions to it. The fixture `prefect_server` starts it once per session."""
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -20,11 +18,11 @@ from climate_ref_prefect.flows.server.local_server import LocalServer, local_ser
 _PAGE = 200
 
 
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Start a server that this process and those that it starts report to."""
+@contextmanager
+def running_server(home: Path) -> Iterator[LocalServer]:
+    """Run a server that this process and those that it starts report to."""
     with (
-        local_server(tmp_path_factory.mktemp("prefect-server")) as server,
+        local_server(home) as server,
         # Prefect joins a heartbeat's thread for a second at the end of each flow run.
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
         pytest.MonkeyPatch.context() as environment,

@@ -15,8 +15,8 @@ from climate_ref_prefect.execution.host.process_tree import descendants, living,
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FileRecord, Telemetry
 from climate_ref_prefect.execution.worker.child_process import IMPORTED, Start
 from climate_ref_prefect.execution.worker.failure_mapping import (
-    describe_exit,
     failure_from_exit_code,
+    failure_from_exit_during_import,
     failure_from_memory_use,
     process_limit_message,
 )
@@ -225,11 +225,7 @@ class ChildSupervision:
         if exit_code == 0 and verdict.endswith(b"\n"):
             return None if verdict == b"null\n" else ExecutionFailure.model_validate_json(verdict)
         if self._importing:
-            return ExecutionFailure(
-                kind=FailureKind.PROVIDER_IMPORT,
-                message=f"Provider {self._envelope.provider.target} ended its process while it was imported: "
-                f"{describe_exit(exit_code)}.",
-            )
+            return failure_from_exit_during_import(self._envelope.provider.target, exit_code)
         return failure_from_exit_code(exit_code)
 
     def _examine(self) -> None:

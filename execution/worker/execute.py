@@ -11,7 +11,7 @@ from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.provider_server_client import ProviderImportError, ProviderServer
 from climate_ref_prefect.execution.worker.running_execution import RunningExecution
@@ -36,7 +36,7 @@ class ServerPool:
     The warm servers of this process, one per provider and thread count, started when first needed.
 
     A provider that could not be imported is not imported again, because each of its executions would wait for the
-    deadline.
+    deadline. One whose process was killed meanwhile is.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,8 @@ class ServerPool:
             try:
                 server.wait_until_ready(import_deadline_seconds)
             except ProviderImportError as error:
-                self._failed[key] = error
+                if not FAILURE_RULES[error.failure.kind].decision.is_retry:
+                    self._failed[key] = error
                 raise
             return server
 

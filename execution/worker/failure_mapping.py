@@ -82,7 +82,7 @@ def _is_of_killed_command(error: BaseException) -> bool:
         code = error.code if isinstance(error, SystemExit) else getattr(error, "returncode", None)
     except Exception:  # noqa: BLE001 - an attribute of the provider's own, which may do anything
         return False
-    return isinstance(code, int) and code in _KILLED
+    return isinstance(code, int) and was_killed(code)
 
 
 def _is_of_missing_program(error: OSError) -> bool:
@@ -111,7 +111,7 @@ def process_limit_message(error: OSError) -> str:
 
 def failure_from_exit_code(exit_code: int) -> ExecutionFailure:
     """Return the failure of a child that ended without a report. A negative exit code is a signal."""
-    if exit_code in _KILLED:
+    if was_killed(exit_code):
         return ExecutionFailure(
             kind=FailureKind.KILLED,
             message="The process of the diagnostic was killed (SIGKILL); it is not known by whom.",
@@ -120,6 +120,33 @@ def failure_from_exit_code(exit_code: int) -> ExecutionFailure:
         kind=FailureKind.CRASHED,
         message=f"The process of the diagnostic ended without a result: {describe_exit(exit_code)}.",
     )
+
+
+def was_killed(exit_code: int) -> bool:
+    """Whether an exit code is that of a process that was killed by SIGKILL, which no process does to itself."""
+    return exit_code in _KILLED
+
+
+def failure_from_exit_during_import(target: str, exit_code: int, printed: str = "") -> ExecutionFailure:
+    """
+    Return the failure of a process that ended while it imported a provider.
+
+    A kill says nothing about the provider: the kernel may have needed the memory for others.
+
+    Parameters
+    ----------
+    target
+        The provider, as `module:attribute`.
+    exit_code
+        Of the process; a negative one is a signal.
+    printed
+        What the process printed last.
+    """
+    if was_killed(exit_code):
+        message = f"Provider {target} was killed (SIGKILL) while it was imported; it is not known by whom."
+        return ExecutionFailure(kind=FailureKind.KILLED, message=message, details=printed)
+    message = f"Provider {target} ended its process while it was imported: {describe_exit(exit_code)}."
+    return ExecutionFailure(kind=FailureKind.PROVIDER_IMPORT, message=message, details=printed)
 
 
 def describe_exit(exit_code: int) -> str:

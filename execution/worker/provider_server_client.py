@@ -22,7 +22,7 @@ from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.environment_variables import environment_of_provider
 from climate_ref_prefect.execution.outcome import ExecutionFailure
-from climate_ref_prefect.execution.worker.failure_mapping import describe_exit
+from climate_ref_prefect.execution.worker.failure_mapping import describe_exit, failure_from_exit_during_import
 from climate_ref_prefect.execution.worker.provider_server_protocol import (
     DESCRIBE,
     EXECUTE,
@@ -158,8 +158,8 @@ class ProviderServer:
             raise self._import_error(f"was not imported after {deadline_seconds:g} s") from error
         self._control.settimeout(None)
         if not line:
-            code = self._process.wait()
-            raise self._import_error(f"ended its process while it was imported: {describe_exit(code)}")
+            failure = failure_from_exit_during_import(self._reference.target, self._process.wait(), self._log_tail())
+            raise ProviderImportError(failure)
         ready = Ready.model_validate_json(line)
         if ready.failure is not None:
             raise ProviderImportError(ready.failure)

@@ -12,9 +12,6 @@ from prefect.client.schemas.objects import FlowRun
 from climate_ref_prefect.flows.server.local_server import LocalServer
 from tests.browser import PROGRAMS, Browser, open_browser
 from tests.deployments.work import Work, deploy, link_models, worker
-from tests.prefect_server import prefect_server
-
-__all__ = ["prefect_server"]
 
 
 @pytest.fixture(scope="session")

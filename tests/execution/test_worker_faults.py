@@ -14,6 +14,7 @@ from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import children
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.execution.worker.child_process import CHILD_MODULE
 from climate_ref_prefect.execution.worker.provider_server_client import SERVER_MODULE
 from climate_ref_prefect.testing.executions import QUICK, Prepare
 from climate_ref_prefect.testing.processes import (
@@ -27,6 +28,7 @@ from climate_ref_prefect.testing.processes import (
 from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
+HANGING = "climate_ref_prefect.testing.providers.import_hang:provider"
 TIMEOUT_SECONDS = 60.0
 GONE_SECONDS = 8.0
 """How long processes may outlive the one that had started them."""
@@ -90,6 +92,11 @@ def servers() -> list[Process]:
     """Return the warm servers that this process has started."""
     direct = set(children(os.getpid()))
     return [process for process in started_here() if process.pid in direct and SERVER_MODULE in process.command]
+
+
+def imports(pid: int) -> bool:
+    """Whether a child has become the new interpreter that imports its provider."""
+    return CHILD_MODULE in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
 
 
 def supervisor_of(directory: Path) -> int:
@@ -165,13 +172,28 @@ class TestKilledServer:
         assert future.result(TIMEOUT_SECONDS).succeeded
         assert server not in servers()
 
-    def test_one_that_is_killed_while_it_imports_is_an_import_failure(self, own: Driving, prepare: Prepare) -> None:
-        future = own.start(*prepare(target="climate_ref_prefect.testing.providers.import_hang:provider"))
-        (server,) = wait_until(servers)
-        os.kill(server.pid, signal.SIGKILL)
+    def test_one_that_is_killed_while_it_imports_is_no_failure_of_its_provider(
+        self, own: Driving, prepare: Prepare
+    ) -> None:
+        for _ in range(2):  # the second execution has the provider imported again
+            future = own.start(*prepare(target=HANGING))
+            (server,) = wait_until(servers)
+            os.kill(server.pid, signal.SIGKILL)
+            outcome = future.result(TIMEOUT_SECONDS)
+            assert kind_of(outcome) is FailureKind.KILLED
+            assert f"Provider {HANGING} was killed (SIGKILL) while it was imported" in message_of(outcome)
+
+    def test_a_new_interpreter_that_is_killed_while_it_imports_is_none_either(
+        self, own: Driving, prepare: Prepare
+    ) -> None:
+        directory, resources = prepare(target=HANGING, isolation="fresh")
+        future = own.start(directory, resources)
+        supervisor = supervisor_of(directory)
+        (child,) = wait_until(lambda: [pid for pid in children(supervisor) if imports(pid)])
+        os.kill(child, signal.SIGKILL)
         outcome = future.result(TIMEOUT_SECONDS)
-        assert kind_of(outcome) is FailureKind.PROVIDER_IMPORT
-        assert "SIGKILL" in message_of(outcome)
+        assert kind_of(outcome) is FailureKind.KILLED
+        assert f"Provider {HANGING} was killed (SIGKILL) while it was imported" in message_of(outcome)
 
 
 class TestKilledCaller:

@@ -10,9 +10,8 @@ from hypothesis import HealthCheck, settings
 from tests.flows.temporary_site import Site
 from tests.flows.tmpfs_disk import Disk
 from tests.postgres import postgres_server
-from tests.prefect_server import prefect_server
 
-__all__ = ["postgres_server", "prefect_server"]
+__all__ = ["postgres_server"]
 
 # A shared machine of two cores says nothing by being slow for once.
 settings.register_profile("shared", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

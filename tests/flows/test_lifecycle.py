@@ -245,6 +245,14 @@ class TestTaskRuns:
         site, solved = ended
         assert_runs_ended_as_recorded(site, solved)
 
+    def test_a_run_that_failed_is_logged_in_one_line(self, ended: tuple[Site, Solved]) -> None:
+        _, solved = ended
+        runs = [run for run in task_runs(solved.flow_run_id) if run.name.startswith("run ")]
+        failed = [run for run in runs if run.state_name in ("Failed", "Crashed")]
+        assert failed
+        when(lambda: sum(line.startswith("Finished in state") for line in messages(solved.flow_run_id)) == len(failed))
+        assert not any("NoneType" in line or "run failed with" in line for line in messages(solved.flow_run_id))
+
 
 class TestSecondSolve:
     """What is run again, and what counts from one solve to the next."""

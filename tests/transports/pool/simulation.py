@@ -60,12 +60,17 @@ class SimulatedJob:
     told_to_end: list[float] = field(default_factory=list)
     ever_connected: bool = False
     restart_is_known: bool = False
-    """Whether the pool has heard that it was requeued."""
+    """Whether the pool has heard that it was requeued the last time."""
 
     @property
     def over(self) -> bool:
         """Whether it has ended."""
         return self.state not in (PENDING, RUNNING)
+
+    @property
+    def running(self) -> set[Path]:
+        """The executions of its last run."""
+        return {directory for directory, run in self.alive.items() if run == self.runs}
 
 
 class Cluster:
@@ -191,6 +196,7 @@ class Cluster:
                 free -= job.size.cpu
                 job.state, job.runs = RUNNING, job.runs + 1
                 self._later(START_SECONDS, lambda job=job, run=job.runs: self._connect(job, run))  # type: ignore[misc]
+                self._later(job.size.walltime_seconds, lambda job=job, run=job.runs: self._time_out(job, run))  # type: ignore[misc]
 
     def _connect(self, job: SimulatedJob, run: int) -> None:
         if job.state is not RUNNING or run != job.runs:
@@ -212,6 +218,10 @@ class Cluster:
             if self._strikes(fault):
                 self._later(self._chance.uniform(0, 20), lambda job=job, happens=happens: happens(job))  # type: ignore[misc]
 
+    def _time_out(self, job: SimulatedJob, run: int) -> None:
+        if job.state is RUNNING and run == job.runs:
+            self._end(job, FAILED)
+
     def _fail(self, job: SimulatedJob) -> None:
         if not job.over:
             self._end(job, NODE_FAIL)
@@ -219,13 +229,13 @@ class Cluster:
     def _lose(self, job: SimulatedJob) -> None:
         """Have a node fail as the scheduler sees it: its worker stays connected, and what runs there goes on."""
         if job.state is RUNNING:
-            self._beyond_reach |= set(job.alive)
+            self._beyond_reach |= job.running
             job.state, job.ended_at = NODE_FAIL, self.now
 
     def _requeue_elsewhere(self, job: SimulatedJob) -> None:
         """Have a job run again while what it ran goes on, on a node that is cut off."""
         if job.state is RUNNING:
-            self._beyond_reach |= set(job.alive)
+            self._beyond_reach |= job.running
         self._requeue(job)
 
     def _cut_off(self, job: SimulatedJob) -> None:
@@ -233,7 +243,7 @@ class Cluster:
 
     def _requeue(self, job: SimulatedJob) -> None:
         if job.state is RUNNING:
-            job.state, address, job.address = PENDING, job.address, ""
+            job.state, address, job.address, job.restart_is_known = PENDING, job.address, "", False
             self._hear(job.name, Disconnected(address))
 
     def _begin(self, address: str, directory: Path) -> None:

@@ -271,6 +271,15 @@ class TestConnections:
         ready, _ = step(arrived, Submitted("8"), NOW)
         assert (ready.state, ready.job_id, ready.address) == (S.READY, "8", ADDRESS)
 
+    @pytest.mark.parametrize("known_by", [Submitted("8"), Found("8")])
+    def test_a_job_whose_worker_is_gone_before_its_id_is_known_does_not_run_on_in_vain(self, known_by: Event) -> None:
+        arrived, _ = step(job(S.IN_DOUBT), Connected(ADDRESS), NOW)
+        gone, _ = step(arrived, Disconnected(ADDRESS), NOW)
+        lost, _ = step(gone, known_by, NOW)
+        assert (lost.state, lost.job_id) == (S.LOST, "8")
+        cancelled, actions = step(lost, Polled(RUNNING, NOW), NOW)
+        assert (cancelled.state, actions) == (S.CANCELLING, (CancelJob(lost.name, "8"),))
+
 
 class TestRestart:
     """A job that is requeued and starts again, although it asked not to be."""

@@ -1,6 +1,7 @@
 """The state machine of a batch job: `step` returns the job after an event, and the actions that follow."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -63,8 +64,9 @@ def step(job: Job, event: Event, now: float) -> Transition:
 
 
 def _identified(job: Job, event: Submitted | Found, now: float) -> Transition:
-    if job.state in _WITHOUT_ID:
-        return dataclasses.replace(job, job_id=event.job_id).enter(JobState.QUEUED, now), ()
+    if job.state in _WITHOUT_ID:  # Its worker may have come and gone before the id was known.
+        state = JobState.QUEUED if job.connected_at == -math.inf else JobState.LOST
+        return dataclasses.replace(job, job_id=event.job_id).enter(state, now), ()
     if job.state is JobState.ARRIVED:
         return _ready(dataclasses.replace(job, job_id=event.job_id), now), ()
     return job, ()

@@ -12,7 +12,7 @@ from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import running_with, wait_until
 from climate_ref_prefect.testing.transports.contract_driver import kind_of
 
-HANGING = "climate_ref_prefect.testing.providers.hanging:provider"
+HANGING = "climate_ref_prefect.testing.providers.import_hang:provider"
 SECONDS = 60.0
 
 

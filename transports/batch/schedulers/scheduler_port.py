@@ -98,7 +98,7 @@ class JobRecord(FrozenModel):
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended and no process of it can be left."""
+        """Whether the scheduler runs the job no more; `confirmed` says whether a process of it can be left."""
         return self.state in (SchedulerJobState.ENDED, SchedulerJobState.UNKNOWN)
 
 
@@ -139,7 +139,7 @@ class BatchScheduler(Protocol):
         Return the scheduler's records of these jobs, from a single query if possible.
 
         A job about which the answer says nothing is left out, and asked about again. A job that the scheduler says it
-        does not know is `SchedulerJobState.UNKNOWN`.
+        does not know is `SchedulerJobState.UNKNOWN`, with `confirmed=False`: what it ran may go on.
         """
         ...
 

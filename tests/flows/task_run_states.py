@@ -7,11 +7,12 @@ from tests.prefect_server import task_runs
 
 def assert_runs_ended_as_recorded(site: Site, solved: Solved) -> None:
     """Hold that each run ended in the state of its failure, or as Completed, and that Prefect retried none."""
-    shown = {run.name: run for run in task_runs(solved.flow_run_id) if run.name.startswith("run ")}
+    runs = [run for run in task_runs(solved.flow_run_id) if run.name.startswith("run ")]
+    shown = {run.name.rpartition("#")[2]: run for run in runs}
     compared = 0
     for row in site.attempts():
         kind = FailureKind(row.failure_kind) if row.failure_kind else None
-        run = shown.get(f"run flows/{row.diagnostic}/{row.key} #{row.execution_id}")
+        run = shown.get(str(row.execution_id))
         if run is None or (kind and FAILURE_RULES[kind].has_results):
             continue  # refused before it ran, or its results were afterwards
         expected = FAILURE_RULES[kind].prefect_state if kind else "Completed"

@@ -14,8 +14,7 @@ from climate_ref_prefect.diagnostics.output_bundle import OutputBundle
 from climate_ref_prefect.execution.open_output_file import UnusableFileError, open_output_file
 from climate_ref_prefect.execution.outcome import FileRecord
 
-_CHUNK_BYTES: Final = 1 << 16
-"""Larger ones are mapped and unmapped anew for each read, which costs more than the loop."""
+_CHUNK_BYTES: Final = 1 << 20
 _LARGEST_BUNDLE_BYTES: Final = 1 << 28
 Progress = Callable[[str, int], None]
 """Called with the file and the number of bytes that have been read. It may raise to stop the reading."""
@@ -34,7 +33,7 @@ def manifest(
     output
         The output directory.
     progress
-        Called after each chunk that is read.
+        Called after each MiB.
     names
         The files; None for the bundles and the files that the output bundle names.
 

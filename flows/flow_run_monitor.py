@@ -80,9 +80,8 @@ class FlowRunMonitor:
     def _ask(self, client: SyncPrefectClient, lifecycle: Lifecycle) -> bool:
         try:
             with best_effort("its progress there"):
-                self._task_run_counter.refresh(
-                    client
-                )  # First, because executions may be held back until it is known that the server is gone.
+                # First, because executions may be held back until it is known that the server is gone.
+                self._task_run_counter.refresh(client)
                 self._cancelled = _is_cancelled(client)
                 self._report(lifecycle)
                 return True

@@ -101,9 +101,8 @@ class TransportDriver:
             if directory in self._futures:  # It was delivered twice, and both callers get the outcome.
                 return self._futures[directory]
             self._start_polling()
-            future = self._futures[directory] = (
-                Future()
-            )  # before the submission, because it may end before that returns
+            # Before the submission, because the execution may end before that returns.
+            future = self._futures[directory] = Future()
         try:
             with self._submitting:
                 self._refuse_if_closed()

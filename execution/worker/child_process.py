@@ -138,10 +138,8 @@ def _run_and_exit(
 
 
 def _log(failure: ExecutionFailure) -> None:
-    with (
-        suppress(Exception),
-        log_stream() as log,
-    ):  # The disk may be full, or the diagnostic may have closed the stream.
+    # The disk may be full, or the diagnostic may have closed the stream.
+    with suppress(Exception), log_stream() as log:
         print(failure.details, file=log)
 
 

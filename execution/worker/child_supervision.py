@@ -75,9 +75,8 @@ class ChildSupervision:
         signal.signal(signal.SIGTERM, _raise_terminated)
         self._suspension.listen()
         self._importing = start.imports_provider
-        self._next_heartbeat = (
-            time.monotonic() + self._limits.heartbeat_seconds
-        )  # The claim counts as a heartbeat, too.
+        # The claim counts as a heartbeat, too.
+        self._next_heartbeat = time.monotonic() + self._limits.heartbeat_seconds
         self._meter = ResourceSampler()
         try:
             self._failure = self._start(start) or self._watch()
@@ -147,9 +146,8 @@ class ChildSupervision:
     def _write_telemetry(self, telemetry: Telemetry) -> None:
         try:
             self._directory.write_telemetry(telemetry)
-        except (
-            OSError
-        ) as error:  # A full disk alone does not stop the execution: the diagnostic may be about to free space.
+        except OSError as error:
+            # A full disk alone does not stop the execution: the diagnostic may be about to free space.
             self.space.record_error(error)
 
     def _allowed_mb(self) -> float | None:

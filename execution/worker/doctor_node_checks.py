@@ -146,8 +146,7 @@ def _with_last_line(message: str, details: str) -> str:
 
 def _version_of_dask() -> str:
     try:
-        return version(
-            "distributed"
-        )  # Dask is not imported here, because the worker of this package must not import it.
+        # Dask is not imported here, because the worker of this package must not import it.
+        return version("distributed")
     except PackageNotFoundError:
         return ""

@@ -123,7 +123,7 @@ def failure_from_exit_code(exit_code: int) -> ExecutionFailure:
 
 
 def was_killed(exit_code: int) -> bool:
-    """Whether an exit code is that of a process that was killed by SIGKILL, which no process does to itself."""
+    """Whether an exit code is that of a process that was killed by SIGKILL, directly or below a shell."""
     return exit_code in _KILLED
 
 

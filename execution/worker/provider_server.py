@@ -220,9 +220,8 @@ def _supervise_and_report(conversation: socket.socket, start: Start) -> None:
         outcome = refuse_unreadable(error)
     with suppress(OSError):  # The caller is gone and will find the file.
         conversation.sendall(outcome.to_json().encode())
-        if (
-            threading.active_count() > 1
-        ):  # A hanging file system holds up the thread, and so this process and its end of the socket.
+        # A hanging file system holds up the thread, and so this process and its end of the socket.
+        if threading.active_count() > 1:
             conversation.shutdown(socket.SHUT_RDWR)
 
 
@@ -252,9 +251,8 @@ def main(target: str, isolation: str, descriptor: str) -> None:
     # `isolation="fresh"` exists for providers whose threads make forking unsafe. A warning per execution is of no use.
     warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
     os.umask(0o027)
-    environment = dict(
-        os.environ
-    )  # New interpreters use it as well, because they take over the search path of this one.
+    # New interpreters use it as well, because they take over the search path of this one.
+    environment = dict(os.environ)
     adopt_search_path()
     write_utf8()
     become_subreaper()

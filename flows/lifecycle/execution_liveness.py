@@ -55,9 +55,8 @@ class ExecutionLiveness:
             claim = self._directory.read_claim()
         except UnreadableDocumentError:
             return self._is_quiet()
-        if (
-            claim is None
-        ):  # A worker checks for `closed.json` after it has claimed, so none will run this execution any more.
+        # A worker checks for `closed.json` after it has claimed, so none will run this execution any more.
+        if claim is None:
             return True
         return self._has_process_ended(claim) if claim.is_visible_here() else self._is_quiet()
 

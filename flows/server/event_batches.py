@@ -103,9 +103,8 @@ class EventSender:
             while not last:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._closing.wait(), _BATCH_SECONDS)
-                last = (
-                    self._closing.is_set()
-                )  # Read before the batch is taken, so that the last batch contains all events.
+                # Read before the batch is taken, so that the last batch contains all events.
+                last = self._closing.is_set()
                 await self._send_batch(client, events)
 
     async def _send_batch(self, client: PrefectClient, events: EventsClient) -> None:

@@ -132,5 +132,5 @@ class TaskRunCounter:
 
 
 def counter_of_flow_run() -> TaskRunCounter:
-    """Return a task_run_counter for the flow run that this is called in."""
+    """Return a counter for the flow run that this is called in."""
     return TaskRunCounter(UUID(flow_run.id) if flow_run.id else None)

@@ -87,7 +87,7 @@ class SqlWriter:
 
     def confirm_lease(self) -> None:
         """Ask the database whether this is still the coordinator."""
-        self._store.require_coordinating()
+        self._store.require_lease()
         self._store.confirm_lease()
 
     def raise_if_lease_lost(self) -> None:

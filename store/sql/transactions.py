@@ -92,10 +92,11 @@ class Database:
             with self._explained(), self._asker.connect() as connection:
                 lease.check(connection)
 
-    def require_coordinating(self) -> None:
-        """Raise `NotCoordinatingError` outside of `coordinate`. It does not ask the database."""
+    def require_lease(self) -> Lease:
+        """Return the lease, without asking the database. Raises `NotCoordinatingError` outside of `coordinate`."""
         if self._lease is None:
             raise NotCoordinatingError(self.name)
+        return self._lease
 
     def identity(self) -> str:
         """Return the unique id of this store, which was made with the database."""
@@ -119,9 +120,7 @@ class Database:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        lease = self._lease
-        if lease is None:
-            raise NotCoordinatingError(self.name)
+        lease = self.require_lease()
         with self._transaction() as connection:
             lease.check_for_write(connection)
             yield connection

@@ -7,17 +7,10 @@ import pytest
 
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import none_alive, noted_processes, wait_until
-from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving
-from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from climate_ref_prefect.testing.transports.contract_driver import Driving
 
 SHARED = "tests.providers_of_shared_memory:provider"
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def backend() -> Backend:
-    """Return the transport on whose node things are left."""
-    return Backend("local", lambda: LocalTransport(cpu=2), lambda: LocalTransport(cpu=1))
 
 
 def test_processes_that_are_left_are_ended_and_counted(own: Driving, prepare: Prepare) -> None:

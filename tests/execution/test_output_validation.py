@@ -17,16 +17,10 @@ from climate_ref_prefect.testing.executions import QUICK, Prepare
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from tests.providers_of_odd_files import ODD_FILES
-from tests.transports.local_backend import local_backend, warmed
+from tests.transports.local_backend import warmed
 
 ODD = "tests.providers_of_odd_files:provider"
 TIMEOUT_SECONDS = 60.0
-
-
-@pytest.fixture(scope="module")
-def backend() -> Backend:
-    """Return the transport whose workers examine what is left here."""
-    return local_backend()
 
 
 @pytest.fixture(scope="module")

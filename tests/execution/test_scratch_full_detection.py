@@ -13,18 +13,12 @@ from climate_ref_prefect.testing.executions import QUICK, Prepare
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
 from tests.flows.tmpfs_disk import Disk, fill
-from tests.transports.local_backend import local_backend, warmed
+from tests.transports.local_backend import warmed
 
 FULL = "tests.providers_of_full_disks:provider"
 TIMEOUT_SECONDS = 60.0
 Mount = Callable[[str], Path]
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def backend() -> Backend:
-    """Return the transport whose workers run out of room here."""
-    return local_backend()
 
 
 @pytest.fixture(scope="module")

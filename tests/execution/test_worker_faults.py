@@ -22,11 +22,11 @@ from climate_ref_prefect.testing.processes import (
     left_behind,
     none_alive,
     noted_processes,
+    running_with,
     started_here,
     wait_until,
 )
-from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
-from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from climate_ref_prefect.testing.transports.contract_driver import Driving, kind_of, message_of
 
 HANGING = "climate_ref_prefect.testing.providers.import_hang:provider"
 TIMEOUT_SECONDS = 60.0
@@ -34,12 +34,6 @@ GONE_SECONDS = 8.0
 """How long processes may outlive the one that had started them."""
 pytestmark = pytest.mark.slow
 FINISHING = QUICK.model_copy(update={"finish_without_caller": True})
-
-
-@pytest.fixture(scope="module")
-def backend() -> Backend:
-    """Return the transport whose workers are hurt here."""
-    return Backend("local", lambda: LocalTransport(cpu=2), lambda: LocalTransport(cpu=1))
 
 
 @pytest.fixture
@@ -92,11 +86,6 @@ def servers() -> list[Process]:
     """Return the warm servers that this process has started."""
     direct = set(children(os.getpid()))
     return [process for process in started_here() if process.pid in direct and SERVER_MODULE in process.command]
-
-
-def imports(pid: int) -> bool:
-    """Whether a child has become the new interpreter that imports its provider."""
-    return CHILD_MODULE in Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
 
 
 def supervisor_of(directory: Path) -> int:
@@ -188,8 +177,7 @@ class TestKilledServer:
     ) -> None:
         directory, resources = prepare(target=HANGING, isolation="fresh")
         future = own.start(directory, resources)
-        supervisor = supervisor_of(directory)
-        (child,) = wait_until(lambda: [pid for pid in children(supervisor) if imports(pid)])
+        (child,) = wait_until(lambda: running_with(CHILD_MODULE, directory.parent))
         os.kill(child, signal.SIGKILL)
         outcome = future.result(TIMEOUT_SECONDS)
         assert kind_of(outcome) is FailureKind.KILLED

@@ -117,9 +117,8 @@ def test_a_full_disk_ends_it(site: Site, shared: Path, slurm: SlurmCluster, disk
 
     filling = threading.Thread(target=fill_disk)
     filling.start()
-    with pytest.raises(
-        InfrastructureFaultError, match="full"
-    ):  # which does not wait for jobs that only wait in a queue
+    # The solve does not wait for jobs that only wait in a queue.
+    with pytest.raises(InfrastructureFaultError, match="full"):
         site.solve(*DIAGNOSTICS, providers=[PROVIDER], transport=transport_to(shared, tagged="down"))
     filling.join()
     assert_nothing_is_left(slurm, shared)

@@ -87,7 +87,7 @@ def _listen(
     try:
         return ending.enter_context(open_trial_job(own, own.sizing.smallest.size(_SMALL)))
     except ResourcesRefusedError as error:
-        yield wrong(f"No queue fits even a small job.  {error}", "mend `sizing.queues` of the profile.")
+        yield wrong(f"No queue fits even a small job. {error}", "mend `sizing.queues` of the profile.")
     except (BadInputError, OSError) as error:
         yield wrong(f"The coordinator cannot listen for jobs. {error}", LISTEN_REMEDY)
     return None

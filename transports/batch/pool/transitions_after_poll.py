@@ -37,10 +37,8 @@ _UNKNOWN_IS_OVER: Final = 2
 
 def polled(job: Job, event: Polled, now: float) -> Transition:
     """Return a job after the scheduler has reported on it."""
-    record, unknown_polls = (
-        event.record,
-        job.unknown_polls + 1 if event.record.state is SchedulerJobState.UNKNOWN else 0,
-    )
+    record = event.record
+    unknown_polls = job.unknown_polls + 1 if record.state is SchedulerJobState.UNKNOWN else 0
     job = dataclasses.replace(job, unknown_polls=unknown_polls, polled_at=now)
     if 0 < unknown_polls < _UNKNOWN_IS_OVER or not job.job_id:
         return job, ()

@@ -120,9 +120,8 @@ def of_sbatch(words: str) -> Refusal:
     told = (reasons[-1] if reasons else words).lower()
     if _says(told, _SLURM_NOT_NOW):
         return Refusal.NOT_NOW
-    if _PER_JOB.search(
-        words
-    ):  # It is printed on a line of its own, before the message that it shares with temporary limits.
+    # It is printed on a line of its own, before the message that it shares with temporary limits.
+    if _PER_JOB.search(words):
         return Refusal.NEVER
     if _says(told, _SLURM_AT_LIMIT):
         return Refusal.AT_LIMIT

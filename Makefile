@@ -9,19 +9,25 @@ FAST := $(if $(filter true,$(CI)),,-m "not slow")
 WORKERS ?= 2
 SHARED := -n $(WORKERS) --dist loadfile
 
-.PHONY: help venv demo ui test test-all lint format bench clean
+.PHONY: help venv venv-demo demo demo-ref ui test test-all lint format bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]*:.*## / {printf "%-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo 'ARGS="..." is passed on: make demo ARGS="--help", make test ARGS="-k store"'
 
 venv: ## make .venv, or bring it up to date; PYTHON=... chooses the interpreter
+	@scripts/make_venv $(VENV) dev climate-ref
+
+venv-demo:
 	@scripts/make_venv $(VENV)
 
-demo: venv ## run the demo diagnostics
+demo: venv-demo ## run the demo diagnostics
 	$(BIN)/climate-ref-prefect demo $(ARGS)
 
-ui: venv ## start a server with its user interface
+demo-ref: venv ## have climate-ref solve real diagnostics through this package, on made data (Python >= 3.12)
+	$(BIN)/python -m tests.ref.demo $(ARGS)
+
+ui: venv-demo ## start a server with its user interface
 	$(BIN)/climate-ref-prefect server $(ARGS)
 
 test: lint ## all checks, and the tests that are not slow (all of them with CI=true)
@@ -40,7 +46,7 @@ format: venv ## have ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: venv ## measure what an execution costs beside its own work
+bench: venv-demo ## measure what an execution costs beside its own work
 	$(BIN)/python -m benchmarks.overhead $(ARGS)
 
 clean: ## remove environments, builds and caches; results stay

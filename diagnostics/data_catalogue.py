@@ -7,40 +7,20 @@ fails the executions that read it and nothing else.
 
 import logging
 import os
-import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
+from climate_ref_prefect.diagnostics.data_reference_syntax import FACETS, LAYOUT, STEM_LAYOUT
 from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
+from climate_ref_prefect.diagnostics.directory_listing import DirectoryListings, is_text
+from climate_ref_prefect.diagnostics.directory_walk import NetcdfDirectory, netcdf_directories, status_of
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
 from climate_ref_prefect.diagnostics.execution_definition import Dataset
 from climate_ref_prefect.diagnostics.file_fingerprint import file_stamp, fingerprint
-
-FACETS = (
-    "mip_era",
-    "activity_id",
-    "institution_id",
-    "source_id",
-    "experiment_id",
-    "member_id",
-    "table_id",
-    "variable_id",
-    "grid_label",
-    "version",
-)
-"""Facets of a data set, in the order of the directories that name them (CMIP6 DRS, doi:10.5281/zenodo.12768887)."""
-
-_IN_FILE_NAME = ("variable_id", "table_id", "source_id", "experiment_id", "member_id", "grid_label")
-_LAYOUT = "/".join(f"<{facet}>" for facet in FACETS) + "/<file>.nc"
-_STEM_LAYOUT = "_".join(f"<{facet}>" for facet in _IN_FILE_NAME)
-_ERA = re.compile(r"CMIP[0-9]+[A-Za-z]*")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
-_VERSION = re.compile(r"v[0-9]+")
-_AFTER_STEM = re.compile(r"(_[0-9][0-9A-Za-z-]*)?\.nc")
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +63,7 @@ class Catalogue:
         return tuple(group for group in groups if len(group.datasets) >= requirement.at_least)
 
 
-def scan(root: Path) -> Catalogue:
+def scan(root: Path, listings: DirectoryListings | None = None) -> Catalogue:
     """
     Find the data sets below a directory, each in its latest version.
 
@@ -96,6 +76,9 @@ def scan(root: Path) -> Catalogue:
     ----------
     root
         A directory at, above or below the one that is named for the MIP era (`CMIP6`).
+    listings
+        What earlier scans have found in directories. A directory that has not changed since is not listed again; the
+        size and time of each file are read anyway.
 
     Raises
     ------
@@ -103,23 +86,23 @@ def scan(root: Path) -> Catalogue:
         If the directory does not exist, is a file, cannot be read, or holds no data set.
     """
     root = _checked(root)
-    latest: dict[tuple[str, ...], tuple[tuple[int, str], list[os.DirEntry[str]]]] = {}
+    latest: dict[tuple[str, ...], tuple[tuple[int, str], NetcdfDirectory]] = {}
     strangers: list[str] = []
     # In the order of the paths, not of the file system, so that the same one of two replicas is taken each time.
-    for directory, files in sorted(_directories_with_netcdf(str(root)), key=itemgetter(0)):
-        values = Path(directory).parts[-len(FACETS) :]
-        fitting = _fitting(values, files)
-        strangers += sorted({file.path for file in files} - {file.path for file in fitting})
-        if fitting:
-            drs, rank = values[:-1], (int(values[-1][1:]), values[-1])
+    for found in sorted(netcdf_directories(str(root), listings), key=attrgetter("path")):
+        strangers += [f"{found.path}/{name}" for name in found.strangers]
+        if found.fitting:
+            drs, version = found.names[:-1], found.names[-1]
+            rank = int(version[1:]), version
             if drs not in latest or rank > latest[drs][0]:
-                latest[drs] = (rank, fitting)
+                latest[drs] = (rank, found)
     if not latest:
         raise BadInputError(_nothing_found(root, strangers))
     if strangers:
-        logger.info("%d .nc files below %s do not fit %s, e.g. %s", len(strangers), root, _LAYOUT, strangers[0])
-    datasets = (_dataset((*drs, rank[1]), files) for drs, (rank, files) in sorted(latest.items(), key=itemgetter(0)))
-    return Catalogue(root=root, datasets=tuple(datasets))
+        logger.info("%d .nc files below %s do not fit %s, e.g. %r", len(strangers), root, LAYOUT, strangers[0])
+    return Catalogue(
+        root=root, datasets=tuple(_dataset(found) for _, (_, found) in sorted(latest.items(), key=itemgetter(0)))
+    )
 
 
 def _checked(root: Path) -> Path:
@@ -133,127 +116,35 @@ def _checked(root: Path) -> Path:
         raise BadInputError(f"The data directory {str(absolute)!r} cannot be read: {error}.") from error
     if not stat.S_ISDIR(mode):
         raise BadInputError(f"The data directory {absolute} is a file; give the directory that holds the CMIP6 tree.")
-    if not _is_text(str(absolute)):
+    if not is_text(str(absolute)):
         raise BadInputError(f"The path {str(absolute)!r} is not UTF-8, so no JSON file can name what is below it.")
     return absolute
 
 
 def _nothing_found(root: Path, strangers: Sequence[str]) -> str:
-    message = f"There are no data sets below {root}. Looked for {_LAYOUT} with files {_STEM_LAYOUT}*.nc; "
+    message = f"There are no data sets below {root}. Looked for {LAYOUT} with files {STEM_LAYOUT}*.nc; "
     if not strangers:
         return message + "found no .nc file at all."
     return message + f"found {len(strangers)} .nc files that do not fit, for example {strangers[0]!r}."
 
 
-def _directories_with_netcdf(root: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-    """Yield each directory that has NetCDF files, with those files."""
-    pending: list[tuple[str, tuple[str, ...]]] = [(root, (os.path.realpath(root),))]
-    while pending:
-        directory, trail = pending.pop()
-        files = []
-        for entry in _entries(directory) if directory != root else _entries_of_root(root):
-            if _is_directory(entry):
-                if below := _followed(entry, trail):
-                    pending.append((entry.path, below))
-            elif entry.name.endswith(".nc") and not entry.name.startswith(".") and not _is_special(entry):
-                files.append(entry)
-        if files:
-            yield directory, files
-
-
-def _entries(directory: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(directory) as entries:
-            return list(entries)
-    except OSError as error:  # For example no permission, a stale handle, or a failing disk or server.
-        logger.warning("Cannot look into %s (%s); what is below it is left out.", directory, error.strerror)
-        return []
-
-
-def _entries_of_root(root: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(root) as entries:
-            return list(entries)
-    except OSError as error:
-        raise BadInputError(f"The data directory {root} cannot be read: {error.strerror}.") from error
-
-
-def _is_directory(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir() and _is_text(entry.name)
-    except OSError as error:  # A link to itself, or into a directory that must not be read.
-        if not entry.name.endswith(".nc"):  # An unreadable file fails the executions that read it.
-            logger.warning("Cannot look at %s (%s); it is left out.", entry.path, error.strerror)
-        return False
-
-
-def _is_special(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a pipe, socket or device. Opening one for reading may wait for ever."""
-    try:
-        if entry.is_file():
-            return False
-        entry.stat()
-    except OSError:  # A missing or unreadable file fails the executions that read it.
-        return False
-    logger.warning("%s is a pipe, socket or device; it is left out.", entry.path)
-    return True
-
-
-def _followed(entry: os.DirEntry[str], trail: tuple[str, ...]) -> tuple[str, ...]:
-    """
-    Return the trail of a directory: the real directory of each link on the way to it, and last its own.
-
-    It is empty if a link leads back to a directory that the way has already passed.
-    """
-    if not entry.is_symlink():
-        return (*trail[:-1], f"{trail[-1].rstrip(os.sep)}{os.sep}{entry.name}")
-    target = os.path.realpath(entry.path)
-    inside = target.rstrip(os.sep) + os.sep
-    if any(f"{place}{os.sep}".startswith(inside) for place in trail):
-        return ()
-    return (*trail, target)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _fitting(values: tuple[str, ...], files: Sequence[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
-    """Return the files that belong to the data set that these directories name, in order of time."""
-    if len(values) < len(FACETS) or not (_ERA.fullmatch(values[0]) and _VERSION.fullmatch(values[-1])):
-        return []
-    if not all(_NAME.fullmatch(value) for value in values):
-        return []
-    facets = dict(zip(FACETS, values, strict=True))
-    stem = "_".join(facets[facet] for facet in _IN_FILE_NAME)
-    # All names share the stem, and time ranges (YYYYMM-YYYYMM) sort as text.
-    return sorted((file for file in files if _is_named(file.name, stem)), key=lambda file: file.name)
-
-
-def _is_named(name: str, stem: str) -> bool:
-    return name.startswith(stem) and _AFTER_STEM.fullmatch(name, len(stem)) is not None
-
-
-def _dataset(values: tuple[str, ...], files: Sequence[os.DirEntry[str]]) -> Dataset:
+def _dataset(found: NetcdfDirectory) -> Dataset:
+    inside = found.path + os.sep
+    paths = [inside + name for name in found.fitting]
     return Dataset(
-        instance_id=".".join(values),
-        facets=dict(zip(FACETS, values, strict=True)),
-        files=tuple(Path(file.path) for file in files),
-        fingerprint=fingerprint(_trace(file) for file in files),
+        instance_id=".".join(found.names),
+        facets=dict(zip(FACETS, found.names, strict=True)),
+        files=tuple(map(Path, paths)),
+        fingerprint=fingerprint(_trace(name, path, found) for name, path in zip(found.fitting, paths, strict=True)),
         fingerprint_of="files",
     )
 
 
-def _trace(file: os.DirEntry[str]) -> str:
-    try:
-        return file_stamp(file.name, file.stat())
-    except OSError as error:
-        logger.warning("Cannot look at %s (%s); what reads it will fail.", file.path, error.strerror)
-        return file_stamp(file.name, error)
+def _trace(name: str, path: str, found: NetcdfDirectory) -> str:
+    status = found.statuses.get(name) or status_of(path)
+    if isinstance(status, OSError):
+        logger.warning("Cannot look at %r (%s); what reads it will fail.", path, status.strerror)
+    return file_stamp(name, status)
 
 
 def _grouped(datasets: Sequence[Dataset], facets: Sequence[str]) -> dict[tuple[str, ...], list[Dataset]]:

@@ -51,6 +51,9 @@ class ProviderDescription(FrozenModel):
     faulty: tuple[FaultyDiagnostic, ...] = ()
     """The diagnostics that cannot be run because their declaration is invalid."""
 
+    problems: tuple[str, ...] = ()
+    """What keeps the provider from running anything on this machine, and what to do about it; `doctor` shows it."""
+
     @property
     def slugs(self) -> set[str]:
         """The slugs of all diagnostics, including the faulty ones."""

@@ -97,6 +97,10 @@ class ExecutionDirectory:
         """Return the claim of the execution; None if no worker has claimed it."""
         return _read(self._claim, Claim)
 
+    def is_claimed(self) -> bool:
+        """Whether a worker has claimed the execution, readably or not."""
+        return os.path.lexists(self._claim)
+
     def write_telemetry(self, telemetry: Telemetry) -> None:
         """Replace the telemetry. It is not forced to disk, because the next one follows soon."""
         _replace(self._telemetry, telemetry.to_json())

@@ -37,10 +37,15 @@ class Telemetry(Document):
     """Processor time of the process tree."""
 
     peak_rss_mb: float = Field(default=0.0, ge=0)
-    """Largest memory of the process tree, in MiB."""
+    """Largest memory of the process tree, in MiB; an upper bound of it where the source is `rss`."""
 
     memory_source: str = "none"
-    """How the memory was measured: `pss`, `rss`, `rusage` (the kernel's account of the child), or `none`."""
+    """
+    How the memory was measured.
+
+    `pss`: pages that processes share are shared out among them. `rss`: they count in full, which an execution that was
+    short and far from its limit has. `rusage`: the kernel's account of what the child grew by. `none`: not at all.
+    """
 
     host: str = ""
     started_at: float = 0.0

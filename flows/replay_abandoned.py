@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from prefect import flow
 from prefect.logging import get_run_logger
@@ -19,7 +19,8 @@ from climate_ref_prefect.flows.report.solve_report import read_rows
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
 from climate_ref_prefect.flows.server.task_run_counter import counter_of_flow_run
-from climate_ref_prefect.flows.transport_parameter import TransportChoice, transport_of
+from climate_ref_prefect.flows.transport_choice import TransportChoice
+from climate_ref_prefect.flows.transport_parameter import transport_of
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.store.publish_results import remove_leftovers
 from climate_ref_prefect.store.query_results import ExecutionRow
@@ -51,6 +52,29 @@ class RecoveryReport(TabularReport):
     """The other coordinator that holds the workspace, in which case nothing was done; else empty."""
 
     seconds: float = 0.0
+
+    @classmethod
+    def of(cls, rows: Sequence[ExecutionRow], transport: str, seconds: float) -> Self:
+        """
+        Return the report on what a dead coordinator has left.
+
+        Parameters
+        ----------
+        rows
+            The executions, as they are recorded now.
+        transport
+            Name of the transport that was asked about them.
+        seconds
+            How long it took.
+        """
+        unsettled = [row for row in rows if row.finished_at is None]
+        return cls(
+            transport=transport,
+            settled=tuple(row for row in rows if row.finished_at is not None),
+            running=tuple(row for row in unsettled if row.transport in (None, transport)),
+            elsewhere=tuple(row for row in unsettled if row.transport not in (None, transport)),
+            seconds=seconds,
+        )
 
     def headline(self) -> str:
         """Return the outcome in one sentence."""
@@ -137,11 +161,4 @@ def _recover(transport: Transport, retry_rules: Sequence[RetryRule]) -> Recovery
             transport.close(_CLOSE_SECONDS)  # It may have to remove keys of the dead coordinator.
         rows = read_rows(workspace.store, left)
         task_run_counter.wait_until_recorded()
-    unsettled = [row for row in rows if row.finished_at is None]
-    return RecoveryReport(
-        transport=transport.name,
-        settled=tuple(row for row in rows if row.finished_at is not None),
-        running=tuple(row for row in unsettled if row.transport in (None, transport.name)),
-        elsewhere=tuple(row for row in unsettled if row.transport not in (None, transport.name)),
-        seconds=time.monotonic() - began,
-    )
+    return RecoveryReport.of(rows, transport.name, time.monotonic() - began)

@@ -42,7 +42,10 @@ class Settings(BaseSettings):
     """Whether a result outside the vocabulary fails; otherwise it is logged as an error and taken."""
 
     keep_scratch: Literal["all", "failed", "none"] = "failed"
-    """Executions whose output and log stay on scratch after the end. The small JSON files always stay."""
+    """Executions whose output and log stay on scratch after the end. The small JSON files of failures always stay."""
+
+    keep_documents: bool = False
+    """Whether the small JSON files of successes stay on scratch, too: the claim, the outcome with its manifest, ..."""
 
     max_attempts: int = Field(default=3, ge=1)
     """Attempts of one group on the same inputs, counted over all solves."""
@@ -64,6 +67,9 @@ class Settings(BaseSettings):
 
     house_patience: timedelta = Field(default=timedelta(minutes=30), ge=timedelta(0))
     """How long a full, read-only or missing directory or database is waited for before a solve ends."""
+
+    server_lifetime: timedelta | None = Field(default=None, ge=timedelta(0))
+    """How long the Prefect server stays unused; None for 5 minutes in a terminal or notebook, else 0 s."""
 
     publish_threads: int = Field(default=2, ge=1)
     """Results copied at once: one large copy must not hold up the others."""

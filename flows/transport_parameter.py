@@ -1,11 +1,9 @@
-"""The transport parameter of flows: a transport whose traits let a form set its fields, or a site profile."""
+"""What the transport parameter of flows and the `--transport` of the command mean: a transport, or a site profile."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Union
+from typing import Literal
 
-from pydantic import Field, GetJsonSchemaHandler, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import Field
 
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.errors import BadInputError
@@ -20,10 +18,6 @@ from climate_ref_prefect.transports.registry import (
     usable_transports,
 )
 from climate_ref_prefect.transports.site_profiles import read_profile
-from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
-
-_DEFAULT: Final = LocalTransport
-"""The default transport of flows, which the form shows first."""
 
 
 class Site(FrozenModel):
@@ -33,36 +27,6 @@ class Site(FrozenModel):
 
     profile: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
     """Name of the profile: of a YAML file in the directory of site profiles, without its ending."""
-
-
-class _SaysThatItIsAnObject:
-    """Adds `type` to a schema of alternatives, because otherwise the form of Prefect's UI offers no JSON editor."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {**handler(schema), "type": "object"}
-
-
-def _let_transports_pass(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    # Python code may pass any transport. The form shows no transport whose settings are trusted text of an operator.
-    return value if isinstance(value, Transport) else handler(value)
-
-
-def _in_forms() -> list[type[TransportModel]]:
-    """Return the transports whose fields a form may set, the default first."""
-    shown = [one for one in usable_transports().values() if one.traits.fields_in_forms]
-    return sorted(shown, key=lambda one: one is not _DEFAULT)
-
-
-if TYPE_CHECKING:
-    TransportChoice: TypeAlias = Transport | Site
-else:
-    TransportChoice = Annotated[
-        Union[(*_in_forms(), Site)],
-        Field(discriminator="kind"),
-        _SaysThatItIsAnObject(),
-        WrapValidator(_let_transports_pass),
-    ]
-    """Any transport, distinguished by `kind`. The form of Prefect's UI shows the first one by default."""
 
 
 def transport_of(choice: Transport | Site) -> Transport:
@@ -77,7 +41,9 @@ def transport_of(choice: Transport | Site) -> Transport:
     return read_profile(_path_of(choice.profile)) if isinstance(choice, Site) else choice.unopened()
 
 
-def transport_named(name: str, cpu: int | None, memory_mb: int | None) -> Transport:
+def transport_named(
+    name: str, cpu: int | None = None, memory_mb: int | None = None, sites: Path | None = None
+) -> Transport:
     """
     Return what the command's `--transport` means: a transport usable by its name, a site profile's name, or a path.
 
@@ -91,20 +57,21 @@ def transport_named(name: str, cpu: int | None, memory_mb: int | None) -> Transp
     if limits and (by_name is None or not limits.keys() <= by_name.model_fields.keys()):
         limited = [f"`{kind}`" for kind, one in _by_name().items() if limits.keys() <= one.model_fields.keys()]
         raise BadInputError(
-            f"`--cpu` and `--memory-mb` limit the transport {' or '.join(limited)}, not {name!r}: leave them out; in a "
-            "site profile `rules.max_jobs` and `sizing` are the limits."
+            "`cpu` and `memory_mb` (in a shell: `--cpu`, `--memory-mb`) limit the transport "
+            f"{' or '.join(limited)}, not {name!r}: leave them out; in a site profile `rules.max_jobs` and `sizing` "
+            "are the limits."
         )
     if by_name is not None:
         return by_name(**limits)
-    return read_profile(Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else _path_of(name))
+    return read_profile(Path(name) if "/" in name or name.endswith((".yaml", ".yml")) else _path_of(name, sites))
 
 
 def _by_name() -> dict[str, type[TransportModel]]:
     return {kind: one for kind, one in usable_transports().items() if one.traits.usable_by_name}
 
 
-def _path_of(profile: str) -> Path:
-    directory = Settings().sites_directory
+def _path_of(profile: str, sites: Path | None = None) -> Path:
+    directory = sites or Settings().sites_directory
     paths = {path.stem: path for ending in ("yml", "yaml") for path in directory.glob(f"*.{ending}")}
     if profile in paths:
         return paths[profile]

@@ -127,7 +127,7 @@ class MemoryRecorder:
             attempts: dict[GroupAddress, list[ExecutionRow]] = {address: [] for address in hashes}
             for number, definition in self._tables.definitions.items():
                 address = address_of(definition)
-                if hashes.get(address) == definition.input_hash:
+                if hashes.get(address) == definition.input_hash and number in self._tables.executions:
                     attempts[address].append(self._tables.executions[number])
             return {address: self._history(address, rows) for address, rows in attempts.items()}
 

@@ -80,7 +80,7 @@ class MemoryWriter:
 
     def _allocate(self, allocation: Allocation, now: datetime) -> AllocatedExecution:
         tables, definition = self._tables, allocation.definition
-        number = len(tables.executions) + 1
+        number = max(tables.definitions, default=0) + 1
         fragment = new_fragment(definition, now)
         tables.executions[number] = _row(number, fragment, allocation, now)
         tables.definitions[number] = definition
@@ -128,6 +128,15 @@ class MemoryWriter:
                 tables.finalisations[execution_id] = finalisation
                 if finalisation.clears_dirty:
                     tables.dirty[address_of(tables.definitions[execution_id])] = False
+
+    def withdraw(self, execution_ids: Sequence[int]) -> None:
+        """Remove attempts that no worker has begun with. Their numbers are not given again."""
+        with self._tables.lock:
+            self.raise_if_lease_lost()
+            for number in execution_ids:
+                row = self._tables.executions.get(number)
+                if row is not None and row.status is not ExecutionStatus.FINISHED:
+                    del self._tables.executions[number]
 
 
 def _row(number: int, fragment: str, allocation: Allocation, now: datetime) -> ExecutionRow:

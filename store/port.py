@@ -277,3 +277,20 @@ class Writer(Protocol):
         A repeated call changes nothing, not even a dirty flag that a user has set since.
         """
         ...
+
+
+@runtime_checkable
+class WithdrawingWriter(Writer, Protocol):
+    """
+    A writer that can also take back what it has allocated.
+
+    With any other writer, what was allocated and never began is recorded as cancelled when a solve is interrupted.
+    """
+
+    def withdraw(self, execution_ids: Sequence[int]) -> None:
+        """
+        Remove the records of attempts that no worker has begun with, as if they had not been allocated.
+
+        Their groups stay dirty. What has been finalised, or does not exist, stays as it is.
+        """
+        ...

@@ -140,6 +140,16 @@ def verify_output(execution: ExecutionDirectory, manifest: Iterable[FileRecord],
     _verify(output, _wanted(output, manifest))
 
 
+def verify_files(execution: ExecutionDirectory, manifest: Iterable[FileRecord], output: Path) -> None:
+    """
+    See that all files of a manifest are there and whole, whatever their format.
+
+    Parameters and errors are those of `verify_output`, which asks the bundles what belongs to a result.
+    """
+    _check_is_there(execution, output)
+    _verify(output, manifest)
+
+
 def _check_is_there(execution: ExecutionDirectory, output: Path) -> None:
     if execution.path.is_symlink():
         raise PublishError(f"{execution.path} is a link, not the directory that the coordinator made.")

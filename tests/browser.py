@@ -50,6 +50,13 @@ class Browser:
         self.driver.get(url)
         self.wait_for_text(*texts)
 
+    def log_in(self, url: str, password: str) -> None:
+        """Open Prefect's interface for the first time, and give the password that it asks for."""
+        self.open(url, "Login")
+        field = self.wait(lambda: self.driver.find_element(By.CSS_SELECTOR, "input[type=password]"), "there is a field")
+        field.send_keys(password, Keys.ENTER)
+        self.wait(lambda: "/login" not in self.driver.current_url, "the password is taken")
+
     def wait(self, condition: Callable[[], Value], what: str) -> Value:
         """Return what `condition` gives as soon as that is true."""
         waiting = WebDriverWait(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from climate_ref_prefect.testing.processes import MARKER, left_behind, started_here, wait_until
 from climate_ref_prefect.testing.transports.fixtures import prepare, scratch
@@ -18,6 +19,10 @@ from tests.slurm.fixtures import slurm
 
 if TYPE_CHECKING:
     from climate_ref_prefect.flows.server.local_server import LocalServer
+
+# A shared machine of two cores says nothing by being slow for once.
+settings.register_profile("shared", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 __all__ = ["pbs", "prepare", "scratch", "slurm"]  # fixtures
 
@@ -33,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "PREFECT_HOME": config.stash[_HOME],
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
+            "CLIMATE_REF_PREFECT_SERVER_LIFETIME": "PT0S",
             MARKER: uuid.uuid4().hex,
         }
     )

@@ -1,6 +1,5 @@
 """A Prefect server of the tests' own, and questions to it. The fixture `prefect_server` starts it once per session."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +26,8 @@ def running_server(home: Path) -> Iterator[LocalServer]:
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
         pytest.MonkeyPatch.context() as environment,
     ):
-        environment.setitem(os.environ, "PREFECT_API_URL", server.api_url)
+        for name, value in server.variables.items():
+            environment.setenv(name, value)
         yield server
 
 

@@ -1,5 +1,6 @@
 """A provider for tests: diagnostics that wait until the disk is full, and then fail in many ways."""
 
+import io
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from climate_ref_prefect.diagnostics.errors import DiagnosticError
 from climate_ref_prefect.diagnostics.execution_result import ExecutionResult
 from climate_ref_prefect.diagnostics.provider import DiagnosticProvider
 from tests.faulty_diagnostics import Behaving, segfault
+from tests.flows.tmpfs_disk import Disk
 from tests.providers_of_odd_files import MUCH_BYTES, make_sparse, result
 
 
@@ -37,6 +39,22 @@ def raise_after_room_is_back(output: Path) -> None:
     raise DiagnosticError("a file written before is cut short")
 
 
+class RoomOnFlush(io.StringIO):
+    """Makes room when it is flushed, which happens once a failure is known and before anybody else hears of it."""
+
+    def __init__(self, disk: Path) -> None:
+        super().__init__()
+        self._disk = disk
+
+    def flush(self) -> None:
+        Disk(self._disk).free()
+
+
+def write_and_make_room(output: Path) -> None:
+    sys.stdout = RoomOnFlush(output.parents[3])
+    (output / "more").write_bytes(bytes(1 << 20))
+
+
 def name_for_long(output: Path) -> ExecutionResult:
     names = [f"large{number}" for number in range(6)]
     for name in names:
@@ -50,6 +68,7 @@ provider = DiagnosticProvider(
     version="1",
     diagnostics=[
         Behaving("write", when_full(lambda output: (output / "more").write_bytes(bytes(1 << 20)))),
+        Behaving("write-and-make-room", when_full(write_and_make_room)),
         Behaving("own-error", when_full(raise_own)),
         Behaving("crash", when_full(segfault)),
         Behaving("exit", when_full(lambda _: sys.exit("cannot write"))),

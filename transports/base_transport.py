@@ -76,6 +76,10 @@ class TransportModel(FrozenModel):
         """Return the resources that an execution is granted: by default those that it requests."""
         return resources
 
+    def new_starts(self) -> Sequence[Path]:
+        """Return what has started: by default nothing, because the claims of executions are looked for instead."""
+        return ()
+
     def explain(self, submission: Submission) -> Termination | None:
         """Return why the backend ended it: by default None, because nothing is known."""
         return None

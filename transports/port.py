@@ -85,6 +85,9 @@ class Traits(FrozenModel):
     renders_jobs: bool = False
     """Whether `render` returns what would be submitted."""
 
+    reports_starts: bool = False
+    """Whether `new_starts` reports what has started. Otherwise the claims of executions are looked for."""
+
 
 @runtime_checkable
 class Transport(Protocol):
@@ -144,6 +147,14 @@ class Transport(Protocol):
 
     def wait(self, timeout_seconds: float) -> Sequence[Ended]:
         """Return executions that have ended since the last call, and wait up to `timeout_seconds` for the first."""
+        ...
+
+    def new_starts(self) -> Sequence[Path]:
+        """
+        Return the directories of executions that workers have begun with since the last call, without waiting.
+
+        It is called after each `wait`, and only if `Traits.reports_starts` is true.
+        """
         ...
 
     def cancel(self, submission: Submission) -> None:

@@ -33,6 +33,8 @@ class Packing(Generic[Item]):
     _waiting: dict[Item, ResourceHint] = field(default_factory=dict)
     _running: dict[Item, ResourceHint] = field(default_factory=dict)
     _overtaken: dict[Item, int] = field(default_factory=dict)
+    _used_cpu: int = 0
+    _used_memory_mb: int = 0
 
     def add(self, item: Item, resources: ResourceHint) -> None:
         """Add an item to the queue."""
@@ -44,8 +46,10 @@ class Packing(Generic[Item]):
         admitted: list[Item] = []
         passed: list[Item] = []
         for item, resources in self._waiting.items():
-            if self._fits(resources) and self._may_overtake(passed):
-                self._running[item] = resources
+            if not (self._has_room() and self._may_overtake(passed)):
+                break  # None of the rest may start either.
+            if self._fits(resources):
+                self._start(item, resources)
                 admitted.append(item)
                 for other in passed:
                     self._overtaken[other] += 1
@@ -57,19 +61,29 @@ class Packing(Generic[Item]):
 
     def release(self, item: Item) -> None:
         """Release the resources of an item, or remove it from the queue."""
-        self._running.pop(item, None)
+        resources = self._running.pop(item, None)
+        if resources is not None:
+            self._used_cpu -= resources.cpu
+            self._used_memory_mb -= resources.memory_mb
         self._leave_queue(item)
 
     def is_waiting(self, item: Item) -> bool:
         """Whether an item has not started yet."""
         return item in self._waiting
 
+    def _start(self, item: Item, resources: ResourceHint) -> None:
+        self._running[item] = resources
+        self._used_cpu += resources.cpu
+        self._used_memory_mb += resources.memory_mb
+
+    def _has_room(self) -> bool:
+        """Whether the smallest item that there can be would fit."""
+        has_cpu, has_memory = self._used_cpu < self.cpu, self._used_memory_mb < self.memory_mb
+        return len(self._running) < self.items and has_cpu and has_memory
+
     def _fits(self, resources: ResourceHint) -> bool:
-        running = self._running.values()
         return (
-            len(running) < self.items
-            and sum(other.cpu for other in running) + resources.cpu <= self.cpu
-            and sum(other.memory_mb for other in running) + resources.memory_mb <= self.memory_mb
+            self._used_cpu + resources.cpu <= self.cpu and self._used_memory_mb + resources.memory_mb <= self.memory_mb
         )
 
     def _may_overtake(self, passed: list[Item]) -> bool:

@@ -4,6 +4,7 @@ What an execution costs beside the diagnostic itself: this project and climate-r
     .venv/bin/python -m benchmarks.overhead            # everything, about 15 minutes
     .venv/bin/python -m benchmarks.overhead --quick    # no-ops, fewer of them, without the run of 2,000
     .venv/bin/python -m benchmarks.overhead --against COMMIT    # this project alone, against an earlier commit
+    .venv/bin/python -m benchmarks.overhead --forks    # half a second of real work, against a bare pool of forks
 
 What is quick is measured three times in turns, and the median counts: a shared machine is not equally fast from one
 minute to the next.
@@ -23,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.environments import python_of
-from benchmarks.overhead.against import compare
+from benchmarks.overhead.against import compare, compare_with_forks
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 3
@@ -100,12 +101,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the cost per execution.")
     parser.add_argument("--quick", action="store_true", help="fewer no-ops, and nothing else")
     parser.add_argument("--against", metavar="COMMIT", help="compare with an earlier commit of this project instead")
-    parser.add_argument("--alternations", type=int, default=10, help="with --against: how often each is measured")
+    parser.add_argument("--forks", action="store_true", help="compare real work with a bare pool of forks instead")
+    parser.add_argument("--alternations", type=int, default=10, help="with either: how often each is measured")
     parser.add_argument("--count", type=int, default=200, help="with --against: no-ops of each measurement")
     parser.add_argument("--same-packages", action="store_true", help="with --against: both on the packages of today")
+    parser.add_argument("--side-by-side", action="store_true", help="with either: both at the same time")
     options = parser.parse_args()
+    if options.forks:
+        compare_with_forks(options.alternations, side_by_side=options.side_by_side)
+        return
     if options.against:
-        compare(options.against, options.alternations, options.count, same_packages=options.same_packages)
+        compare(
+            options.against,
+            options.alternations,
+            options.count,
+            same_packages=options.same_packages,
+            side_by_side=options.side_by_side,
+        )
         return
     rows = []
     for measured in measurements(quick=options.quick):

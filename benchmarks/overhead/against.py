@@ -1,8 +1,12 @@
 """
-Compare what a no-op execution costs now with what it cost at an earlier commit, in turns.
+Compare what a no-op execution costs now with what it cost at an earlier commit, in turns or side by side.
 
     .venv/bin/python -m benchmarks.overhead --against 737fb9b                  # each on its own constraints
     .venv/bin/python -m benchmarks.overhead --against 737fb9b --same-packages  # both on what is installed here
+    .venv/bin/python -m benchmarks.overhead --against 737fb9b --side-by-side   # both at the same time
+
+Side by side, both meet the same machine at every moment: where its speed changes from minute to minute, the ratios
+scatter less than in turns. The wall time then says nothing.
 
 The earlier commit is checked out below `.cache/benchmarks/`. Processor time of all processes is what counts: it varies
 less than wall time on a machine that is shared.
@@ -22,13 +26,14 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 _CACHE = ROOT / ".cache" / "benchmarks"
 _PROGRAM = Path(__file__).with_name("processor_time.py")
+_FORKS = Path(__file__).with_name("isolated_forks.py")
 _MEASURED = ("cpu_ms_each", "wall_ms_each")
 Measured = dict[str, Any]
 
 
-def compare(commit: str, alternations: int, count: int, *, same_packages: bool) -> None:
+def compare(commit: str, alternations: int, count: int, *, same_packages: bool, side_by_side: bool = False) -> None:
     """
-    Measure both commits in turns and print the medians and their ratio.
+    Measure both commits and print the medians and their ratio.
 
     Parameters
     ----------
@@ -40,18 +45,39 @@ def compare(commit: str, alternations: int, count: int, *, same_packages: bool) 
         No-op executions of each measurement.
     same_packages
         Whether the earlier commit runs on the packages that are installed here, instead of on its own constraints.
+    side_by_side
+        Whether both are measured at the same time, instead of in turns.
     """
-    checkout = _check_out(commit)
-    python = Path(sys.executable) if same_packages else _environment(checkout)
-    now, before = [], []
+    checkout = check_out(commit)
+    python = Path(sys.executable) if same_packages else environment_of(checkout)
+    places = ((Path(sys.executable), ROOT), (python, checkout))
+    now: list[Measured] = []
+    before: list[Measured] = []
     for number in range(alternations):
-        now.append(_measure(Path(sys.executable), ROOT, count))
-        before.append(_measure(python, checkout, count))
+        started = (_start(*place, count) for place in places)
+        running = list(started) if side_by_side else started
+        for measured, (_, place), program in zip((now, before), places, running, strict=True):
+            measured.append(_result(program, place, count))
         print(json.dumps({"alternation": number + 1, "now": now[-1], "before": before[-1]}), flush=True)
-    Console(width=120).print(_table(commit, now, before))
+    Console(width=120).print(_table(commit, now, before, "A no-op execution, medians"))
 
 
-def _check_out(commit: str) -> Path:
+def compare_with_forks(alternations: int, *, side_by_side: bool = False) -> None:
+    """Measure half a second of real work here and in a bare pool of isolated forks, as `compare` does."""
+    here = (Path(sys.executable), ROOT)
+    now: list[Measured] = []
+    forks: list[Measured] = []
+    for number in range(alternations):
+        started = (_run(*here, *program) for program in ((_PROGRAM, "--work", "half_second"), (_FORKS,)))
+        running = list(started) if side_by_side else started
+        for measured, program in zip((now, forks), running, strict=True):
+            measured.append(_result(program, ROOT))
+        print(json.dumps({"alternation": number + 1, "now": now[-1], "forks": forks[-1]}), flush=True)
+    Console(width=120).print(_table("bare forks", now, forks, "Half a second of real work, medians"))
+
+
+def check_out(commit: str) -> Path:
+    """Return a checkout of a commit, which is made where it is not there yet."""
     found = _git("rev-parse", "--short=12", f"{commit}^{{commit}}").decode().strip()
     checkout = _CACHE / f"commit-{found}"
     if not checkout.exists():
@@ -64,29 +90,38 @@ def _git(*arguments: str) -> bytes:
     return subprocess.run(["git", *arguments], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
 
 
-def _environment(checkout: Path) -> Path:
+def environment_of(checkout: Path) -> Path:
+    """Return the interpreter of a checkout's own environment, brought up to date."""
     subprocess.run([str(checkout / "scripts" / "make_venv"), ".venv"], cwd=checkout, check=True, stdout=sys.stderr)
     return checkout / ".venv" / "bin" / "python"
 
 
-def _measure(python: Path, checkout: Path, count: int) -> Measured:
-    program = [str(python), "-P", str(_PROGRAM), "--count", str(count)]
-    ended = subprocess.run(
-        program,
+def _start(python: Path, checkout: Path, count: int) -> "subprocess.Popen[str]":
+    return _run(python, checkout, _PROGRAM, "--count", str(count))
+
+
+def _run(python: Path, checkout: Path, program: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [str(python), "-P", str(program), *arguments],
         env={**os.environ, "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"},
-        check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    measured: Measured = json.loads(ended.stdout.strip().splitlines()[-1])
-    if measured["succeeded"] != count:
-        raise SystemExit(f"{measured['succeeded']} of {count} executions succeeded in {checkout}.")
+
+
+def _result(program: "subprocess.Popen[str]", checkout: Path, count: int | None = None) -> Measured:
+    printed, _ = program.communicate()
+    if program.returncode:
+        raise SystemExit(f"The measurement of {checkout} ended with code {program.returncode}.")
+    measured: Measured = json.loads(printed.strip().splitlines()[-1])
+    if measured["succeeded"] != (count or measured["count"]):
+        raise SystemExit(f"Only {measured['succeeded']} executions succeeded in {checkout}.")
     return measured
 
 
-def _table(commit: str, now: list[Measured], before: list[Measured]) -> Table:
-    shown = Table("", "now", commit, "ratio, median of the turns", title="A no-op execution, medians")
+def _table(other: str, now: list[Measured], before: list[Measured], title: str) -> Table:
+    shown = Table("", "now", other, "ratio, median", title=title)
     for name in _MEASURED:
         ratios = [one[name] / other[name] for one, other in zip(now, before, strict=True)]
         medians = [f"{statistics.median(one[name] for one in measured):.1f}" for measured in (now, before)]

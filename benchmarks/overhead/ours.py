@@ -26,11 +26,12 @@ _FILE = "ta_Amon_MODEL{number:04d}_historical_r1i1p1f1_gn_200001-200012.nc"
 
 
 def make_tree(root: Path, count: int) -> Path:
-    """Make a CMIP6 tree of `count` models with an empty file each, which no-op executions never open."""
+    """Make a CMIP6 tree of `count` models with an empty file each, which no-op executions never open; it may grow."""
     for number in range(count):
         directory = root / _DRS.format(number=number)
-        directory.mkdir(parents=True)
-        (directory / _FILE.format(number=number)).touch()
+        if not directory.exists():  # A file that is touched is another input.
+            directory.mkdir(parents=True)
+            (directory / _FILE.format(number=number)).touch()
     return root
 
 

@@ -1,13 +1,14 @@
 """
-Measure the processor time that no-op executions cost in all processes together, and print one JSON line.
+Measure the processor time that executions cost in all processes together, and print one JSON line.
 
 The same program measures an earlier commit, with that commit's own no-op: what it imports is looked for under the names
 of today, then under those that it had before.
-The clock starts once Prefect's server answers; planning and the start of the provider's process are included.
+Of no-ops, the clock starts once Prefect's server answers; planning and the start of the provider's process are
+included. Of half a second of real work, it starts once the provider has been imported and executions are about to be
+submitted, as that of `isolated_forks.py` does.
 """
 
 import argparse
-import importlib
 import json
 import os
 import resource
@@ -18,19 +19,9 @@ from typing import Any
 
 import psutil
 
+from benchmarks.earlier_names import imported
 from benchmarks.overhead.ours import make_tree
 from climate_ref_prefect.flows.solve import solve
-
-
-def imported(attribute: str, *modules: str) -> Any:
-    """Return an attribute of the first of some modules that exists and has it."""
-    for module in modules:
-        try:
-            return getattr(importlib.import_module(f"climate_ref_prefect.{module}"), attribute)
-        except (ImportError, AttributeError):
-            continue
-    raise SystemExit(f"None of {', '.join(modules)} has {attribute}.")
-
 
 local_server = imported("local_server", "flows.server.local_server", "flows.server")
 LocalTransport = imported("LocalTransport", "transports.this_machine.in_parallel", "transports.local")
@@ -47,9 +38,34 @@ def processor_seconds() -> float:
     return used
 
 
+class Clock:
+    """Processor and wall time since it was started last."""
+
+    def start(self) -> None:
+        """Start it."""
+        self._before, self._began = processor_seconds(), time.monotonic()
+
+    def read(self, count: int) -> dict[str, float]:
+        """Return the milliseconds of each of some executions."""
+        times = {"cpu_ms_each": processor_seconds() - self._before, "wall_ms_each": time.monotonic() - self._began}
+        return {name: round(seconds / count * 1000, 2) for name, seconds in times.items()}
+
+
+def starting(clock: Clock, workers: int) -> Any:
+    """Return a transport that starts a clock when it is opened, which is after planning."""
+
+    class Starting(LocalTransport):  # type: ignore[misc, valid-type]
+        def open(self, *arguments: Any) -> None:
+            super().open(*arguments)
+            clock.start()
+
+    return Starting(cpu=workers)
+
+
 def main() -> None:
     """Read the command line, measure, print."""
-    parser = argparse.ArgumentParser(description="Measure the processor time of no-op executions.")
+    parser = argparse.ArgumentParser(description="Measure the processor time of executions.")
+    parser.add_argument("--work", choices=("noop", "half_second"), default="noop")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -57,25 +73,18 @@ def main() -> None:
         root = Path(directory)
         os.environ["CLIMATE_REF_PREFECT_HOME"] = str(root / "home")
         os.environ["PREFECT_HOME"] = str(root / "prefect")
-        data = str(make_tree(root / "data", options.count))
+        is_noop = options.work == "noop"
+        data = str(make_tree(root / "data", options.count)) if is_noop else "sample"
+        clock = Clock()
+        transport = LocalTransport(cpu=options.workers) if is_noop else starting(clock, options.workers)
         with local_server(root / "home"):
-            before, began = processor_seconds(), time.monotonic()
+            clock.start()
             report = solve(
-                data=data,
-                providers=["benchmarks.overhead.ours_provider:noop"],
-                transport=LocalTransport(cpu=options.workers),
+                data=data, providers=[f"benchmarks.overhead.ours_provider:{options.work}"], transport=transport
             )
-            used, took = processor_seconds() - before, time.monotonic() - began
-    print(
-        json.dumps(
-            {
-                "succeeded": report.succeeded,
-                "cpu_ms_each": round(used / options.count * 1000, 2),
-                "wall_ms_each": round(took / options.count * 1000, 2),
-                "recorded": report.recorded.recorded,
-            }
-        )
-    )
+            count = len(report.executions)
+            measured = {"succeeded": report.succeeded, "count": count, **clock.read(count)}
+    print(json.dumps({**measured, "recorded": report.recorded.recorded}))
 
 
 if __name__ == "__main__":

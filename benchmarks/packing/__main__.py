@@ -86,7 +86,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as home,
         local_server(Path(home)) as server,
     ):
-        os.environ.update({**cluster.environment, "PREFECT_API_URL": server.api_url, "PYTHONPATH": str(ROOT)})
+        os.environ.update({**cluster.environment, **server.variables, "PYTHONPATH": str(ROOT)})
         for measured in measurements(options.only, kinds, no_ops, cluster):
             print(json.dumps(measured), flush=True)
             rows.append(measured)

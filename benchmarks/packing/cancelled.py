@@ -62,7 +62,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="cancelled-") as root,
     ):
         here = str(Path(__file__).resolve().parents[2])
-        os.environ.update({**cluster.environment, "PREFECT_API_URL": server.api_url, "PYTHONPATH": here})
+        os.environ.update({**cluster.environment, **server.variables, "PYTHONPATH": here})
         report = ours.measure(tasks, "sizes", Path(root))
         print(json.dumps(count(cluster, report)))
 

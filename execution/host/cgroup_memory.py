@@ -8,24 +8,44 @@ from pathlib import Path
 
 from climate_ref_prefect.execution.host.process_tree import read_kernel_file
 
+_MEMBERSHIP = Path("/proc/self/cgroup")
 _MOUNT = Path("/sys/fs/cgroup")
 
 
-def oom_kills(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT) -> int:
-    """Return how many processes the kernel has killed in this cgroup for lack of memory; 0 if it does not say."""
-    for events in _event_files(membership, mount):
-        try:
-            lines = read_kernel_file(events).decode().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    return 0
+class OomKillCounter:
+    """
+    Counts the processes that the kernel kills for lack of memory in the cgroup in which this process is now.
+
+    Parameters
+    ----------
+    membership
+        The file that names the cgroup.
+    mount
+        Where the cgroup file systems are mounted.
+    """
+
+    def __init__(self, membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> None:
+        self._events = _event_files(membership, mount)
+        self._at_start = self._total()
+
+    def since_start(self) -> int:
+        """Return how many were killed since this object was made; 0 if the kernel does not say."""
+        return self._total() - self._at_start
+
+    def _total(self) -> int:
+        for events in self._events:
+            try:
+                lines = read_kernel_file(events).decode().splitlines()
+            except OSError:
+                continue
+            for line in lines:
+                name, _, count = line.partition(" ")
+                if name == "oom_kill":
+                    return int(count)
+        return 0
 
 
-def memory_limit_mb(membership: Path = Path("/proc/self/cgroup"), mount: Path = _MOUNT) -> float | None:
+def memory_limit_mb(membership: Path = _MEMBERSHIP, mount: Path = _MOUNT) -> float | None:
     """Return the smallest memory limit, in MiB, of this cgroup and those above it; None if there is no limit."""
     limits = []
     for folder, name in _limit_files(membership, mount):

@@ -63,11 +63,21 @@ TABLE: Final[tuple[Rule, ...]] = (
         "places of the coordinator, and the URL of its database, which may hold a password",
     ),
     Rule(
-        ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"),
+        ("REF_DATABASE_URL",),
         *(LEFT_OUT, LEFT_OUT, LEFT_OUT),
-        "address, key and profile of another Prefect server",
+        "the URL of climate-ref's database, which may hold a password; only the coordinator asks it",
+    ),
+    Rule(
+        ("PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"),
+        *(LEFT_OUT, LEFT_OUT, LEFT_OUT),
+        "address, key, password and profile of another Prefect server",
     ),
     Rule(("PREFECT_HOME",), SET, LEFT_OUT, LEFT_OUT, "our server's database lies in the state directory"),
+    Rule(
+        ("PREFECT_SERVER_API_AUTH_STRING",),
+        *(KEPT, LEFT_OUT, LEFT_OUT),
+        "the password of `climate-ref-prefect server`; the server that a solve starts has one of its own",
+    ),
     Rule(
         ("PREFECT_*",),
         *(KEPT, LEFT_OUT, LEFT_OUT),

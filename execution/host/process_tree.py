@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _LINUX = sys.platform == "linux"
+_C_LIBRARY = ctypes.CDLL(None, use_errno=True)
+"""Opened once, before any fork, because opening it makes new classes."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _KIB_PER_MIB = 1024
@@ -32,7 +34,7 @@ def end_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
 def _prctl(option: int, value: int) -> bool:
     if not _LINUX:
         return False
-    return bool(ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) == 0)
+    return bool(_C_LIBRARY.prctl(option, value, 0, 0, 0) == 0)
 
 
 def descendants(pid: int) -> list[int]:

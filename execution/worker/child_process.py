@@ -1,6 +1,5 @@
 """The child of a supervisor: a process in a session of its own that runs one diagnostic."""
 
-import json
 import logging
 import os
 import signal
@@ -13,6 +12,7 @@ from typing import ClassVar, NoReturn
 
 from pydantic import ValidationError
 
+from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.declaration_errors import declaration_error
 from climate_ref_prefect.diagnostics.errors import UnreadableDocumentError
 from climate_ref_prefect.diagnostics.execution_definition import ProviderReference
@@ -29,13 +29,22 @@ from climate_ref_prefect.execution.worker.flush_open_files import flush_open_fil
 from climate_ref_prefect.execution.worker.fork_safety import Inheritance
 from climate_ref_prefect.execution.worker.log_streams import LogHandler, log_stream, write_utf8
 from climate_ref_prefect.execution.worker.run_diagnostic import run_diagnostic
+from climate_ref_prefect.execution.worker.scratch_full_detection import why_scratch_was_full
 
 logger = logging.getLogger(__name__)
 IMPORTED = b"imported\n"
-"""First line of the report of a child in a new interpreter. Then every child reports its failure, or null, as JSON."""
+"""First line of what a child in a new interpreter writes. Then every child writes its report in one line."""
 CHILD_MODULE = "climate_ref_prefect.execution.worker.child_process"
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _RESET_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGCONT)
+
+
+class ChildReport(FrozenModel):
+    """What a child tells its supervisor when the diagnostic has ended."""
+
+    failure: ExecutionFailure | None = None
+    scratch_full: str = ""
+    """Why scratch counted as full when the diagnostic failed; empty if it did not."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def _run_and_exit(
 ) -> NoReturn:
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, handlers=[LogHandler()], force=True)
     logger.info("Running %s on %d data sets", envelope.label, len(envelope.definition.datasets))
-    failure = None
+    failure, scratch_full = None, ""
     try:
         files = run_diagnostic(envelope, provider, directory.output_of(envelope))
         if files is not None:
@@ -133,8 +142,10 @@ def _run_and_exit(
         logger.info("Finished %s", envelope.label)
     except BaseException as error:  # noqa: BLE001 - every exception has a meaning, which the verdict gives
         failure = failure_from_exception(error)
+        with suppress(Exception):  # Nothing that goes wrong here, as for want of memory, may hide the failure itself.
+            scratch_full = why_scratch_was_full(directory.path, failure)
         _log(failure)
-    report_result(report, failure)
+    report_result(report, failure, scratch_full)
 
 
 def _log(failure: ExecutionFailure) -> None:
@@ -150,9 +161,9 @@ def _flush_output() -> None:
             stream.flush()  # type: ignore[union-attr]
 
 
-def report_result(report: int, failure: ExecutionFailure | None) -> NoReturn:
+def report_result(report: int, failure: ExecutionFailure | None, scratch_full: str = "") -> NoReturn:
     """Report the result to the supervisor and exit without running the exit handlers of the parent."""
-    verdict = json.dumps(failure.model_dump(mode="json") if failure else None)
+    verdict = ChildReport(failure=failure, scratch_full=scratch_full).model_dump_json()
     _flush_output()
     with os.fdopen(report, "w", encoding="utf-8") as pipe:
         pipe.write(verdict + "\n")

@@ -10,10 +10,10 @@ from typing import Final
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, FailureKind
-from climate_ref_prefect.execution.host.cgroup_memory import oom_kills
+from climate_ref_prefect.execution.host.cgroup_memory import OomKillCounter
 from climate_ref_prefect.execution.host.process_tree import descendants, living, reap, signal_descendants, terminate
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, FileRecord, Telemetry
-from climate_ref_prefect.execution.worker.child_process import IMPORTED, Start
+from climate_ref_prefect.execution.worker.child_process import IMPORTED, ChildReport, Start
 from climate_ref_prefect.execution.worker.failure_mapping import (
     failure_from_exit_code,
     failure_from_exit_during_import,
@@ -32,6 +32,8 @@ _LONGEST_WAIT_SECONDS: Final = 0.5
 _LEFT_GRACE_SECONDS: Final = 0.3
 """How long orphan processes may take to clean up, as the tracker of Python's shared memory does."""
 _FAST_LOG_SECONDS: Final = 0.05
+_EXACT_SHARE: Final = 0.75
+"""Share of the memory that was asked for above which memory is measured exactly: well below what counts as a cause."""
 
 
 class Terminated(BaseException):
@@ -58,7 +60,7 @@ class ChildSupervision:
         self._limits = envelope.limits
         self._caller: socket.socket | None = caller
         self._suspension = SuspendedTime(caller, signal_descendants, time.monotonic)
-        self._kills_before = oom_kills()
+        self._oom_kills = OomKillCounter()
         self.space = ScratchFullDetector(directory.path)
         """What has been seen of the free space on scratch."""
         self._log = LogLimit(directory.log, envelope.limits.max_log_mb)
@@ -77,7 +79,7 @@ class ChildSupervision:
         self._importing = start.imports_provider
         # The claim counts as a heartbeat, too.
         self._next_heartbeat = time.monotonic() + self._limits.heartbeat_seconds
-        self._meter = ResourceSampler()
+        self._meter = ResourceSampler(_EXACT_SHARE * self._envelope.resources.memory_mb)
         try:
             self._failure = self._start(start) or self._watch()
             if reap():
@@ -213,7 +215,7 @@ class ChildSupervision:
             self._importing = False
 
     def _stop(self, kind: FailureKind, message: str) -> ExecutionFailure:
-        self._meter.sample()
+        self._meter.sample(exactly=True)
         self._suspension.end()
         terminate(self._limits.kill_grace_seconds)
         return ExecutionFailure(kind=kind, message=message)
@@ -221,7 +223,9 @@ class ChildSupervision:
     def _judge(self, exit_code: int) -> ExecutionFailure | None:
         verdict = self._report.removeprefix(IMPORTED)
         if exit_code == 0 and verdict.endswith(b"\n"):
-            return None if verdict == b"null\n" else ExecutionFailure.model_validate_json(verdict)
+            report = ChildReport.model_validate_json(verdict)
+            self.space.record_reason(report.scratch_full)
+            return report.failure
         if self._importing:
             return failure_from_exit_during_import(self._envelope.provider.target, exit_code)
         return failure_from_exit_code(exit_code)
@@ -273,7 +277,7 @@ class ChildSupervision:
                 failure,
                 peak_rss_mb=self._meter.peak_mb,
                 memory_mb=self._envelope.resources.memory_mb,
-                oom_kills=oom_kills() - self._kills_before,
+                oom_kills=self._oom_kills.since_start(),
             )
         return ExecutionOutcome(
             execution_id=self._envelope.execution_id,

@@ -58,6 +58,8 @@ class ProviderCheck(FrozenModel):
     described: str = ""
     """The provider in a few words, if it could be imported."""
     failure: str = ""
+    problems: tuple[str, ...] = ()
+    """What keeps it from running anything there, although it could be imported."""
 
 
 def describe_node() -> str:
@@ -109,10 +111,12 @@ def import_provider(reference: str, deadline_seconds: float) -> str:
     began = time.monotonic()
     server = ProviderServer(ProviderReference.model_validate_json(reference))
     described = failure = ""
+    problems: tuple[str, ...] = ()
     try:
         server.wait_until_ready(deadline_seconds)
         description = server.describe(_ANSWER_SECONDS)
-        described = f"{description.slug} {description.version} ({len(description.diagnostics)} diagnostics)"
+        count = f" ({len(description.diagnostics)} diagnostics)" if description.diagnostics else ""
+        described, problems = f"{description.slug} {description.version}{count}", description.problems
         failure = "; ".join(f"{description.slug}/{one.slug}: {one.message}" for one in description.faulty)
     except ProviderImportError as error:
         failure = _with_last_line(error.failure.message, error.failure.details)
@@ -120,7 +124,9 @@ def import_provider(reference: str, deadline_seconds: float) -> str:
         failure = _with_last_line(str(error).partition("\n")[0], str(error))
     finally:
         server.close()
-    return ProviderCheck(seconds=time.monotonic() - began, described=described, failure=failure).model_dump_json()
+    return ProviderCheck(
+        seconds=time.monotonic() - began, described=described, failure=failure, problems=problems
+    ).model_dump_json()
 
 
 def await_token(path: Path, timeout_seconds: float) -> str:

@@ -65,29 +65,44 @@ class ServerPool:
             return None
         return _execute(server, directory, envelope)
 
+    def begin_import(self, reference: ProviderReference, cpu: int) -> None:
+        """Start the server of a provider if it does not run, and do not wait for the import: `server` does."""
+        key = (reference, cpu)
+        with self._key_lock(key):
+            if key not in self._failed:
+                self._running(key)
+
     def server(self, reference: ProviderReference, cpu: int, import_deadline_seconds: float) -> ProviderServer:
         """Return the server of a provider and start it if it does not run. Raises what `start` raises."""
         key = (reference, cpu)
-        with self._lock:
-            key_lock = self._key_locks.setdefault(key, threading.Lock())
-        with key_lock:  # Released while the provider is imported, so that one that hangs does not delay the others.
+        with self._key_lock(key):
             if key in self._failed:
                 raise self._failed[key]
-            server = self._servers.get(key)
-            if server is not None and server.alive:
+            server = self._running(key)
+            if server.ready:
                 return server
-            server = self._replace(server, key)
             try:
                 server.wait_until_ready(import_deadline_seconds)
             except ProviderImportError as error:
+                with self._lock:
+                    self._servers.pop(key, None)
                 if not FAILURE_RULES[error.failure.kind].decision.is_retry:
                     self._failed[key] = error
                 raise
             return server
 
-    def _replace(self, dead: ProviderServer | None, key: _Key) -> ProviderServer:
-        if dead is not None:
-            dead.close()
+    def _key_lock(self, key: _Key) -> threading.Lock:
+        # One for each, so that a provider whose import hangs does not delay the others.
+        with self._lock:
+            return self._key_locks.setdefault(key, threading.Lock())
+
+    def _running(self, key: _Key) -> ProviderServer:
+        present = self._servers.get(key)
+        # One that has ended before anybody has waited for its import says why when somebody does.
+        if present is not None and (present.alive or not present.ready):
+            return present
+        if present is not None:
+            present.close()
         with self._lock:
             if self._closed:
                 raise PoolClosedError("No provider is started any more.")
@@ -110,7 +125,8 @@ class ServerPool:
         """End all servers and refuse to start others."""
         with self._lock:
             self._closed = True
-        for server in self._servers.values():
+            servers = list(self._servers.values())
+        for server in servers:
             server.close()
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from climate_ref_prefect.execution.host.process_tree import living, name_of
+from climate_ref_prefect.execution.host.process_tree import living, name_of, read_kernel_file
 
 _SEGMENTS: Final = Path("/proc/sysvipc/shm")
 _SHARED_FILES: Final = Path("/dev/shm")  # noqa: S108 - looked at, never written to
@@ -79,7 +79,7 @@ class OrphanCleanup:
     def _makers_of_segments(self) -> dict[int, int]:
         """Return the unused segments that processes of this user made since the execution began, with their makers."""
         try:
-            rows = [line.split() for line in _SEGMENTS.read_text(encoding="utf-8").splitlines()]
+            rows = [line.split() for line in read_kernel_file(_SEGMENTS).decode().splitlines()]
         except OSError:
             return {}
         segments = [dict(zip(rows[0], map(int, row), strict=False)) for row in rows[1:]]

@@ -1,7 +1,7 @@
 """Check the output of an execution in a thread, so that its supervisor can answer its caller in the meantime."""
 
+import _thread
 import os
-import threading
 from typing import Final
 
 from climate_ref_prefect.diagnostics.errors import InputChangedError
@@ -12,6 +12,7 @@ from climate_ref_prefect.execution.input_change_check import require_unchanged_i
 from climate_ref_prefect.execution.outcome import ExecutionFailure, FileRecord
 from climate_ref_prefect.execution.output_manifest import manifest
 from climate_ref_prefect.execution.worker.failure_mapping import failure_from_exception
+from climate_ref_prefect.execution.worker.provider_server_protocol import wait_for_input
 from climate_ref_prefect.execution.worker.scratch_full_detection import ScratchFullDetector
 
 _JOIN_SECONDS: Final = 1.0
@@ -69,10 +70,10 @@ class OutputValidation:
         self.has_bundles = True
         """Whether these are the bundles of this package."""
         self._at = "nothing yet"
-        self._abandoned = threading.Event()
+        self._is_abandoned = False
         self._reading, self._writing = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="examine-output", daemon=True)
-        self._thread.start()
+        # A `threading.Thread` costs more than the check of a small output. Its end shows at the descriptor anyhow.
+        _thread.start_new_thread(self._run, ())
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
@@ -80,9 +81,9 @@ class OutputValidation:
 
     def close(self) -> None:
         """Stop the thread. If a file system blocks it, it is left behind."""
-        self._abandoned.set()
-        self._thread.join(_JOIN_SECONDS)
-        os.close(self._reading)
+        self._is_abandoned = True
+        if wait_for_input([self._reading], _JOIN_SECONDS):
+            os.close(self._reading)
 
     def timed_out(self, limit_seconds: float) -> ExecutionFailure:
         """Return the failure for a check that takes too long."""
@@ -114,5 +115,5 @@ class OutputValidation:
 
     def _note_progress(self, name: str, read_bytes: int) -> None:
         self._at = f"{name!r} ({read_bytes >> 20} MiB of it)"
-        if self._abandoned.is_set():
+        if self._is_abandoned:
             raise _AbandonedError

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -45,6 +44,7 @@ from climate_ref_prefect.execution.worker.provider_server_protocol import (
     read_to_end,
     wait_for_input,
 )
+from climate_ref_prefect.execution.worker.size_request import read_size_request
 from climate_ref_prefect.execution.worker.supervisor_process import refuse, refuse_unreadable, supervise
 
 _LOOK_SECONDS: Final = 1.0
@@ -182,7 +182,7 @@ class Imported:
 
     def size(self, asked: bytes) -> JsonValue:
         """Return the resources that each definition needs, or why asking its diagnostic failed."""
-        return [self._size_of(ExecutionDefinition.model_validate(item)) for item in json.loads(asked)]
+        return [self._size_of(definition) for definition in read_size_request(asked)]
 
     def _size_of(self, definition: ExecutionDefinition) -> JsonValue:
         try:
@@ -220,9 +220,8 @@ def _supervise_and_report(conversation: socket.socket, start: Start) -> None:
         outcome = refuse_unreadable(error)
     with suppress(OSError):  # The caller is gone and will find the file.
         conversation.sendall(outcome.to_json().encode())
-        # A hanging file system holds up the thread, and so this process and its end of the socket.
-        if threading.active_count() > 1:
-            conversation.shutdown(socket.SHUT_RDWR)
+        # A thread that a file system blocks keeps this process alive, and its end of the socket with it.
+        conversation.shutdown(socket.SHUT_RDWR)
 
 
 def _kill(orphans: Iterable[int]) -> None:

@@ -32,6 +32,7 @@ from climate_ref_prefect.execution.worker.provider_server_protocol import (
     read_to_end,
 )
 from climate_ref_prefect.execution.worker.running_execution import RunningExecution
+from climate_ref_prefect.execution.worker.size_request import in_requests, write_size_request
 
 logger = logging.getLogger(__name__)
 SERVER_MODULE: Final = "climate_ref_prefect.execution.worker.provider_server"
@@ -115,10 +116,13 @@ class ProviderServer:
     def sizes(
         self, definitions: Sequence[ExecutionDefinition], timeout_seconds: float
     ) -> list[ResourceHint | ExecutionFailure]:
-        """Ask the diagnostics which resources some executions need, or why that fails. Raises as `describe` does."""
-        asked = json.dumps([definition.model_dump(mode="json") for definition in definitions]).encode()
-        answer = self._ask(SIZES, asked, timeout_seconds)
-        return [_size(item) for item in answer]  # type: ignore[attr-defined]
+        """
+        Ask the diagnostics which resources some executions need, or why that fails. Raises as `describe` does.
+
+        The time limit is that of one request: many definitions are sent in several.
+        """
+        answers = (self._ask(SIZES, write_size_request(few), timeout_seconds) for few in in_requests(definitions))
+        return [_size(item) for answer in answers for item in answer]  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """End the server, whatever it is doing. A running execution goes on for as long as its caller listens."""

@@ -4,7 +4,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from climate_ref_prefect.execution.host.batch_job_id import batch_job
 from climate_ref_prefect.execution.host.process_tree import cpu_seconds, descendants, memory_mb, resident_mb
@@ -14,6 +14,10 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 0.5
 _SHARE_OF_TIME = 20
 """A pause is this many times as long as the sample before it, because sampling a large process is slow."""
+_FIRST_EXACT_SECONDS = 2.0
+"""Age at which memory is read exactly for the first time, unless it is near its limit before."""
+_EXACT_SHARE_OF_TIME = 100
+"""Below its limit, memory is read exactly after this many times what the last exact reading took."""
 _KIB_PER_MIB = 1024
 _RUSAGE_UNIT = _KIB_PER_MIB if os.uname().sysname == "Linux" else _KIB_PER_MIB**2
 """`ru_maxrss` counts KiB on Linux, bytes on macOS."""
@@ -23,13 +27,19 @@ class ResourceSampler:
     """
     Samples the descendants of the calling process.
 
+    The resident size (RSS) is read at each sample. The proportional size (PSS) takes the kernel a walk over every page,
+    and is never larger, so it is read only where that matters or costs little in comparison.
+
     Parameters
     ----------
+    exact_above_mb
+        Resident size in MiB above which every sample reads the proportional size.
     clock
         A monotonic clock in seconds; for tests.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, exact_above_mb: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._exact_above_mb = exact_above_mb
         self._clock = clock
         self._begun = clock()
         self._ended: float | None = None
@@ -40,22 +50,40 @@ class ResourceSampler:
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._samples = 0
         self._peak_mb = 0.0
+        self._resident_peak_mb = 0.0
+        self._shared_mb: float | None = None
+        self._next_exact = self._begun + _FIRST_EXACT_SECONDS
         self._cpu_seconds = 0.0
         self._source = "none"
         self.next_sample = self._begun + _FIRST_PAUSE_SECONDS
 
-    def sample(self) -> float:
-        """Measure the tree once; return its memory in MiB."""
+    def sample(self, *, exactly: bool = False) -> float:
+        """Measure the tree once; return its memory in MiB, or an upper bound that is not near the limit."""
         began = self._clock()
         pids = descendants(os.getpid())
-        used_mb, self._source = memory_mb(pids)
-        self._peak_mb = max(self._peak_mb, used_mb)
+        used_mb = sum(map(resident_mb, pids))
+        if exactly or used_mb > self._exact_above_mb or began >= self._next_exact:
+            used_mb = self._read_exactly(pids, used_mb)
+        else:
+            self._resident_peak_mb = max(self._resident_peak_mb, used_mb)
+            self._source = "rss" if self._source == "none" else self._source
         self._cpu_seconds = max(self._cpu_seconds, cpu_seconds(pids))
         self._samples += 1
         took = self._clock() - began
         longest = max(_LONGEST_PAUSE_SECONDS, _SHARE_OF_TIME * took)
         self._pause_seconds = min(1.5 * self._pause_seconds, longest)
         self.next_sample = self._clock() + max(self._pause_seconds, _SHARE_OF_TIME * took)
+        return used_mb
+
+    def _read_exactly(self, pids: Sequence[int], total_mb: float) -> float:
+        began = self._clock()
+        used_mb, self._source = memory_mb(pids)
+        self._peak_mb = max(self._peak_mb, used_mb)
+        if used_mb:  # Else all have ended.
+            shared_mb = max(0.0, total_mb - used_mb)
+            self._shared_mb = shared_mb if self._shared_mb is None else min(self._shared_mb, shared_mb)
+        now = self._clock()
+        self._next_exact = now + _EXACT_SHARE_OF_TIME * (now - began)
         return used_mb
 
     @property
@@ -70,8 +98,12 @@ class ResourceSampler:
 
     @property
     def peak_mb(self) -> float:
-        """Largest memory seen so far, in MiB."""
-        return self._peak_mb
+        """
+        Largest memory seen so far, in MiB.
+
+        Of what was resident between two exact readings, the least is subtracted that any of them has found shared.
+        """
+        return max(self._peak_mb, self._resident_peak_mb - (self._shared_mb or 0.0))
 
     def telemetry(self, exit_code: int | None = None) -> Telemetry:
         """Return what has been measured so far."""
@@ -79,7 +111,7 @@ class ResourceSampler:
             sequence=self._samples,
             duration_seconds=self.elapsed_seconds,
             cpu_seconds=self._cpu_seconds,
-            peak_rss_mb=round(self._peak_mb, 2),
+            peak_rss_mb=round(self.peak_mb, 2),
             memory_source=self._source,
             host=self._host,
             started_at=self._started_at,
@@ -104,6 +136,6 @@ class ResourceSampler:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         self._cpu_seconds = max(self._cpu_seconds, usage.ru_utime + usage.ru_stime)
         grown_mb = usage.ru_maxrss / _RUSAGE_UNIT - self._floor_mb
-        if grown_mb > self._peak_mb:
+        if grown_mb > self.peak_mb:
             self._peak_mb = grown_mb
             self._source = "rusage"

@@ -69,26 +69,23 @@ class ScratchFullDetector:
 
     def check(self) -> None:
         """Check the free space and record if there is none. Call this from time to time."""
-        if self._why_full:
-            return
-        free, total = _look_at(self._directory)
-        if total.room_bytes and free.room_bytes < _NO_ROOM_BYTES:
-            self._note("it had no room left")
-        elif total.inodes and free.inodes == 0:
-            self._note("it had no inodes left")
+        if not self._why_full:
+            self.record_reason(_why_nothing_is_free(*_look_at(self._directory)))
+
+    def record_reason(self, why: str) -> None:
+        """Record what the child found with `why_scratch_was_full`; nothing if that is empty."""
+        if why and not self._why_full:
+            self._note(why)
 
     def record_error(self, error: OSError) -> None:
         """Record an error that the supervisor had when it wrote to scratch."""
-        if error.errno in UNWRITABLE and not self._why_full:
-            self._note(f"writing to it failed ({error.strerror})")
+        self.record_reason(_why_unwritable(error))
 
     def classify(self, failure: ExecutionFailure) -> ExecutionFailure:
         """Return the failure, or `scratch_full` in its place, after trying whether scratch can be written now."""
         if FailureKind.SCRATCH_FULL not in FAILURE_RULES[failure.kind].may_hide:
             return failure
-        self.check()
-        self._try_to_write()
-        self._believe(failure)
+        self.record_reason(why_scratch_was_full(self._directory, failure))
         if not self._why_full:
             return failure
         if self._own.is_most_of(self._free_at_start, self._total):
@@ -107,24 +104,54 @@ class ScratchFullDetector:
             "so this is its own failure."
         )
 
-    def _try_to_write(self) -> None:
-        # Only an attempt to write shows quotas and a file system that has become read-only.
-        try:
-            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as file:
-                file.write(bytes(_PROBE_BYTES))
-        except OSError as error:
-            self.record_error(error)
-
-    def _believe(self, failure: ExecutionFailure) -> None:
-        """Record an error that names a full file system, if there is so little free space that it is plausible."""
-        said = next((words for words in _SAID if words in failure.message or words in failure.details), "")
-        free, total = _look_at(self._directory)
-        if said and not self._why_full and free.room_bytes * _HUNDREDTH < total.room_bytes:
-            self._note(f"an error says {said!r}")
-
     def _note(self, why: str) -> None:
         self._why_full = why
         self._own = _held_by(self._directory)
+
+
+def why_scratch_was_full(directory: Path, failure: ExecutionFailure) -> str:
+    """
+    Return why scratch counts as full at the moment at which an execution fails; empty if it does not.
+
+    An error that names a full file system is believed if there is so little free space that it is plausible. The child
+    asks this as soon as the exception is there: somebody may make room before the supervisor hears of it.
+
+    Parameters
+    ----------
+    directory
+        The execution's directory.
+    failure
+        What the execution failed with.
+    """
+    free, total = _look_at(directory)
+    return _why_nothing_is_free(free, total) or _why_writing_fails(directory) or _why_believed(failure, free, total)
+
+
+def _why_writing_fails(directory: Path) -> str:
+    # Only an attempt to write shows quotas and a file system that has become read-only.
+    try:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            file.write(bytes(_PROBE_BYTES))
+    except OSError as error:
+        return _why_unwritable(error)
+    return ""
+
+
+def _why_unwritable(error: OSError) -> str:
+    return f"writing to it failed ({error.strerror})" if error.errno in UNWRITABLE else ""
+
+
+def _why_believed(failure: ExecutionFailure, free: _Amount, total: _Amount) -> str:
+    said = next((words for words in _SAID if words in failure.message or words in failure.details), "")
+    return f"an error says {said!r}" if said and free.room_bytes * _HUNDREDTH < total.room_bytes else ""
+
+
+def _why_nothing_is_free(free: _Amount, total: _Amount) -> str:
+    if total.room_bytes and free.room_bytes < _NO_ROOM_BYTES:
+        return "it had no room left"
+    if total.inodes and free.inodes == 0:
+        return "it had no inodes left"
+    return ""
 
 
 def unwritable_scratch(error: OSError, what: str) -> ExecutionFailure:

@@ -8,7 +8,7 @@ from climate_ref_prefect.flows.report.solve_report import SolveReport
 from climate_ref_prefect.flows.server.local_server import local_server
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import solve
-from climate_ref_prefect.flows.transport_parameter import TransportChoice
+from climate_ref_prefect.flows.transport_choice import TransportChoice
 
 
 def run_demo(settings: Settings, transport: TransportChoice, console: Console) -> bool:

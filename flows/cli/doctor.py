@@ -1,9 +1,8 @@
 """`climate-ref-prefect doctor`: print the findings of a check, and clean up when a signal ends it."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from itertools import chain
 from typing import Final
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from climate_ref_prefect.flows.cli.errors_and_exit_codes import EndedBySignal
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.file_system_checks import examine_file_systems
 from climate_ref_prefect.transports.doctor.check_transport import check_transport
-from climate_ref_prefect.transports.doctor_finding import CheckStatus
+from climate_ref_prefect.transports.doctor_finding import CheckStatus, Finding
 from climate_ref_prefect.transports.port import Transport
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,10 +45,33 @@ def run_doctor(
         After the first signal, when everything has been cleaned up.
     """
     references = [find_provider(name) for name in providers]
+
+    def findings() -> Generator[Finding, None, None]:
+        yield from examine_file_systems(settings)
+        yield from check_transport(transport, references, settings.scratch_directory, wait_seconds)
+
+    return print_findings(findings(), console)
+
+
+def print_findings(findings: Generator[Finding, None, None], console: Console) -> bool:
+    """
+    Print each finding at once, and then how many checks failed. Returns whether all passed.
+
+    Parameters
+    ----------
+    findings
+        Closed at the end, which cleans up.
+    console
+        Where to print.
+
+    Raises
+    ------
+    EndedBySignal
+        After the first signal, when everything has been cleaned up.
+    """
     wrong = 0
-    findings = check_transport(transport, references, settings.scratch_directory, wait_seconds)
     with _ended_in_order(), closing(findings):
-        for finding in chain(examine_file_systems(settings), findings):
+        for finding in findings:
             wrong += finding.verdict is CheckStatus.WRONG
             console.print(str(finding))
     console.print(f"{wrong} {'check' if wrong == 1 else 'checks'} failed." if wrong else "All checks passed.")

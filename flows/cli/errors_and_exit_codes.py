@@ -1,6 +1,5 @@
 """Report errors of the command: expected ones in a line, others with a traceback, each with an exit code."""
 
-import logging
 import signal
 import sys
 import traceback
@@ -34,18 +33,6 @@ class EndedBySignal(BaseException):
         # SIGHUP, which ends a login session, is treated like SIGTERM.
         self.exit_code = INTERRUPTED if number == signal.SIGINT else 128 + signal.SIGTERM
         super().__init__(f"Ended by {signal.Signals(number).name}.")
-
-
-class HideTraceback(logging.Filter):
-    """Removes the traceback from what Prefect logs about expected errors, which are reported in a line."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, some without the traceback."""
-        import httpx  # noqa: PLC0415 - Prefect, which logs, has imported it
-
-        if record.exc_info and isinstance(record.exc_info[1], ClimateRefPrefectError | httpx.HTTPError):
-            record.exc_info = None
-        return True
 
 
 @contextmanager
@@ -91,11 +78,12 @@ def report_unreachable_server() -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
 
     from climate_ref_prefect.flows.server.proxy_settings import proxy_in_use  # noqa: PLC0415
+    from climate_ref_prefect.flows.server.unreachable_server import is_of_unreachable_server  # noqa: PLC0415
 
     try:
         yield
     except (httpx.HTTPError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not isinstance(error.__cause__, httpx.HTTPError):
+        if not is_of_unreachable_server(error):
             raise
         api_url = PREFECT_API_URL.value()
         proxy = proxy_in_use(api_url) if api_url else None

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from pkgutil import resolve_name
 from typing import Annotated, Literal, NoReturn
 
 import typer
@@ -18,18 +19,19 @@ from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.flows.cli.console import PlainConsole
 from climate_ref_prefect.flows.cli.errors_and_exit_codes import (
     FAILED,
-    HideTraceback,
     report_cancellation,
     report_errors,
     report_unreachable_server,
 )
-from climate_ref_prefect.flows.cli.options import RetryRulesFile, TransportName, prefect_server, retry_rules_from_file
+from climate_ref_prefect.flows.cli.options import RetryRulesFile, TransportName, retry_rules_from_file
 from climate_ref_prefect.flows.cli.print_log import print_log
 from climate_ref_prefect.flows.cli.recovery_commands import recover, reingest
+from climate_ref_prefect.flows.cli.server_command import server
 from climate_ref_prefect.flows.cli.standard_streams import usable_standard_streams
 from climate_ref_prefect.flows.display.log_escaping import RUN_LOGGERS, EscapingFilter
 from climate_ref_prefect.flows.display.tables import add_row, console_table
 from climate_ref_prefect.flows.display.text_escaping import one_line
+from climate_ref_prefect.flows.display.traceback_filter import HideTraceback
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.query_results import ExecutionRow
 
@@ -41,6 +43,8 @@ app = typer.Typer(
 )
 database = typer.Typer(no_args_is_help=True, help="The database.")
 app.add_typer(database, name="db")
+# By its name, because no module may import one of a floor above its own; it imports nothing of climate-ref by itself.
+app.add_typer(resolve_name("climate_ref_prefect.ref.cli.commands:app"), name="ref")
 console = PlainConsole()
 
 Data = Annotated[str, typer.Option(help="Directory with a CMIP6 tree, or `sample`.")]
@@ -48,6 +52,7 @@ Providers = Annotated[list[str], typer.Option("--provider", help="Installed prov
 Diagnostics = Annotated[list[str] | None, typer.Option("--diagnostic", help="Slug; all if left out.")]
 Cpu = Annotated[int | None, typer.Option(min=1, help="Processors that `local` may use; all if left out.")]
 MemoryMb = Annotated[int | None, typer.Option(min=1, help="MiB that `local` may use; all if left out.")]
+Rescan = Annotated[bool, typer.Option("--rescan", help="List every directory of the data again.")]
 RerunOption = Annotated[Literal["none", "failed", "all"], typer.Option(help="What to run although it is settled.")]
 
 
@@ -61,16 +66,18 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     memory_mb: MemoryMb = None,
     rerun: RerunOption = "none",
     retry_rules: RetryRulesFile = None,
+    *,
+    rescan: Rescan = False,
 ) -> None:
     """Run whatever is not up to date."""
-    from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
+    from climate_ref_prefect.flows.cli.solve_command import solve_where_needed  # noqa: PLC0415 - SQLAlchemy takes long
+    from climate_ref_prefect.flows.planning.plan_solve import SolveRequest  # noqa: PLC0415
     from climate_ref_prefect.flows.transport_parameter import transport_named  # noqa: PLC0415
 
-    flows.check_request(data, providers)
     rules = retry_rules_from_file(retry_rules)
     place = transport_named(transport, cpu, memory_mb)
-    with report_cancellation(), prefect_server(), report_unreachable_server():
-        report = flows.solve(data, list(providers), diagnostics, place, rerun, retry_rules=rules)
+    request = SolveRequest(data, providers, diagnostics, place, rerun, rescan=rescan)
+    report = solve_where_needed(request, rules)
     console.print(report)
     if not report.ok:
         raise typer.Exit(FAILED)
@@ -87,15 +94,22 @@ def plan(  # noqa: PLR0917 - they are options, given by name
     rerun: RerunOption = "none",
     retry_rules: RetryRulesFile = None,
     *,
+    rescan: Rescan = False,
     keys: Annotated[bool, typer.Option("--keys", help="List each execution with the key of its group.")] = False,
 ) -> None:
     """Say what `solve` would run, and how much of what; run nothing."""
-    from climate_ref_prefect.flows import solve as flows  # noqa: PLC0415 - importing Prefect takes seconds
+    from climate_ref_prefect.flows.planning.plan_solve import plan_only  # noqa: PLC0415 - SQLAlchemy takes long
     from climate_ref_prefect.flows.transport_parameter import transport_named  # noqa: PLC0415
 
     place = transport_named(transport, cpu, memory_mb)
-    planned = flows.plan_only(
-        data, list(providers), diagnostics, place, rerun, retry_rules=retry_rules_from_file(retry_rules)
+    planned = plan_only(
+        data,
+        list(providers),
+        diagnostics,
+        place,
+        rerun,
+        retry_rules=retry_rules_from_file(retry_rules),
+        rescan=rescan,
     )
     if keys:
         for item in planned.executions:
@@ -108,6 +122,7 @@ def plan(  # noqa: PLR0917 - they are options, given by name
 @app.command()
 def status(limit: Annotated[int, typer.Option(min=0, help="How many executions to list.")] = 20) -> None:
     """Show running executions and the results of the latest ones."""
+    from climate_ref_prefect.flows.server.server_description import running_server, server_home  # noqa: PLC0415
     from climate_ref_prefect.flows.workspace.workspace import lock_holder  # noqa: PLC0415
     from climate_ref_prefect.store.sql.sql_store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
@@ -116,11 +131,15 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
     with open_store(settings.store_url) as store:
         counts, rows = store.counts(), store.executions(limit=limit)
     running = f"process {holder.pid} on {holder.host} coordinates" if holder else "no coordinator runs"
+    server_directory = server_home(settings.home_directory)
+    found = running_server(server_directory)
     console.print(
         f"{settings.home_directory}: {running}. Executions: {counts.unfinished} unfinished, "
         f"{counts.successful} successful, {counts.failed_retryable} failed and retryable, "
         f"{counts.failed_for_good} failed for good. Groups: {counts.groups}, of which {counts.dirty_groups} to be run."
     )
+    if found is not None:
+        console.print(f"Prefect's UI: {found.ui(server_directory)}; {found.lifetime}.")
     table = console_table("execution", "attempt", "status", "seconds", "MiB", "message")
     for row in rows:
         add_row(table, _cells(row))
@@ -159,16 +178,6 @@ def cancel() -> None:
     console.print(
         f"Asked process {holder.pid} to stop. Its executions are stopped, too, and the next solve runs them again."
     )
-
-
-@app.command()
-def server(port: Annotated[int, typer.Option(help="Port on the loopback interface.")] = 4200) -> None:
-    """Start the Prefect server of this state directory, to look at its flow runs; Ctrl-C ends it."""
-    from climate_ref_prefect.flows.server.local_server import serve  # noqa: PLC0415
-
-    settings = Settings()
-    console.print(f"Prefect's UI: http://127.0.0.1:{port}")
-    serve(settings.home_directory, port)
 
 
 @app.command()
@@ -216,6 +225,7 @@ def render(
 
 
 app.command()(recover)
+app.command()(server)
 app.command()(reingest)
 
 

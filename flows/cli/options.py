@@ -1,12 +1,13 @@
 """Options that several commands share, and helpers that evaluate them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from climate_ref_prefect.flows.cli.console import PlainConsole
 from climate_ref_prefect.flows.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,11 +22,16 @@ RetryRulesFile = Annotated[
 
 
 @contextmanager
-def prefect_server() -> Iterator[None]:
-    """Run the state directory's own Prefect server unless another one is configured."""
-    from climate_ref_prefect.flows.server.local_server import configured_or_local_server  # noqa: PLC0415 - importing Prefect takes seconds
+def prefect_server(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Run the state directory's own Prefect server unless another one is configured; call `meanwhile` as it starts."""
+    from climate_ref_prefect.flows.server.local_server import configured_or_local_server  # noqa: PLC0415 - for what runs flows
+    from climate_ref_prefect.flows.server.server_description import running_server, server_home  # noqa: PLC0415
 
-    with configured_or_local_server(Settings().home_directory):
+    home = Settings().home_directory
+    with configured_or_local_server(home, meanwhile) as api_url:
+        own = running_server(server_home(home))
+        if own is not None and f":{own.port}/" in api_url:
+            PlainConsole(errors=True).print(f"Prefect's UI: {own.ui(server_home(home))}")
         yield
 
 

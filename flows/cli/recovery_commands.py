@@ -28,7 +28,7 @@ def recover(transport: TransportName = "local", retry_rules: RetryRulesFile = No
 
     rules = retry_rules_from_file(retry_rules)
     place = transport_named(transport, None, None)
-    with report_cancellation(), prefect_server(), report_unreachable_server():
+    with prefect_server(), report_cancellation(), report_unreachable_server():
         report = replay_abandoned(place, retry_rules=rules)
     PlainConsole().print(report)
 
@@ -46,7 +46,7 @@ def reingest(
 
     request = (execution_ids or [], providers or None, diagnostics or None, kinds or None)
     flows.check_request(*request)
-    with report_cancellation(), prefect_server(), report_unreachable_server():
+    with prefect_server(), report_cancellation(), report_unreachable_server():
         report = flows.reingest(*request, failed_only=failed_only)
     PlainConsole().print(report)
     if not report.ok:

@@ -55,20 +55,32 @@ class _AsText(logging.Formatter):
 
 @contextmanager
 def escaped_logs() -> Iterator[None]:
-    """Show log messages as plain text until the context ends, whatever PREFECT_LOGGING_MARKUP says."""
-    shown = EscapingFilter()
-    replaced = [(handler, handler.formatter) for handler in _console_handlers() if handler.formatter]
+    """Show log messages as plain text until the context ends, whatever PREFECT_LOGGING_MARKUP says; may be nested."""
+    replaced = [
+        (handler, handler.formatter)
+        for handler in _console_handlers()
+        if handler.formatter and not isinstance(handler.formatter, _AsText)
+    ]
     for handler, formatter in replaced:
         handler.setFormatter(_AsText(formatter, handler))
+    try:
+        with filtered_run_logs(EscapingFilter()):
+            yield
+    finally:
+        for handler, formatter in replaced:
+            handler.setFormatter(formatter)
+
+
+@contextmanager
+def filtered_run_logs(added: logging.Filter) -> Iterator[None]:
+    """Pass what flow and task runs log through one more filter until the context ends."""
     for name in RUN_LOGGERS:
-        logging.getLogger(name).addFilter(shown)
+        logging.getLogger(name).addFilter(added)
     try:
         yield
     finally:
         for name in RUN_LOGGERS:
-            logging.getLogger(name).removeFilter(shown)
-        for handler, formatter in replaced:
-            handler.setFormatter(formatter)
+            logging.getLogger(name).removeFilter(added)
 
 
 def _console_handlers() -> "set[PrefectConsoleHandler]":

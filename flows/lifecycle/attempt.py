@@ -144,10 +144,14 @@ class Attempt:
 
     def fail(self, kind: FailureKind, message: str) -> None:
         """Replace the outcome by a failure of the coordinator's making, keeping the telemetry; to be classified."""
-        before = self.outcome or ExecutionOutcome(execution_id=self.execution_id)
+        before = self.outcome or ExecutionOutcome(execution_id=self.execution_id, telemetry=self._last_telemetry())
         failure = ExecutionFailure(kind=kind, message=message)
         self.outcome = before.model_copy(update={"failure": failure, "manifest": ()})
         self.verdict = None
+
+    def _last_telemetry(self) -> Telemetry:
+        """Return what is known of its use of resources while it runs, or ran; nothing before it was dispatched."""
+        return Telemetry() if self.envelope is None else self.files.last_telemetry()
 
     def finalisation(self) -> Finalisation:
         """Return what is recorded of it once it has been classified."""

@@ -13,8 +13,10 @@ from climate_ref_prefect.flows.lifecycle.execution_liveness import ExecutionLive
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import InfrastructureFaultError, is_infrastructure_fault
 from climate_ref_prefect.flows.lifecycle.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.lifecycle.phases import complete
+from climate_ref_prefect.flows.lifecycle.scratch_retention import withdraw_directory
 from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.store.errors import LeaseLostError
+from climate_ref_prefect.store.port import WithdrawingWriter
 from climate_ref_prefect.transports.port import Transport
 
 
@@ -24,7 +26,8 @@ def finalise_interrupted(
     """
     Classify and finalise what has not been finalised: its group stays dirty, and the next solve takes it up.
 
-    An attempt that has a result, or is not confirmed dead, is left to the next solve. So are all attempts if it is
+    What no worker has begun with leaves neither a row nor a directory, where the recorder can take it back. An attempt
+    that has a result, or is not confirmed dead, is left to the next solve. So are all attempts if it is
     unknown whether this still coordinates, or if an infrastructure fault has ended the solve: nothing could be written.
 
     Parameters
@@ -47,13 +50,56 @@ def finalise_interrupted(
     message = f"Stopped before its end: {type(error).__name__} {error}".rstrip()
     over = _Over(transport, str(error) or type(error).__name__)
     try:
-        for attempt in over.of([attempt for attempt in attempts if not attempt.has_result()]):
-            attempt.fail(kind, message)
-            complete(attempt, calls.call_without_task)
+        ended = over.of([attempt for attempt in attempts if not attempt.has_result()])
+        unbegun: list[Attempt] = []
+        for attempt in ended:
+            if _has_begun(attempt):
+                _finalise(attempt, kind, message, calls)
+            else:
+                unbegun.append(attempt)
+        for attempt in _withdraw(unbegun, workspace):
+            _finalise(attempt, kind, message, calls)
     except ClimateRefPrefectError as refused:
         if not is_infrastructure_fault(refused) and not isinstance(refused, LeaseLostError):
             raise
         get_run_logger().warning("What was under way is left to the next solve: %s", refused)
+
+
+def _finalise(attempt: Attempt, kind: FailureKind, message: str, calls: PhaseCalls) -> None:
+    attempt.fail(kind, message)
+    complete(attempt, calls.call_without_task)
+
+
+def _has_begun(attempt: Attempt) -> bool:
+    """Whether a worker has begun with an attempt, or it has an outcome all the same, because it was refused."""
+    return attempt.outcome is not None or (attempt.envelope is not None and attempt.files.is_claimed())
+
+
+def _withdraw(attempts: Sequence[Attempt], workspace: Workspace) -> list[Attempt]:
+    """Take back attempts that no worker has begun with, in one transaction; return those that must be finalised."""
+    writer = workspace.writer
+    if not attempts or not isinstance(writer, WithdrawingWriter):
+        return list(attempts)
+    writer.confirm_lease()  # It has taken a while to see that all have ended.
+    # Before its row, which is how the next coordinator finds what was not completed.
+    gone: list[int] = []
+    kept: list[Attempt] = []
+    for attempt in attempts:
+        if _is_withdrawn(attempt, workspace):
+            gone.append(attempt.execution_id)
+        else:
+            kept.append(attempt)
+    writer.withdraw(gone)
+    get_run_logger().info("%d executions had been allocated and had not begun: nothing is kept of them.", len(gone))
+    return kept
+
+
+def _is_withdrawn(attempt: Attempt, workspace: Workspace) -> bool:
+    try:
+        return withdraw_directory(attempt.files, workspace.scratch)
+    except OSError as error:
+        get_run_logger().warning("The directory of %s cannot be removed, and is kept: %s", attempt.label, error)
+        return False
 
 
 def _may_give_up(workspace: Workspace) -> bool:

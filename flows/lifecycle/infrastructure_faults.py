@@ -28,8 +28,7 @@ class InfrastructureFaultError(ClimateRefPrefectError):
     def __init__(self, fault: object, timeout_seconds: float) -> None:
         super().__init__(
             f"{fault} It has been so for {timedelta(seconds=round(timeout_seconds))}, and this solve waits no longer "
-            "(CLIMATE_REF_PREFECT_HOUSE_PATIENCE). Nothing is given up: mend it, and `climate-ref-prefect solve` goes "
-            "on from here."
+            "(CLIMATE_REF_PREFECT_HOUSE_PATIENCE). Nothing is given up: mend it, and the next solve goes on from here."
         )
 
 

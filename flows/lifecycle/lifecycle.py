@@ -32,6 +32,8 @@ from climate_ref_prefect.transports.prefect_task_runner import TransportTaskRunn
 
 _AFTERMATH: Final = 8
 """Attempts that may be between the end of their run and their finalisation before more are dispatched."""
+_ALLOCATED_TOGETHER: Final = 64
+"""Executions that are allocated in one transaction, or as many as there are places where these are more."""
 _TICK_SECONDS: Final = 1.0
 _ROOM: Final = "room on scratch"
 Watch = Callable[[], None]
@@ -92,18 +94,19 @@ class Lifecycle:
 
     def run(self, planned: Sequence[PlannedExecution]) -> None:
         """Run planned executions, retries included; returns when every attempt has been finalised."""
+        self._waiting.extend(planned)
         with low_overhead_task_runs(), self._signals:
             try:
                 with self._publishers, self._runner:
-                    self._allocate(planned, f"{len(planned)} executions")
                     while self.unfinished:
                         self._faults.take_due_steps()
                         self._dispatch_some()
                         self._faults.end_if_timed_out(self._count_under_way)
                         self._handle_next_event()
             except BaseException as error:
-                with self._signals.block():  # A second signal may interrupt this block, even before it starts.
-                    self._runner.close()
+                with self._signals.block():
+                    self._runner.close_transport()
+                self._runner.close()
                 attempts = [*self._active.values(), *self._held.values(), *self._waiting]
                 finalise_interrupted(attempts, error, self._calls, self._workspace, self._transport)
                 raise
@@ -130,18 +133,24 @@ class Lifecycle:
 
         take()
 
-    def _allocate(self, planned: Sequence[PlannedExecution], label: str) -> None:
-        if not planned:
-            return
+    def _allocate(
+        self, planned: Sequence[PlannedExecution], label: str, then: Callable[[Sequence[Attempt]], None]
+    ) -> None:
         batch = phases.Batch(planned, self._workspace)
         self._to_allocate += len(planned)
 
         def go_on() -> None:
             self._to_allocate -= len(planned)
-            self._waiting.extend(batch.attempts)
+            then(batch.attempts)
             self.execution_ids += [attempt.execution_id for attempt in batch.attempts]
 
         self._when_possible(lambda: self._calls.allocate(label, batch), go_on, DATABASE)
+
+    def _allocate_some(self) -> None:
+        """Allocate what gets its turn next. What does not leaves no row, however long it waits."""
+        places = self._transport.slots - self._running
+        planned = self._waiting.take_planned(max(places, _ALLOCATED_TOGETHER), self._active.values())
+        self._allocate(planned, f"{len(planned)} executions", self._waiting.put_first)
 
     def _dispatch_some(self) -> None:
         everywhere = {DATABASE, _ROOM, self._workspace.scratch_place.key(), self._workspace.results_place.key()}
@@ -152,7 +161,11 @@ class Lifecycle:
             and not self._task_run_counter.lags_behind()
             and not everywhere & self._faults.unavailable_places()
         ):
-            self._go_on(self._waiting.take(self._active.values()))
+            attempt = self._waiting.take(self._active.values())
+            if attempt is not None:
+                self._go_on(attempt)
+            else:
+                self._allocate_some()
 
     def _may_dispatch(self) -> bool:
         return self._running < self._transport.slots
@@ -270,7 +283,8 @@ class Lifecycle:
         del self._active[attempt.execution_id]
         with suppress(OSError):  # Scratch is full. This process does not read the outcome again.
             attempt.files.close("another attempt follows")
-        self._allocate([next_attempt(attempt, verdict)], f"{attempt.group_label}, another attempt")
+        planned = [next_attempt(attempt, verdict)]
+        self._allocate(planned, f"{attempt.group_label}, another attempt", self._waiting.extend)
 
     def _handle_next_event(self) -> None:
         self._watch()

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 
 from prefect.logging import get_run_logger
 
-from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
@@ -16,6 +15,7 @@ from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
 from climate_ref_prefect.flows.lifecycle.execution_liveness import POLL_SECONDS, ExecutionLiveness
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
+from climate_ref_prefect.flows.lifecycle.leftovers import Leftovers
 from climate_ref_prefect.flows.lifecycle.phase_calls import PhaseCalls
 from climate_ref_prefect.flows.lifecycle.phases import complete
 from climate_ref_prefect.flows.server.low_overhead_task_runs import low_overhead_task_runs
@@ -24,16 +24,6 @@ from climate_ref_prefect.flows.workspace.workspace import Workspace
 from climate_ref_prefect.store.port import AttemptCounts, UnfinishedExecution, address_of
 from climate_ref_prefect.transports.port import Transport
 from climate_ref_prefect.transports.registry import traits_of
-
-
-class Leftovers(FrozenModel):
-    """What was done about the executions of a dead coordinator."""
-
-    settled: int = 0
-    """Executions that are finalised now. Those that have not succeeded will be run again."""
-
-    elsewhere: tuple[str, ...] = ()
-    """Labels of executions that still run in a batch job or on another host. They are left alone."""
 
 
 def settle_leftovers(

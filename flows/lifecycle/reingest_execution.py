@@ -17,7 +17,7 @@ from climate_ref_prefect.execution.closed_attempt import Closed
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
-from climate_ref_prefect.flows.lifecycle.scratch_retention import remove_output
+from climate_ref_prefect.flows.lifecycle.scratch_retention import remove_success
 from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace
 from climate_ref_prefect.store.errors import NotReopenedError, StoreRefusedError
 from climate_ref_prefect.store.publish_results import OutputUnreadableError, PublishError, publish, verify
@@ -187,7 +187,7 @@ def _record(workspace: StoreWorkspace, row: ExecutionRow, directory: Path) -> Re
         row.execution_id, results.outputs, results.metrics, results.series, results_path=str(directory)
     )
     if recorded.mended and workspace.settings.keep_scratch != "all":
-        remove_output(ExecutionDirectory(workspace.scratch / row.fragment), with_log=True)
+        remove_success(ExecutionDirectory(workspace.scratch / row.fragment), workspace.settings)
     return recorded
 
 

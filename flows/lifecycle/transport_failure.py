@@ -16,5 +16,5 @@ def describe_transport_failure(transport: Transport, error: BaseException) -> Cl
         return BadInputError(str(cause))
     return TransportFailedError(
         f"The transport {transport.name!r} cannot go on ({type(cause).__name__}: {cause}). All that ran is stopped, "
-        "nothing is given up: mend the cause, and `solve` goes on from here."
+        "nothing is given up: mend the cause, and the next solve goes on from here."
     )

@@ -97,6 +97,8 @@ def load_providers(
             references.setdefault(found, name)
     with ExitStack() as ending:
         pool = servers or ending.enter_context(closing(ServerPool()))
+        for reference in references:  # All of them at once: each import takes seconds.
+            pool.begin_import(reference, _CPU)
         for reference, name in references.items():
             try:
                 server = pool.server(reference, _CPU, import_deadline_seconds)

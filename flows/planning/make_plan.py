@@ -187,13 +187,7 @@ def _continued(
     if history.last_asked is not None:
         failure = history.last_failure if history.last_retryable else None
         policy = policies.of(item.definition.provider, item.definition.diagnostic)
-        grown = policy.after(failure, history.last_asked, transport.check)
-        resources = resources.model_copy(
-            update={
-                "memory_mb": max(resources.memory_mb, grown.memory_mb),
-                "wall_clock": max(resources.wall_clock, grown.wall_clock),
-            }
-        )
+        resources = policy.continued(resources, failure, history.last_asked, transport.check)
     return item.model_copy(
         update={"replaces": history.last_execution_id, "resources": resources, "counts": history.counts}
     )

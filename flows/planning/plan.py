@@ -10,6 +10,7 @@ from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefini
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.flows.display.tables import TabularReport
 from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line
+from climate_ref_prefect.flows.planning.clipped_resources import clipping_remark
 from climate_ref_prefect.flows.planning.load_providers import BrokenProvider
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE
 from climate_ref_prefect.store.port import AttemptCounts
@@ -85,6 +86,17 @@ class Plan(TabularReport):
             yield (name, str(len(items)), *size, items[0].retry_rule)
 
     def remarks(self) -> Iterator[str]:
-        """Yield who cannot be run, and why."""
+        """Yield who is given less than it asks for, and who cannot be run, and why."""
+        yield from self.clipped()
         for provider in self.broken:
             yield f"{provider.name} cannot be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
+
+    def clipped(self) -> Iterator[str]:
+        """Yield a sentence for each diagnostic and size that the transport clips."""
+        remarks = (
+            clipping_remark(
+                f"{item.definition.provider}/{item.definition.diagnostic}", item.resources, item.granted, self.transport
+            )
+            for item in self.executions
+        )
+        yield from filter(None, dict.fromkeys(remarks))

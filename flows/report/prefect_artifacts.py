@@ -17,7 +17,7 @@ from prefect.logging import get_run_logger
 
 from climate_ref_prefect.flows.display.text_escaping import markdown_text
 from climate_ref_prefect.flows.planning.plan import Plan
-from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.flows.report.solve_report import ExecutionsReport
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE
 
 _PLOTS: Final = 6
@@ -50,7 +50,7 @@ class Progress:
         get_run_logger().info("%d of %d done, %d failed, %d under way", done, self._total, failed, unfinished)
 
 
-def create_solve_artifacts(report: SolveReport) -> None:
+def create_solve_artifacts(report: ExecutionsReport) -> None:
     """Create the artifacts of a finished solve."""
     create_markdown_artifact(_results_page(report), key="solve-results", description=report.headline())
     if not report.executions:
@@ -82,13 +82,14 @@ def create_plan_artifact(plan: Plan) -> None:
             [
                 f"{len(plan.executions)} executions, at most {plan.cpu_hours:.1f} CPU hours, "
                 f"the largest with {plan.largest_memory_mb} MiB; {plan.up_to_date} groups are up to date.",
+                *map(markdown_text, plan.clipped()),
                 *_not_planned(plan),
             ]
         ),
     )
 
 
-def _results_page(report: SolveReport) -> str:
+def _results_page(report: ExecutionsReport) -> str:
     """
     Return a page that names the results directory and shows some plots.
 
@@ -109,7 +110,7 @@ def _not_planned(plan: Plan) -> list[str]:
     return [f"{markdown_text(one.name)} cannot be run: {markdown_text(one.failure.message)}" for one in plan.broken]
 
 
-def _execution_cells(report: SolveReport) -> list[dict[str, str]]:
+def _execution_cells(report: ExecutionsReport) -> list[dict[str, str]]:
     retry_rules = report.retry_rules
     return [
         {
@@ -124,7 +125,7 @@ def _execution_cells(report: SolveReport) -> list[dict[str, str]]:
     ]
 
 
-def _plots(report: SolveReport) -> Iterator[Path]:
+def _plots(report: ExecutionsReport) -> Iterator[Path]:
     """Choose a few plots: one of each diagnostic first, then more models."""
     by_diagnostic: dict[str, list[Path]] = {}
     for row in report.executions:

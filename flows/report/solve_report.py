@@ -9,10 +9,10 @@ from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.flows.display.tables import TabularReport, add_row, console_table
 from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line
-from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers
+from climate_ref_prefect.flows.lifecycle.leftovers import Leftovers
 from climate_ref_prefect.flows.planning.plan import Plan
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE
-from climate_ref_prefect.flows.server.task_run_counter import RecordedTaskRuns
+from climate_ref_prefect.flows.server.recorded_task_runs import RecordedTaskRuns
 from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.reading_port import ExecutionReader
 
@@ -34,8 +34,8 @@ class DiagnosticSummary(FrozenModel):
     """The retry rule that applied to them."""
 
 
-class SolveReport(TabularReport):
-    """Report of a solve, which is shown as tables in notebooks and on consoles."""
+class ExecutionsReport(TabularReport):
+    """Report on executions that were run, by diagnostic; `headline` is left to each kind of solve."""
 
     columns: ClassVar = (
         "diagnostic",
@@ -48,19 +48,11 @@ class SolveReport(TabularReport):
         "retry rule",
     )
 
-    plan: Plan
     executions: tuple[ExecutionRow, ...]
     """Every attempt, in the order in which they were allocated."""
 
-    leftovers: Leftovers
-    recorded: RecordedTaskRuns
-    """How many of the task runs Prefect's server has recorded."""
-
     seconds: float
-    """From the start to the last result in the store."""
-
-    running_seconds: float
-    """The part of it that the lifecycle took, without planning."""
+    """From the start to the last result that was recorded."""
 
     results_directory: str
 
@@ -75,14 +67,62 @@ class SolveReport(TabularReport):
         last = {row.label: row for row in self.executions}
         return tuple(row for row in last.values() if not row.successful)
 
+    def summary(self) -> tuple[DiagnosticSummary, ...]:
+        """Return one line per diagnostic."""
+        return summarise(self.executions, self.retry_rules)
+
+    @property
+    def retry_rules(self) -> Mapping[str, str]:
+        """The retry rule of each diagnostic that was run, by provider and diagnostic; others have the default."""
+        return {}
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield a row per diagnostic."""
+        for line in self.summary():
+            yield (
+                line.diagnostic,
+                str(line.succeeded),
+                str(line.failed),
+                str(line.retried),
+                "" if line.median_seconds is None else f"{line.median_seconds:.2f}",
+                str(line.asked_memory_mb),
+                "" if line.used_memory_mb is None else f"{line.used_memory_mb:.0f}",
+                line.retry_rule,
+            )
+
+    def tables(self) -> Iterator[Table]:
+        """Yield a table of the diagnostics, and one of the failures."""
+        yield from super().tables()
+        if self.failed:
+            failures = console_table("execution", "kind", "message", title="Failed")
+            for row in self.failed:
+                add_row(
+                    failures, (f"{row.label} #{row.execution_id}", row.failure_kind or "", row.failure_message or "")
+                )
+            yield failures
+
+    def next_steps(self) -> Iterator[str]:
+        """Yield for each kind of failure what to do next."""
+        for kind in dict.fromkeys(row.failure_kind for row in self.failed if row.failure_kind):
+            rule = FAILURE_RULES[kind]
+            yield f"{kind} ({rule.title}): {rule.next_step}"
+
+
+class SolveReport(ExecutionsReport):
+    """Report of a solve, which is shown as tables in notebooks and on consoles."""
+
+    plan: Plan
+    leftovers: Leftovers
+    recorded: RecordedTaskRuns
+    """How many of the task runs Prefect's server has recorded."""
+
+    running_seconds: float
+    """The part of `seconds` that the lifecycle took, without planning."""
+
     @property
     def ok(self) -> bool:
         """Whether every group has succeeded, now or before, and every provider could be used."""
         return not self.failed and not self._unsettled
-
-    def summary(self) -> tuple[DiagnosticSummary, ...]:
-        """Return one line per diagnostic."""
-        return summarise(self.executions, self.retry_rules)
 
     @property
     def retry_rules(self) -> Mapping[str, str]:
@@ -104,43 +144,16 @@ class SolveReport(TabularReport):
             parts.append(f"{len(self.plan.broken)} could not be planned")
         return ", ".join(parts) + f"; {self.seconds:.1f} s."
 
-    def cells(self) -> Iterator[tuple[str, ...]]:
-        """Yield a row per diagnostic."""
-        for line in self.summary():
-            yield (
-                line.diagnostic,
-                str(line.succeeded),
-                str(line.failed),
-                str(line.retried),
-                "" if line.median_seconds is None else f"{line.median_seconds:.2f}",
-                str(line.asked_memory_mb),
-                "" if line.used_memory_mb is None else f"{line.used_memory_mb:.0f}",
-                line.retry_rule,
-            )
-
     @property
     def _unsettled(self) -> bool:
         """Whether there are groups that have not succeeded and were not run."""
         return bool(self.plan.broken or self.plan.given_up or self.leftovers.elsewhere)
 
-    def tables(self) -> Iterator[Table]:
-        """Yield a table of the diagnostics, and one of the failures."""
-        yield from super().tables()
-        if self.failed:
-            failures = console_table("execution", "kind", "message", title="Failed")
-            for row in self.failed:
-                add_row(
-                    failures, (f"{row.label} #{row.execution_id}", row.failure_kind or "", row.failure_message or "")
-                )
-            yield failures
-
     def remarks(self) -> Iterator[str]:
         """Yield what to do next, and what was left out."""
         if self.failed:
             yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
-        for kind in dict.fromkeys(row.failure_kind for row in self.failed if row.failure_kind):
-            rule = FAILURE_RULES[kind]
-            yield f"{kind} ({rule.title}): {rule.next_step}"
+        yield from self.next_steps()
         for provider in self.plan.broken:
             yield f"{provider.name} could not be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
         if self.leftovers.settled:

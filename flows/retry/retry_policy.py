@@ -135,6 +135,30 @@ class RetryPolicy(FrozenModel):
             return given
         return larger
 
+    def continued(
+        self, planned: ResourceHint, failure: FailureKind | None, last_asked: ResourceHint, fit: Fit
+    ) -> ResourceHint:
+        """
+        Return what is planned for a group, raised to what the last attempt of an earlier solve has shown that it needs.
+
+        Parameters
+        ----------
+        planned
+            What a first attempt would ask for.
+        failure
+            Why the last attempt failed, if another one may succeed.
+        last_asked
+            What that one asked for.
+        fit
+            Returns what the transport grants for a hint.
+        """
+        grown = self.after(failure, last_asked, fit)
+        larger = {
+            "memory_mb": max(planned.memory_mb, grown.memory_mb),
+            "wall_clock": max(planned.wall_clock, grown.wall_clock),
+        }
+        return planned.model_copy(update=larger)
+
     def _limit_reached(self, rule: FailureRule, counts: AttemptCounts) -> str:
         if rule.limit is Limit.ATTEMPTS and counts.counted + 1 >= self.max_attempts:
             return f"given up after {_times(counts.counted + 1, 'attempt')}{self._by_rule()}"

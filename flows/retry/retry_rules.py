@@ -6,17 +6,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
-from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind, FailureRule, Fault
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE, RetryPolicy
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.transports.iso_duration import PositiveDuration
-from climate_ref_prefect.transports.strict_yaml import load_strictly
-from climate_ref_prefect.transports.validation_message import validation_message
+from climate_ref_prefect.transports.rule_list import read_rule_list
 
 Then: TypeAlias = Literal["retry", "give up", "next solve"]
 Growth: TypeAlias = Literal["memory", "wall clock", "nothing"]
@@ -184,23 +181,4 @@ def read_retry_rules(path: Path) -> tuple[RetryRule, ...]:
     BadInputError
         If the file cannot be read or a rule is invalid. The message names the rule and what is valid.
     """
-    try:
-        content = load_strictly(path)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise BadInputError(f"The retry rules {path} cannot be read: {error}") from error
-    if content is None:
-        return ()
-    if not isinstance(content, list):
-        raise BadInputError(
-            f"The retry rules {path} must be a list: each rule begins with `- match: PROVIDER/DIAGNOSTIC`."
-        )
-    return tuple(_rule(item, number, path) for number, item in enumerate(content, start=1))
-
-
-def _rule(item: object, number: int, path: Path) -> RetryRule:
-    try:
-        return RetryRule.model_validate(item)
-    except ValidationError as error:
-        raise BadInputError(
-            f"Rule {number} of the retry rules {path} is wrong: {validation_message(error, RetryRule)}."
-        ) from error
+    return read_rule_list(path, RetryRule, "retry rules")

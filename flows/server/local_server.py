@@ -1,27 +1,27 @@
 """A local Prefect server: the settings that make its record of task runs complete, and how to start it."""
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, Final, NoReturn
-from urllib.parse import quote
+from typing import Final, NoReturn
 
-from prefect.events.worker import EventsWorker
-from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
-
-from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.execution.host.environment_variables import environment_of_prefect_server
-from climate_ref_prefect.execution.host.process_tree import end_with_parent
+from climate_ref_prefect.flows.server.database_template import DATABASE_URL, database_url, make_database
 from climate_ref_prefect.flows.server.proxy_settings import avoid_proxies, refuse_unusable_proxy
+from climate_ref_prefect.flows.server.server_description import (
+    LOG,
+    ServerError,
+    as_server_error,
+    password_of,
+    server_home,
+)
+from climate_ref_prefect.flows.server.server_keeper import server_command
+from climate_ref_prefect.flows.server.server_lease import ServerRequest, described_as_own, lease_server
+from climate_ref_prefect.flows.server.server_readiness import STALLED_SECONDS, run_in_background, wait_until_ready
+from climate_ref_prefect.flows.settings import Settings
 
 SERVER_SETTINGS: Final[Mapping[str, str]] = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -40,34 +40,39 @@ Triggers and the event persister stand for automations and the event feed, which
 address of the API is relative, because Prefect's default is port 4200 whatever port the server has.
 """
 
-_DATABASE: Final = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
-_READY_SECONDS: Final = 90.0
-_STOP_SECONDS: Final = 15.0
 _DRAIN_SECONDS: Final = 10.0
-_NICENESS: Final = 10
-
-
-class ServerError(ClimateRefPrefectError):
-    """A Prefect server did not start."""
+_INTERACTIVE_LIFETIME_SECONDS: Final = 300.0
 
 
 class LocalServer:
-    """A running Prefect server on the loopback interface."""
+    """
+    A running Prefect server on the loopback interface.
 
-    def __init__(self, port: int) -> None:
+    Parameters
+    ----------
+    port
+        Where it listens.
+    password
+        What it asks for; None where a person has started it, whose environment then says.
+    """
+
+    def __init__(self, port: int, password: str | None = None) -> None:
         self.ui_url = f"http://127.0.0.1:{port}"
         self.api_url = f"{self.ui_url}/api"
+        self._password = password
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Environment variables of Prefect by which other programs of this user reach it."""
+        own = {} if self._password is None else {"PREFECT_API_AUTH_STRING": self._password}
+        return {"PREFECT_API_URL": self.api_url, **own}
 
 
-def server_home(home: Path) -> Path:
-    """Return the directory in which the server of a state directory keeps its database."""
-    return home / "prefect"
-
-
-@contextmanager
-def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
+class StartingServer:
     """
-    Run a Prefect server for as long as the context lasts, and point this process at it.
+    The Prefect server of a state directory, which may not answer yet, so that other work can be done until it does.
+
+    One that runs already is used. It does not end before `stop`, or the end of this process.
 
     Parameters
     ----------
@@ -75,41 +80,117 @@ def local_server(home: Path, port: int | None = None) -> Iterator[LocalServer]:
         State directory; the server's own database and log lie below it, and stay there.
     port
         Port on the loopback interface; without it, any free port.
+    stalled_seconds
+        How long it may make no progress before it is given up.
+    lifetime_seconds
+        How long it stays for others after `stop`. One that is there already stays as long as it was started for.
 
     Raises
     ------
     ServerError
-        If it does not answer in time. The message names its log.
+        If another server of the state directory is in the way, or the system does not allow one to be started. The
+        message says what to do.
     """
-    directory = server_home(home)
-    _make_private(home, directory)
-    server = LocalServer(port or _free_port())
-    avoid_proxies(server.api_url)
-    log_path = directory / "server.log"
-    with log_path.open("ab") as log:
-        process = _start(directory, server, log)
+
+    def __init__(
+        self,
+        home: Path,
+        port: int | None = None,
+        stalled_seconds: float = STALLED_SECONDS,
+        lifetime_seconds: float = 0.0,
+    ) -> None:
+        self._stalled_seconds = stalled_seconds
+        self._directory = server_home(home)
+        with as_server_error(self._directory):
+            _make_private(home, self._directory)
+        self._password = password_of(self._directory)
+        self._request = ServerRequest(_environment(self._directory, self._password), lifetime_seconds, port)
+        self._lease = lease_server(self._directory, self._request)
+
+    @contextmanager
+    def answering(self) -> Iterator[LocalServer]:
+        """
+        Wait until it answers, and point this process at it for as long as the context lasts.
+
+        Raises
+        ------
+        ServerError
+            If it does not answer in time. The message names its log.
+        """
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings  # noqa: PLC0415
+
         try:
-            _wait_until_ready(server, process, log_path)
+            server = self._ready()
+            settings = {PREFECT_API_URL: server.api_url}
+            if password := server.variables.get(PREFECT_API_AUTH_STRING.name):
+                settings[PREFECT_API_AUTH_STRING] = password
             _send_what_is_queued()  # Prefect's queues keep the server for which they were opened.
-            with temporary_settings({PREFECT_API_URL: server.api_url}):
+            with temporary_settings(settings):
                 yield server
         finally:
             _send_what_is_queued()
-            _stop(process)
+
+    def stop(self) -> None:
+        """Stop using it; it ends now if it is not to stay and has no other user. Safe to repeat."""
+        self._lease.release(is_usable=True)
+
+    def _ready(self) -> LocalServer:
+        """Return the server once it answers; replace one that was there already and answers no more."""
+        while True:
+            found = self._lease.description
+            server = LocalServer(found.port, None if found.lifetime_seconds is None else self._password)
+            avoid_proxies(server.api_url)
+            try:
+                wait_until_ready(found, server.api_url, self._directory / LOG, self._stalled_seconds)
+            except ServerError:
+                self._lease.release(is_usable=False)
+                if self._lease.is_new:
+                    raise
+                self._lease = lease_server(self._directory, self._request)
+            else:
+                run_in_background(found.pid)
+                return server
 
 
 @contextmanager
-def configured_or_local_server(home: Path) -> Iterator[str]:
+def local_server(
+    home: Path, port: int | None = None, meanwhile: Callable[[], object] = lambda: None, lifetime_seconds: float = 0.0
+) -> Iterator[LocalServer]:
     """
-    Use the Prefect server that is configured, else run that of a state directory for as long as the context lasts.
+    Use the Prefect server of a state directory for as long as the context lasts, and point this process at it.
+
+    Parameters
+    ----------
+    home, port, lifetime_seconds
+        As for `StartingServer`, whose errors this has.
+    meanwhile
+        Is called while the server starts.
+    """
+    starting = StartingServer(home, port, lifetime_seconds=lifetime_seconds)
+    try:
+        meanwhile()
+        with starting.answering() as server:
+            yield server
+    finally:
+        starting.stop()
+
+
+@contextmanager
+def configured_or_local_server(
+    home: Path, meanwhile: Callable[[], object] = lambda: None, lifetime: timedelta | None = None
+) -> Iterator[str]:
+    """
+    Use the Prefect server that is configured, else that of a state directory, which may stay for the next call.
 
     The temporary server that Prefect would start by itself loses history, and goes on running when this process is
     killed.
 
     Parameters
     ----------
-    home
-        State directory; see `local_server`.
+    home, meanwhile
+        See `local_server`.
+    lifetime
+        See `server_lifetime_seconds`; None for the one of the settings.
 
     Yields
     ------
@@ -122,20 +203,51 @@ def configured_or_local_server(home: Path) -> Iterator[str]:
     ServerError
         If a server of one's own does not start.
     """
-    if api_url := PREFECT_API_URL.value():
-        refuse_unusable_proxy(api_url)
-        yield api_url
-        return
-    with local_server(home) as server:
+    if may_be_configured():
+        from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
+
+        if api_url := PREFECT_API_URL.value():
+            refuse_unusable_proxy(api_url)
+            yield api_url
+            return
+    lifetime = Settings().server_lifetime if lifetime is None else lifetime
+    with local_server(home, meanwhile=meanwhile, lifetime_seconds=server_lifetime_seconds(lifetime)) as server:
         yield server.api_url
 
 
+def may_be_configured() -> bool:
+    """Return False if no server can be configured, as is known before Prefect is imported, which takes seconds."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    files = [(profiles, b"api"), (Path(".env"), b"prefect"), (Path("prefect.toml"), b"api")]
+    return "PREFECT_API_URL" in os.environ or any(
+        _says(path, word) for path, word in [*files, (Path("pyproject.toml"), b"tool.prefect")]
+    )
+
+
+def server_lifetime_seconds(lifetime: timedelta | None) -> float:
+    """Return how long a server stays unused: what the settings say, else a while for a person at a terminal."""
+    if lifetime is not None:
+        return lifetime.total_seconds()
+    return _INTERACTIVE_LIFETIME_SECONDS if os.isatty(0) or "ipykernel" in sys.modules else 0.0
+
+
 def serve(home: Path, port: int) -> NoReturn:
-    """Replace this process by the server of a state directory, as `climate-ref-prefect server` does."""
+    """
+    Replace this process by the server of a state directory, as `climate-ref-prefect server` does.
+
+    Raises
+    ------
+    ServerError
+        If a server is in use there, or the system does not allow one to be started.
+    """
     directory = server_home(home)
-    _make_private(home, directory)
-    arguments = _command(port)
-    os.execve(arguments[0], arguments, _environment(directory))  # noqa: S606
+    arguments, environment = server_command(port), _environment(directory)
+    with as_server_error(directory):
+        _make_private(home, directory)
+    with as_server_error(directory), described_as_own(directory, port):
+        make_database(directory, environment)
+        os.execve(arguments[0], arguments, environment)  # noqa: S606
 
 
 def _make_private(*directories: Path) -> None:
@@ -143,64 +255,25 @@ def _make_private(*directories: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
-def _command(port: int) -> list[str]:
-    return [sys.executable, "-P", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+def _environment(directory: Path, password: str | None = None) -> dict[str, str]:
+    own = {} if password is None else {"PREFECT_SERVER_API_AUTH_STRING": password}
+    # A database that the user has set is kept.
+    database = os.environ.get(DATABASE_URL) or database_url(directory)
+    settings = {**SERVER_SETTINGS, **own, "PREFECT_HOME": str(directory), DATABASE_URL: database}
+    return environment_of_prefect_server(settings)
 
 
-def _environment(directory: Path) -> dict[str, str]:
-    # Prefect makes a URL of its home without quoting it. A database that the user has set is kept.
-    database = os.environ.get(_DATABASE, f"sqlite+aiosqlite:///{quote(str(directory / 'prefect.db'))}")
-    return environment_of_prefect_server({**SERVER_SETTINGS, "PREFECT_HOME": str(directory), _DATABASE: database})
-
-
-def _start(directory: Path, server: LocalServer, log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    port = int(server.ui_url.rpartition(":")[2])
-    return subprocess.Popen(  # noqa: S603 - our own arguments
-        _command(port),
-        env=_environment(directory),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        preexec_fn=_become_background,  # noqa: PLW1509 - nothing else runs yet that could hold a lock
-    )
-
-
-def _wait_until_ready(server: LocalServer, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    give_up_at = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < give_up_at and process.poll() is None:
-        with (
-            suppress(urllib.error.URLError, ConnectionError, TimeoutError),
-            urllib.request.urlopen(f"{server.api_url}/health", timeout=2),  # noqa: S310 - our own loopback address
-        ):
-            return
-        time.sleep(0.2)
-    ended = f"ended with code {process.returncode}" if process.returncode is not None else "does not answer"
-    raise ServerError(f"The Prefect server {ended}. Its log: {log}")
+def _says(path: Path, word: bytes) -> bool:
+    try:
+        return word in path.read_bytes().lower()
+    except OSError:
+        return False
 
 
 def _send_what_is_queued() -> None:
     """Empty Prefect's queues while the server runs. At the end of the process they would try for a minute."""
+    from prefect.events.worker import EventsWorker  # noqa: PLC0415 - as above
+    from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
+
     for queued in (APILogWorker, EventsWorker):
         queued.drain_all(timeout=_DRAIN_SECONDS)
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _become_background() -> None:
-    """End with the parent process, and run at a lower priority so that executions get the processors first."""
-    end_with_parent(signal.SIGTERM)
-    os.nice(_NICENESS)

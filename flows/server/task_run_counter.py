@@ -15,31 +15,13 @@ from prefect.client.schemas.filters import TaskRunFilterStateType as StateFilter
 from prefect.client.schemas.objects import TERMINAL_STATES
 from prefect.runtime import flow_run
 
-from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
+from climate_ref_prefect.flows.server.recorded_task_runs import RecordedTaskRuns
 
 _LAG_AT_MOST: Final = 1_500
 """How many task runs may be unrecorded: less than half of what the server's queue holds."""
 _TIMEOUT_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.5
-
-
-class RecordedTaskRuns(FrozenModel):
-    """Number of task runs, and number of those that the server shows in a final state."""
-
-    finished: int
-    recorded: int
-    seconds: float
-    """How long the server took to record the rest after the flow had done its work."""
-
-    @property
-    def complete(self) -> bool:
-        """Whether the server shows all of them."""
-        return self.recorded >= self.finished
-
-    def headline(self) -> str:
-        """Return in one sentence how many the server shows."""
-        return f"Prefect's server shows {self.recorded} of {self.finished} task runs in a final state."
 
 
 class TaskRunCounter:

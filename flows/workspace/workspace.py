@@ -87,6 +87,7 @@ def open_workspace(
     coordinating: bool,
     flow_run_id: str | None = None,
     retry_rules: Sequence[RetryRule] = (),
+    vocabulary: Vocabulary | None = None,
     notify: Callable[[str], object] = logger.warning,
 ) -> Iterator[StoreWorkspace]:
     """
@@ -102,6 +103,8 @@ def open_workspace(
         The flow run, named to other processes that find the workspace locked.
     retry_rules
         Come before those of the site.
+    vocabulary
+        What results are checked against; None for that of the settings.
     notify
         Called with a sentence when the right to coordinate is in danger, and when it no longer is.
 
@@ -113,7 +116,8 @@ def open_workspace(
     CoordinatorBusyError
         If another coordinator has the workspace.
     """
-    vocabulary = Vocabulary.from_yaml(settings.vocabulary) if settings.vocabulary else default_vocabulary()
+    if vocabulary is None:
+        vocabulary = Vocabulary.from_yaml(settings.vocabulary) if settings.vocabulary else default_vocabulary()
     policies = retry_policies(settings, retry_rules)
     make_writable(settings.home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
     if not coordinating:

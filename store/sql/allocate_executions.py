@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition
 from climate_ref_prefect.store.directory_names import new_fragment
@@ -48,6 +48,17 @@ def allocate(
     numbers = _numbers(connection, fragments)
     _link(connection, numbers, definitions, datasets)
     return tuple(map(_allocated, allocations, fragments, numbers))
+
+
+def withdraw(connection: Connection, execution_ids: Sequence[int]) -> None:
+    """Remove attempts that nobody has begun with. Those that have been finalised stay."""
+    execution, link = Execution.table(), ExecutionDataset.table()
+    for chunk in in_chunks(sorted(execution_ids)):
+        unfinished = select(execution.c.id).where(
+            execution.c.id.in_(chunk), execution.c.status != ExecutionStatus.FINISHED
+        )
+        connection.execute(delete(link).where(link.c.execution_id.in_(unfinished)))
+        connection.execute(delete(execution).where(execution.c.id.in_(unfinished)))
 
 
 def _columns(allocation: Allocation, now: datetime) -> dict[str, Any]:

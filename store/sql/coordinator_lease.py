@@ -3,16 +3,13 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Table, select, text, update
 
 from climate_ref_prefect.store.errors import LeaseLostError, StoreRefusedError
 from climate_ref_prefect.store.sql.database_location import SQLITE
 from climate_ref_prefect.store.sql.table_models import Lease as LeaseRow
 
 _table: Final = LeaseRow.table()
-_EPOCH: Final = "SELECT epoch FROM lease"
-_EPOCH_LOCKED: Final = "SELECT epoch FROM lease FOR SHARE"
-"""On PostgreSQL a takeover waits for writes that have read the old epoch. Later writes read the new one."""
 _TAKEOVER_WAITS: Final = text("SET LOCAL lock_timeout = '30s'")
 
 
@@ -26,11 +23,17 @@ class Lease:
         Name for people, without password.
     epoch
         The epoch that `take_lease` gave to the coordinator.
+    table
+        The table that holds the lease, with the columns `epoch`, `holder` and `taken_at`.
     """
 
-    def __init__(self, database: str, epoch: int) -> None:
+    def __init__(self, database: str, epoch: int, table: Table) -> None:
         self._database = database
         self._epoch = epoch
+        self._table = table
+        self._read_epoch = f"SELECT epoch FROM {table.name}"  # noqa: S608 - the name is a constant
+        # On PostgreSQL a takeover waits for writes that have read the old epoch. Later writes read the new one.
+        self._read_epoch_locked = f"{self._read_epoch} FOR SHARE"
         self._lost: tuple[str, str] | None = None
 
     def check_for_write(self, connection: Connection) -> None:
@@ -42,11 +45,12 @@ class Lease:
         LeaseLostError
             If another coordinator has taken over; the transaction must not commit.
         """
-        self._check(connection, _EPOCH if connection.dialect.name == SQLITE else _EPOCH_LOCKED)
+        is_sqlite = connection.dialect.name == SQLITE
+        self._check(connection, self._read_epoch if is_sqlite else self._read_epoch_locked)
 
     def check(self, connection: Connection) -> None:
         """Check that the lease is held. Raises as `check_for_write`, but another coordinator may take over at once."""
-        self._check(connection, _EPOCH)
+        self._check(connection, self._read_epoch)
 
     def raise_if_lost(self) -> None:
         """Raise `LeaseLostError` if it is known to be lost, without asking the database."""
@@ -58,11 +62,11 @@ class Lease:
         self.raise_if_lost()
         # A statement of the driver, because this is part of every write and costs a third of a compiled statement.
         if connection.exec_driver_sql(statement).scalar() != self._epoch:
-            self._lost = _successor(connection)
+            self._lost = _successor(connection, self._table)
             self.raise_if_lost()
 
 
-def take_lease(connection: Connection, database: str, holder: str) -> Lease:
+def take_lease(connection: Connection, database: str, holder: str, table: Table = _table) -> Lease:
     """
     Take the lease from its present holder. From then on the writes of all other coordinators are refused.
 
@@ -74,6 +78,8 @@ def take_lease(connection: Connection, database: str, holder: str) -> Lease:
         Name for people, without password.
     holder
         Who takes it, for people.
+    table
+        The table that holds the lease; by default that of the store.
 
     Raises
     ------
@@ -82,11 +88,13 @@ def take_lease(connection: Connection, database: str, holder: str) -> Lease:
     """
     if connection.dialect.name != SQLITE:
         connection.execute(_TAKEOVER_WAITS)
-    connection.execute(update(_table).values(epoch=_table.c.epoch + 1, holder=holder, taken_at=datetime.now(UTC)))
-    epoch = connection.scalar(select(_table.c.epoch))
+    connection.execute(update(table).values(epoch=table.c.epoch + 1, holder=holder, taken_at=datetime.now(UTC)))
+    epoch = connection.scalar(select(table.c.epoch))
     if epoch is None:
-        raise StoreRefusedError(f"The table `lease` of {database} has lost its row: restore the database from a copy.")
-    return Lease(database, epoch)
+        raise StoreRefusedError(
+            f"The table `{table.name}` of {database} has lost its row: restore the database from a copy."
+        )
+    return Lease(database, epoch, table)
 
 
 def store_id(connection: Connection) -> str:
@@ -94,8 +102,8 @@ def store_id(connection: Connection) -> str:
     return str(connection.scalar(select(_table.c.store_id)))
 
 
-def _successor(connection: Connection) -> tuple[str, str]:
-    row = connection.execute(select(_table.c.holder, _table.c.taken_at)).first()
+def _successor(connection: Connection, table: Table) -> tuple[str, str]:
+    row = connection.execute(select(table.c.holder, table.c.taken_at)).first()
     if row is None or row.holder is None:
         return "another coordinator", "an unknown time"
     return row.holder, f"{row.taken_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.store.errors import CoordinatorBusyError, LeaseLostError, StoreError
-from climate_ref_prefect.store.lock_file import Holder, LockFile
+from climate_ref_prefect.store.lock_file import Holder, LockFile, holder_of
 from climate_ref_prefect.store.sql.database_location import SQLITE
 from climate_ref_prefect.store.sql.engine import explained, postgresql_engine
 
@@ -73,9 +73,38 @@ def coordinator_lock(url: URL, database: str, holder: Holder) -> CoordinatorLock
     """
     if url.drivername != SQLITE:
         return AdvisoryLock(url, database)
-    # The lock file lies beside the database file, because different paths may lead to the same file by links.
+    return LockFile(_lock_file(url), holder, database)
+
+
+def coordinator_of(url: URL, database: str) -> str | None:
+    """
+    Return who coordinates on a database, for people; None if nobody does, or nothing is known of who does.
+
+    Parameters
+    ----------
+    url
+        From `parse_location`.
+    database
+        Its name for people.
+
+    Raises
+    ------
+    StoreUnavailableError
+        If PostgreSQL does not answer.
+    """
+    if url.drivername == SQLITE:
+        holder = holder_of(_lock_file(url))
+        return None if holder is None else str(holder)
+    engine = postgresql_engine(url, poolclass=NullPool)
+    with explained(database), engine.connect() as connection:
+        found: str | None = connection.scalar(_HOLDER, {"key": _LOCK_KEY})
+    return found
+
+
+def _lock_file(url: URL) -> Path:
+    # It lies beside the database file, because different paths may lead to the same file by links.
     path = Path(str(url.database)).resolve()
-    return LockFile(path.with_name(f"{path.name}.lock"), holder, database)
+    return path.with_name(f"{path.name}.lock")
 
 
 class AdvisoryLock:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -27,7 +28,7 @@ _NETWORK_FILE_SYSTEMS = frozenset((
 
 def sqlite_url(path: Path) -> str:
     """Return the URL of an SQLite file, whatever characters its path has."""
-    return URL.create(SQLITE, database=str(path.absolute())).render_as_string()
+    return f"{SQLITE}:///{quote(str(path.absolute()))}"
 
 
 def parse_location(url: str) -> URL:
@@ -63,7 +64,8 @@ def _with_absolute_path(parsed: URL, url: str) -> URL:
         raise BadInputError(f"A database in memory would be lost at the end; name a file. {_VALID}")
     if "?" in url or parsed.host:
         raise BadInputError(f"After sqlite:/// comes the path of a file and nothing else. {_VALID}")
-    return parsed.set(database=str(Path(parsed.database).expanduser().absolute()))
+    path = unquote(url.partition(":///")[2])  # SQLAlchemy 2.0 leaves it as it is written, 2.1 does this, too
+    return parsed.set(database=str(Path(path).expanduser().absolute()))
 
 
 def location_name(url: URL) -> str:

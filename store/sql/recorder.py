@@ -123,3 +123,7 @@ class SqlWriter:
     def finalise(self, execution_id: int, finalisation: Finalisation) -> None:
         """Record how an attempt ended, and apply the dirty rule."""
         self._store.finalise(execution_id, finalisation)
+
+    def withdraw(self, execution_ids: Sequence[int]) -> None:
+        """Remove the rows of attempts that no worker has begun with, in one transaction."""
+        self._store.withdraw(execution_ids)

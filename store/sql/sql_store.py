@@ -30,7 +30,7 @@ from climate_ref_prefect.store.sql.attempt_history import histories
 from climate_ref_prefect.store.sql.database_encoding import check_encoding
 from climate_ref_prefect.store.sql.database_location import SQLITE, location_name, parse_location, prepare_directory
 from climate_ref_prefect.store.sql.engine import build_engine, explained
-from climate_ref_prefect.store.sql.schema_migration import check_schema, upgrade_database
+from climate_ref_prefect.store.sql.schema_revision import check_schema
 from climate_ref_prefect.store.sql.transactions import Database
 
 
@@ -62,6 +62,8 @@ def open_store(url: str) -> "Store":
             check_encoding(connection, name)
             is_ready = check_schema(connection, name)
         if not is_ready:
+            from climate_ref_prefect.store.sql.schema_migration import upgrade_database  # noqa: PLC0415 - Alembic
+
             upgrade_database(url)
     except BaseException:
         engine.dispose()
@@ -121,6 +123,11 @@ class Store(Database):
         """
         with self._writing() as connection:
             record_execution.finalise(connection, execution_id, finalisation, datetime.now(UTC))
+
+    def withdraw(self, execution_ids: Sequence[int]) -> None:
+        """Remove executions that have not been finalised, with their links to data sets. Their groups stay dirty."""
+        with self._writing() as connection:
+            allocate_executions.withdraw(connection, execution_ids)
 
     def check_reingestion(self, execution_id: int) -> None:
         """

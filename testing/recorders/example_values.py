@@ -75,10 +75,9 @@ def result(model: str = "CanESM5", dimension: str = "statistic") -> ExecutionRes
     )
 
 
-def leave_results(scratch: Path, allocated: AllocatedExecution, left: ExecutionResult) -> FinishedExecution:
-    """Leave what a worker does of an execution that has succeeded, and return it as a recorder is given it."""
-    directory = ExecutionDirectory(scratch / allocated.fragment)
-    envelope = ExecutionEnvelope(
+def envelope_of(allocated: AllocatedExecution) -> ExecutionEnvelope:
+    """Return the envelope that a worker is given for an execution."""
+    return ExecutionEnvelope(
         execution_id=allocated.execution_id,
         fragment=allocated.fragment,
         provider=ProviderReference(target="suite:provider"),
@@ -86,6 +85,12 @@ def leave_results(scratch: Path, allocated: AllocatedExecution, left: ExecutionR
         resources=allocated.resources,
         output_directory=allocated.output_directory,
     )
+
+
+def leave_results(scratch: Path, allocated: AllocatedExecution, left: ExecutionResult) -> FinishedExecution:
+    """Leave what a worker does of an execution that has succeeded, and return it as a recorder is given it."""
+    directory = ExecutionDirectory(scratch / allocated.fragment)
+    envelope = envelope_of(allocated)
     output = directory.output_of(envelope)
     directory.write_envelope(envelope)
     output.mkdir(parents=True)

@@ -31,6 +31,9 @@ DEPLOYMENTS = (
     "run-diagnostic/run-diagnostic",
     "replay-abandoned/replay-abandoned",
     "reingest/reingest",
+    "ref-solve/ref-solve",
+    "ref-plan/ref-plan",
+    "ref-recover/ref-recover",
 )
 
 

@@ -1,4 +1,4 @@
-"""What prefect.yaml and the server's settings say, and the schemas that Prefect makes its forms of."""
+"""What the files of deployments and the server's settings say, and the schemas that Prefect makes its forms of."""
 
 import inspect
 from pathlib import Path
@@ -15,6 +15,8 @@ from climate_ref_prefect.flows.replay_abandoned import replay_abandoned
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
 from climate_ref_prefect.flows.solve import plan, run_diagnostic, solve
+from climate_ref_prefect.ref.flows import ref_plan, ref_recover, ref_solve
+from climate_ref_prefect.ref.solve_request import AS_CONFIGURED
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,12 +25,20 @@ RERUN = {"type": "string", "enum": ["none", "failed", "all"]}
 RULES = {"type": "array", "items": {"$ref": "#/definitions/RetryRule"}}
 CHOICES = {"local": "LocalTransport", "inline": "InlineTransport", "site": "Site"}
 """By `kind`. There is none with lines that a shell runs: those are in site profiles."""
-TRANSPORT = {
+TRANSPORT: dict[str, Any] = {
     "type": "object",
     "oneOf": [{"$ref": f"#/definitions/{name}"} for name in CHOICES.values()],
     "discriminator": {
         "propertyName": "kind",
         "mapping": {kind: f"#/definitions/{name}" for kind, name in CHOICES.items()},
+    },
+}
+CONFIGURED = {
+    "type": "object",
+    "oneOf": [{"$ref": "#/definitions/ConfiguredTransport"}, *TRANSPORT["oneOf"]],
+    "discriminator": {
+        "propertyName": "kind",
+        "mapping": {"configured": "#/definitions/ConfiguredTransport", **TRANSPORT["discriminator"]["mapping"]},
     },
 }
 MANY = {
@@ -38,6 +48,7 @@ MANY = {
     "transport": TRANSPORT,
     "rerun": RERUN,
     "retry_rules": RULES,
+    "rescan": {"type": "boolean"},
 }
 ONE = {
     "diagnostic": TEXT,
@@ -47,6 +58,7 @@ ONE = {
     "transport": TRANSPORT,
     "rerun": RERUN,
     "retry_rules": RULES,
+    "rescan": {"type": "boolean"},
 }
 SOME_KINDS = {"type": "array", "items": {"$ref": "#/definitions/FailureKind"}}
 CHOSEN = {
@@ -56,15 +68,32 @@ CHOSEN = {
     "kinds": {"anyOf": [SOME_KINDS, {"type": "null"}]},
     "failed_only": {"type": "boolean"},
 }
+NULL = {"type": "null"}
+FACETS = {"type": "array", "items": {"type": "string", "pattern": r"^[^=\s]+=.+$"}}
+OF_REF = {
+    "providers": {"anyOf": [TEXTS, NULL]},
+    "diagnostics": {"anyOf": [TEXTS, NULL]},
+    "exclude_diagnostics": {"anyOf": [TEXTS, NULL]},
+    "dataset_filters": {"anyOf": [FACETS, NULL]},
+    "transport": CONFIGURED,
+    "limit": {"anyOf": [{"type": "integer", "exclusiveMinimum": 0}, NULL]},
+    "one_per_provider": {"type": "boolean"},
+    "one_per_diagnostic": {"type": "boolean"},
+    "rerun_failed": {"type": "boolean"},
+}
 FLOWS = [pytest.param(solve, MANY, id="solve"), pytest.param(plan, MANY, id="plan")]
 FLOWS.append(pytest.param(run_diagnostic, ONE, id="run-diagnostic"))
 FLOWS.append(pytest.param(replay_abandoned, {"transport": TRANSPORT, "retry_rules": RULES}, id="replay-abandoned"))
 FLOWS.append(pytest.param(reingest, CHOSEN, id="reingest"))
+REF_SOLVE = {**OF_REF, "timeout_seconds": {"type": "integer"}, "retry_rules": RULES}
+FLOWS.append(pytest.param(ref_solve, REF_SOLVE, id="ref-solve"))
+FLOWS.append(pytest.param(ref_plan, OF_REF, id="ref-plan"))
+FLOWS.append(pytest.param(ref_recover, {"transport": CONFIGURED, "retry_rules": RULES}, id="ref-recover"))
+OWN, REF = "prefect.yaml", "deployments/climate-ref.yaml"
 
 
-def deployments() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    return found
+def deployments(*files: str) -> list[dict[str, Any]]:
+    return [item for file in files for item in yaml.safe_load((ROOT / file).read_text())["deployments"]]
 
 
 def schema(flow: Flow[..., Any]) -> dict[str, Any]:
@@ -106,16 +135,22 @@ def test_the_default_transport_says_its_kind(flow: Flow[..., Any]) -> None:
 
 
 def test_there_are_five_deployments() -> None:
-    names = [deployment["name"] for deployment in deployments()]
+    names = [deployment["name"] for deployment in deployments(OWN)]
     assert names == ["solve", "solve-nightly", "run-diagnostic", "replay-abandoned", "reingest"]
 
 
 def test_what_is_scheduled_is_the_nightly_solve_and_the_recovery() -> None:
-    scheduled = {item["name"]: item["schedules"][0]["cron"] for item in deployments() if "schedules" in item}
+    scheduled = {item["name"]: item["schedules"][0]["cron"] for item in deployments(OWN) if "schedules" in item}
     assert scheduled == {"solve-nightly": "0 2 * * *", "replay-abandoned": "30 */6 * * *"}
 
 
-@pytest.mark.parametrize("deployment", deployments(), ids=lambda deployment: str(deployment["name"]))
+def test_of_climate_ref_there_are_three_and_the_recovery_alone_runs_by_itself() -> None:
+    schedules = {item["name"]: item.get("schedules", []) for item in deployments(REF)}
+    active = {name: [one["cron"] for one in given if one["active"]] for name, given in schedules.items()}
+    assert active == {"ref-solve": [], "ref-plan": [], "ref-recover": ["45 */6 * * *"]}
+
+
+@pytest.mark.parametrize("deployment", deployments(OWN, REF), ids=lambda deployment: str(deployment["name"]))
 def test_parameters_of_a_deployment_are_the_defaults_of_its_flow(deployment: dict[str, Any]) -> None:
     flow: Flow[..., Any] = load_flow_from_entrypoint(deployment["entrypoint"])
     signature = inspect.signature(flow.fn).parameters
@@ -123,8 +158,8 @@ def test_parameters_of_a_deployment_are_the_defaults_of_its_flow(deployment: dic
         name: given.default for name, given in signature.items() if given.default is not inspect.Parameter.empty
     }
     if "transport" in defaults:
-        assert defaults["transport"] == LocalTransport()
-        defaults["transport"] = {"kind": "local"}
+        assert defaults["transport"] in (LocalTransport(), AS_CONFIGURED)
+        defaults["transport"] = {"kind": defaults["transport"].kind}
     assert deployment["parameters"] == defaults
 
 

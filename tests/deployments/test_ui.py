@@ -21,8 +21,9 @@ ALL_IN_VIEW = 20
 
 
 @pytest.fixture(scope="session")
-def ui(prefect_server: LocalServer) -> str:
-    """Where the interface is that Prefect shows at first."""
+def ui(browser: Browser, prefect_server: LocalServer) -> str:
+    """Where the interface is that Prefect shows at first, once a person has logged in."""
+    browser.log_in(prefect_server.ui_url, prefect_server.variables["PREFECT_API_AUTH_STRING"])
     return f"{prefect_server.ui_url}/v2"
 
 
@@ -44,8 +45,9 @@ def form(browser: Browser, ui: str, work: Work) -> Browser:
 
 
 def test_the_address_that_is_printed_leads_to_the_runs(
-    browser: Browser, prefect_server: LocalServer, finished: FlowRun
+    browser: Browser, prefect_server: LocalServer, ui: str, finished: FlowRun
 ) -> None:
+    assert ui.startswith(prefect_server.ui_url)
     browser.open(prefect_server.ui_url, "Flow Runs", "Task Runs")
     browser.open(f"{prefect_server.ui_url}/runs/flow-run/{finished.id}", finished.name, "Completed")
 

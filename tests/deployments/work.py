@@ -24,6 +24,7 @@ from climate_ref_prefect.testing.processes import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = "climate-ref"
+OF_REF = "deployments/climate-ref.yaml"
 MODELS = ("CanESM5", "MIROC6", "TaiESM1")
 _PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 _RUN_SECONDS = 150.0
@@ -75,11 +76,13 @@ def prefect(*arguments: str, directory: Path | None = None) -> str:
 
 
 def deploy(checkout: Path) -> None:
-    """Create the pool, and from a checkout's prefect.yaml its deployments."""
-    checkout.mkdir()
-    shutil.copy(ROOT / "prefect.yaml", checkout)
+    """Create the pool, and from a checkout's files its deployments."""
+    (checkout / OF_REF).parent.mkdir(parents=True)
+    for file in ("prefect.yaml", OF_REF):
+        shutil.copy(ROOT / file, checkout / file)
     prefect("work-pool", "create", POOL, "--type", "process")
     prefect("deploy", "--all", directory=checkout)
+    prefect("deploy", "--all", "--prefect-file", OF_REF, directory=checkout)
 
 
 @contextmanager

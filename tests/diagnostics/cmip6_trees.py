@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from climate_ref_prefect.diagnostics.data_catalogue import FACETS, DataGroup
+from climate_ref_prefect.diagnostics.data_catalogue import DataGroup
+from climate_ref_prefect.diagnostics.data_reference_syntax import FACETS
 
 DRS = "CMIP6/CMIP/CCCma/CanESM5/historical/r1i1p1f1/Amon/ta/gn/v20190429"
 STEM = "ta_Amon_CanESM5_historical_r1i1p1f1_gn"

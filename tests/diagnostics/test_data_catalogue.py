@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.diagnostics.data_catalogue import FACETS, Catalogue, scan
+from climate_ref_prefect.diagnostics.data_catalogue import Catalogue, scan
+from climate_ref_prefect.diagnostics.data_reference_syntax import FACETS
 from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from tests.diagnostics.cmip6_trees import DRS, STEM, add
@@ -328,7 +329,7 @@ def test_a_directory_that_may_not_be_read_is_left_out(
 
     monkeypatch.setattr(os, "scandir", refusing)
     assert [dataset.facets["source_id"] for dataset in scan(tmp_path).datasets] == ["CanESM5"]
-    assert "Closed (Permission denied); what is below it is left out" in caplog.text
+    assert "Closed' (Permission denied); what is below it is left out" in caplog.text
 
 
 def test_the_order_does_not_depend_on_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

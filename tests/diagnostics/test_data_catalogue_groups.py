@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from climate_ref_prefect.diagnostics.data_catalogue import FACETS, Catalogue, scan
+from climate_ref_prefect.diagnostics.data_catalogue import Catalogue, scan
+from climate_ref_prefect.diagnostics.data_reference_syntax import FACETS
 from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.errors import UnknownNameError
 from tests.diagnostics.cmip6_trees import DRS, add, keys

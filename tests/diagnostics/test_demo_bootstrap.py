@@ -103,7 +103,7 @@ def test_blocks_of_noise_without_memory_are_single_values() -> None:
 def test_the_interval_of_a_mean_is_that_of_scipy_and_of_student() -> None:
     values = np.random.default_rng(4).normal(5, 2, 200)
     ours = interval(values.mean(), Bootstrap.seeded("mean").blocks(200, 1).means(values))
-    theirs = stats.bootstrap((values,), np.mean, method="basic", n_resamples=10_000, rng=1).confidence_interval
+    theirs = stats.bootstrap((values,), np.mean, method="basic", n_resamples=10_000, random_state=1).confidence_interval
     student = stats.t.interval(0.95, 199, values.mean(), values.std(ddof=1) / np.sqrt(200))
     for expected in (theirs, student):
         assert (ours.lower, ours.upper) == pytest.approx(tuple(expected), abs=0.04 * width(ours))

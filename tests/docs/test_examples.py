@@ -49,7 +49,11 @@ def run(code: str, directory: Path) -> None:
     ended = subprocess.run(
         [sys.executable, script.name],
         cwd=directory,
-        env={**environment, "CLIMATE_REF_PREFECT_HOME": str(directory / "home")},
+        env={
+            **environment,
+            "CLIMATE_REF_PREFECT_HOME": str(directory / "home"),
+            "CLIMATE_REF_PREFECT_SERVER_LIFETIME": "PT0S",
+        },
         check=False,
         capture_output=True,
         text=True,

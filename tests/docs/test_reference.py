@@ -1,3 +1,4 @@
+import ast
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -21,10 +22,16 @@ from climate_ref_prefect.execution.worker import resource_sampler
 from climate_ref_prefect.flows.cli.main import app
 from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
 from climate_ref_prefect.flows.settings import Settings
+from climate_ref_prefect.ref.executor_settings import ExecutorSettings
+from climate_ref_prefect.ref.failure_reasons import FAILURE_REASONS, RefFailureReason, reason_of
+from climate_ref_prefect.ref.hints.hint_for import shipped_defaults
+from climate_ref_prefect.ref.hints.hint_table import HintRule
+from climate_ref_prefect.ref.tables import metadata
 from climate_ref_prefect.store.sql.table_models import Base
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
 from tests.docs.pages import DOCS
+from tests.packaging.checkout import ROOT
 
 REFERENCE = DOCS / "reference"
 HOW_TO = DOCS / "how-to"
@@ -174,3 +181,48 @@ def test_the_index_lists_every_page() -> None:
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
     assert not [page for page in pages if page != "index.md" and f"({page})" not in index]
+
+
+def test_climate_ref_has_the_reason_of_every_failure_kind() -> None:
+    shown = rows("climate-ref.md")
+    for kind, reason in FAILURE_REASONS.items():
+        (cell,) = shown[kind]
+        assert re.findall(r"`(\w+)`", cell)[0] == reason
+        assert ("not_started" in cell) == (reason_of(kind, has_begun=False) is RefFailureReason.NOT_STARTED)
+
+
+def test_climate_ref_has_every_keyword_of_the_executor() -> None:
+    assert ExecutorSettings.model_fields.keys() <= rows("climate-ref.md").keys()
+
+
+def test_climate_ref_names_every_table() -> None:
+    text = (REFERENCE / "climate-ref.md").read_text(encoding="utf-8")
+    assert [name for name in metadata.tables if f"`{name}`" not in text] == []
+
+
+def test_climate_ref_has_a_line_for_each_fault_that_is_tested_and_no_other() -> None:
+    text = (REFERENCE / "climate-ref.md").read_text(encoding="utf-8")
+    section = text.partition("## What interrupts a solve")[2].partition("\n## ")[0]
+    shown = [line.split(" | ")[0].strip("| ") for line in section.splitlines() if line.startswith("|")][2:]
+    assert sorted(shown) == sorted(faults_of_tests())
+
+
+def faults_of_tests() -> Iterator[str]:
+    """Yield what the tests of climate-ref are marked with. They are only read: without climate-ref they do not run."""
+    for path in (ROOT / "tests" / "ref").glob("test_ref_*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "fault":
+                yield ast.literal_eval(node.args[0])
+
+
+def test_size_ref_executions_has_every_default_and_every_field() -> None:
+    shown = rows("size-ref-executions.md", HOW_TO)
+    expected = {
+        rule.match: [
+            str(rule.memory_mb), f"{rule.memory_mb_per_input_gb:g}", str(rule.cpu), str(rule.wall_clock), rule.basis
+        ]
+        for rule in shipped_defaults().rules
+    }  # fmt: skip
+    assert {match: cells for match, cells in shown.items() if "/" in match} == expected
+    text = (HOW_TO / "size-ref-executions.md").read_text(encoding="utf-8")
+    assert [name for name in HintRule.model_fields if f"`{name}`" not in text] == []

@@ -123,8 +123,8 @@ def test_what_pages_show_is_a_profile(text: str, tmp_path: Path) -> None:
     assert isinstance(read_profile(profile), SlurmTransport)
 
 
-def test_three_pages_show_one() -> None:
-    assert len(list(profiles())) == 3
+def test_four_pages_show_one() -> None:
+    assert len(list(profiles())) == 4
 
 
 def test_batch_names_all_that_a_job_adds_to_the_telemetry() -> None:

@@ -100,12 +100,29 @@ def test_a_job_script_sets_the_language_whatever_its_characters_and_unsets_what_
     assert seen["CLIMATE_REF_PREFECT_IMPORT_LAST"].split(os.pathsep)[0] == str(tmp_path)
 
 
+def test_how_the_database_of_climate_ref_is_reached_is_handed_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, {"REF_DATABASE_URL": "postgresql://me:secret@host/ref", "REF_CONFIGURATION": "/ref"})
+    for environment in (environment_of_provider(1), environment_of_scheduler(), environment_of_prefect_server({})):
+        assert "REF_DATABASE_URL" not in environment
+        assert environment["REF_CONFIGURATION"] == "/ref"
+
+
 def test_a_prefect_server_has_no_proxy_and_no_address_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = ("http_proxy", "ALL_PROXY", "no_proxy", "PREFECT_API_URL", "PREFECT_API_KEY", "PREFECT_PROFILE")
     set_all(monkeypatch, {**dict.fromkeys(theirs, "theirs"), "PREFECT_SERVER_DATABASE_TIMEOUT": "30"})
     environment = environment_of_prefect_server({"PREFECT_HOME": "/home"})
     assert not set(theirs) & environment.keys()
     assert (environment["PREFECT_HOME"], environment["PREFECT_SERVER_DATABASE_TIMEOUT"]) == ("/home", "30")
+
+
+def test_the_password_of_a_server_that_a_person_starts_reaches_that_server_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    password = "PREFECT_SERVER_API_AUTH_STRING"
+    monkeypatch.setenv(password, "theirs")
+    assert environment_of_prefect_server({})[password] == "theirs"
+    assert environment_of_prefect_server({password: "of a solve"})[password] == "of a solve"
+    assert password not in environment_of_provider(1) | environment_of_scheduler()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.errors import CommandKilledError, DiagnosticError, ResultValidationError
 from climate_ref_prefect.execution.failure_kinds import FailureKind
-from climate_ref_prefect.execution.host.cgroup_memory import memory_limit_mb, oom_kills
+from climate_ref_prefect.execution.host.cgroup_memory import OomKillCounter, memory_limit_mb
 from climate_ref_prefect.execution.outcome import ExecutionFailure
 from climate_ref_prefect.execution.worker.failure_mapping import (
     describe_exit,
@@ -247,26 +247,33 @@ def test_only_a_kill_of_unknown_cause_is_ever_turned_into_lack_of_memory(
 class TestCgroup:
     """Counters and limits of version 2, of version 1, and where there are none."""
 
-    def test_version_2_tells_kills_and_the_smallest_limit_above(self, tmp_path: Path) -> None:
+    def test_version_2_counts_kills_and_has_the_smallest_limit_above(self, tmp_path: Path) -> None:
         membership = write(tmp_path / "membership", "0::/slurm/job_1\n")
         mount = tmp_path / "cgroup"
         write(mount / "slurm" / "memory.max", str(512 << 20))
         write(mount / "slurm" / "job_1" / "memory.max", "max\n")
-        write(mount / "slurm" / "job_1" / "memory.events", "low 0\noom 3\noom_kill 2\n")
-        assert oom_kills(membership, mount) == 2
+        events = write(mount / "slurm" / "job_1" / "memory.events", "low 0\noom 3\noom_kill 2\n")
+        kills = OomKillCounter(membership, mount)
+        assert kills.since_start() == 0
+        write(events, "low 0\noom 6\noom_kill 5\n")
+        assert kills.since_start() == 3
         assert memory_limit_mb(membership, mount) == 512
 
-    def test_version_1_tells_them_too(self, tmp_path: Path) -> None:
+    def test_version_1_does_so_too(self, tmp_path: Path) -> None:
         membership = write(tmp_path / "membership", "9:cpu,cpuacct:/\n4:memory:/job_1\n")
         mount = tmp_path / "cgroup"
         write(mount / "memory" / "memory.limit_in_bytes", f"{UNLIMITED_V1}\n")
         write(mount / "memory" / "job_1" / "memory.limit_in_bytes", str(256 << 20))
-        write(mount / "memory" / "job_1" / "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
-        assert oom_kills(membership, mount) == 1
+        control = write(
+            mount / "memory" / "job_1" / "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n"
+        )
+        kills = OomKillCounter(membership, mount)
+        write(control, "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n")
+        assert kills.since_start() == 1
         assert memory_limit_mb(membership, mount) == 256
 
-    def test_where_there_is_none_nothing_is_known(self, tmp_path: Path) -> None:
-        assert oom_kills(tmp_path / "none", tmp_path) == 0
+    def test_without_a_cgroup_no_kill_and_no_limit_is_known(self, tmp_path: Path) -> None:
+        assert OomKillCounter(tmp_path / "none", tmp_path).since_start() == 0
         assert memory_limit_mb(tmp_path / "none", tmp_path) is None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.testing.executions import QUICK, Prepare
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.testing.transports.contract_driver import Backend, Driving, kind_of, message_of
@@ -45,16 +46,21 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
         subprocess.run(["umount", str(directory)], check=True)
 
 
+def outcome_where_others_fill(disk: Path, driving: Driving, diagnostic: str) -> ExecutionOutcome:
+    """Run a diagnostic, fill the disk while it runs, and return its outcome."""
+    directory, resources = Prepare(disk)(diagnostic, target=FULL)
+    future = driving.start(directory, resources)
+    wait_until((directory / "output").exists)
+    fill(disk)
+    return future.result(TIMEOUT_SECONDS)
+
+
 @pytest.mark.parametrize("diagnostic", ["write", "own-error", "crash", "exit", "no-result", "succeed"])
 def test_whatever_it_fails_with_where_others_have_filled_scratch(
     driving: Driving, mount: Mount, diagnostic: str
 ) -> None:
     disk = mount("size=4m")
-    directory, resources = Prepare(disk)(diagnostic, target=FULL)
-    future = driving.start(directory, resources)
-    wait_until((directory / "output").exists)
-    fill(disk)
-    outcome = future.result(TIMEOUT_SECONDS)
+    outcome = outcome_where_others_fill(disk, driving, diagnostic)
     assert kind_of(outcome) is FailureKind.SCRATCH_FULL
     assert "Scratch was full while it ran: it had no room left. It failed with: " in message_of(outcome)
 
@@ -81,6 +87,16 @@ def test_it_is_remembered_when_there_is_room_again(driving: Driving, mount: Moun
     outcome = future.result(TIMEOUT_SECONDS)
     assert kind_of(outcome) is FailureKind.SCRATCH_FULL
     assert "a file written before is cut short" in message_of(outcome)
+
+
+def test_the_execution_itself_tells_where_there_is_room_before_anybody_else_looks(
+    driving: Driving, mount: Mount
+) -> None:
+    disk = mount("size=4m")
+    outcome = outcome_where_others_fill(disk, driving, "write-and-make-room")
+    assert not Disk(disk).is_filled()
+    assert kind_of(outcome) is FailureKind.SCRATCH_FULL
+    assert "Scratch was full while it ran: it had no room left. It failed with: " in message_of(outcome)
 
 
 def test_a_success_that_cannot_be_written_is_no_fault_of_the_execution(driving: Driving, mount: Mount) -> None:

@@ -34,6 +34,12 @@ class Ended:
     errors: str
 
 
+def reported(said: str) -> str:
+    """Return the one line in which a command reports its error; Prefect may log after it, while it sends its events."""
+    (line,) = [line for line in said.splitlines() if line.startswith("climate-ref-prefect: ")]
+    return line
+
+
 def run_command(*arguments: str, more: Mapping[str, str] | None = None) -> Ended:
     """Run `climate-ref-prefect` to its end."""
     ended = subprocess.run(
@@ -90,10 +96,17 @@ class Coordinator:
 
         def there() -> bool:
             assert self.process.poll() is None, self.said
-            holder = self.site.holder()
-            return holder is not None and holder.pid == self.pid and all(path.exists() for path in paths)
+            return self._holds() and all(path.exists() for path in paths)
 
         wait_until(there, 60)
+
+    def holds_or_ends(self) -> bool:
+        """Wait until it coordinates, or has ended because there was nothing to do; return whether it coordinates."""
+        return wait_until(lambda: "holds" if self._holds() else self.process.poll() is not None, 60) == "holds"
+
+    def _holds(self) -> bool:
+        holder = self.site.holder()
+        return holder is not None and holder.pid == self.pid
 
     def interrupt(self, number: signal.Signals) -> int:
         """Signal it as a shell (the whole group, for Ctrl-C) or a scheduler does, and wait for its end."""

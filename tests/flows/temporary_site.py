@@ -86,7 +86,7 @@ class Site:
         self.notes.mkdir(parents=True)
         self._environment = environment
         environment.setenv(NOTES, str(self.notes))
-        self.configure(home=root / "state")
+        self.configure(home=root / "state", keep_documents=True)  # which say who ran what, and what it left
 
     @property
     def home(self) -> Path:

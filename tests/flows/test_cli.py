@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.flows.cli.main import main
-from climate_ref_prefect.store.sql.schema_migration import VERSION_TABLE
+from climate_ref_prefect.store.sql.schema_revision import VERSION_TABLE
 from tests.flows.coordinator_processes import Ended, run_command
 from tests.flows.temporary_site import PROVIDER, Site
+from tests.flows.unfinished_executions import leave_behind
 
 Run = Callable[..., Ended]
 
@@ -79,6 +81,49 @@ class TestSolve:
         ended = run_command("solve", *options(site, "good"))
         assert ended.code == 0, ended.errors
         assert "1 succeeded, 0 failed" in ended.output
+
+
+WITHOUT_PREFECT = """
+import atexit, sys
+atexit.register(lambda: print("Prefect is imported:", "prefect" in sys.modules))
+from climate_ref_prefect.flows.cli.main import main
+main()
+"""
+NO_SERVER = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+
+
+class TestNothingToRun:
+    """A solve from a shell starts Prefect only where something is to run."""
+
+    @pytest.mark.parametrize(
+        ("diagnostics", "code", "words"),
+        [
+            (["good"], 0, "All up to date: 1 groups"),
+            (["good", "own-error"], 1, "1 given up before"),
+        ],
+    )
+    def test_no_server_is_asked(self, solved: Site, diagnostics: list[str], code: int, words: str) -> None:
+        ended = self.run(*options(solved, *diagnostics))
+        assert (ended.code, words in ended.output) == (code, True), ended.errors
+        assert "Prefect is imported: False" in ended.output
+        assert len(solved.runs()) == 2
+
+    def test_what_a_dead_coordinator_left_is_taken_in(self, solved: Site) -> None:
+        leave_behind(solved, "other")
+        ended = self.run(*options(solved, "good"))
+        assert "Prefect is imported: True" in ended.output
+        assert "does not answer" in ended.errors
+
+    @staticmethod
+    def run(*arguments: str) -> Ended:
+        ended = subprocess.run(
+            [sys.executable, "-c", WITHOUT_PREFECT, "solve", *arguments],
+            env={**os.environ, **NO_SERVER},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 class TestPlan:

@@ -53,34 +53,58 @@ def test_a_signal_is_delivered_at_once_while_signals_are_delivered() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_a_second_signal_is_delivered_at_once() -> None:
-    with DeferredSignals():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(ToldError):
-            signal.raise_signal(signal.SIGINT)
-
-
-def test_what_ends_on_the_way_out_of_an_interrupt_can_be_interrupted_once_more() -> None:
-    with DeferredSignals() as gate:
-        with gate.deliver(), pytest.raises(ToldError):
+@pytest.mark.parametrize("delivered", [False, True], ids=["before", "after"])
+def test_where_it_seems_to_hang_a_second_signal_is_delivered_at_once(*, delivered: bool) -> None:
+    with DeferredSignals(patience_seconds=0) as gate:
+        if delivered:
+            with gate.deliver(), pytest.raises(ToldError):
+                signal.raise_signal(signal.SIGINT)
+        else:
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(ToldError):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_blocked_signals_are_deferred_even_if_sent_twice() -> None:
+def test_the_next_signals_are_deferred_as_well() -> None:
     done: list[str] = []
-
-    def signal_while_shut() -> None:
-        with gate.block():
+    with DeferredSignals() as gate:
+        for _ in range(5):
             signal.raise_signal(signal.SIGINT)
             done.append("went on")
+        with pytest.raises(ToldError), gate.deliver():
+            done.append("opened")
+        signal.raise_signal(signal.SIGINT)
+        done.append("cleaned up")
+        with pytest.raises(ToldError), gate.deliver():
+            done.append("opened")
+    assert done == ["went on"] * 5 + ["cleaned up"]
 
-    with DeferredSignals() as gate:
-        with gate.deliver(), pytest.raises(ToldError):
+
+def interrupt_twice(done: list[str]) -> None:
+    with DeferredSignals() as gate, gate.deliver():
+        try:
             signal.raise_signal(signal.SIGINT)
-        with pytest.raises(ToldError):
-            signal_while_shut()
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            done.append("cleaned up")
+
+
+def test_a_second_signal_does_not_break_into_what_the_first_one_ends() -> None:
+    done: list[str] = []
+    with pytest.raises(ToldError, match="SIGINT"):
+        interrupt_twice(done)
+    assert done == ["cleaned up"]
+
+
+def test_blocked_signals_are_deferred_however_many() -> None:
+    done: list[str] = []
+    with DeferredSignals(patience_seconds=0) as gate:
+        with gate.block():
+            for _ in range(3):
+                signal.raise_signal(signal.SIGINT)
+            done.append("went on")
+        with pytest.raises(ToldError), gate.deliver():
+            done.append("opened")
     assert done == ["went on"]
 
 

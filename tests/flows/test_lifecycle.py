@@ -450,6 +450,16 @@ class TestPlaces:
             path = site.home if place == "state" else tmp_path / place
             assert stat.S_IMODE(path.stat().st_mode) == mode
 
+    def test_nothing_stays_on_scratch_of_what_was_published(self, site: Site) -> None:
+        site.add_models(*MODELS)
+        site.configure(keep_documents=False)
+        site.solve("good", "own-error")
+        left = {row.fragment for row in site.attempts("own-error")}
+        scratch = site.home / "scratch"
+        assert {str(path.relative_to(scratch)) for path in scratch.glob("*/*/*/*")} == left
+        assert not list(scratch.glob("*/good"))
+        assert site.solve("good", "own-error").report.plan.up_to_date == len(MODELS)
+
     @pytest.mark.parametrize("keep", ["all", "none"])
     def test_what_is_kept_of_scratch_is_a_setting(self, site: Site, keep: str) -> None:
         site.add_models("ModelA")

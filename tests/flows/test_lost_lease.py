@@ -10,7 +10,7 @@ from climate_ref_prefect.flows.cli.errors_and_exit_codes import LEASE_LOST
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.errors import CoordinatorBusyError
 from climate_ref_prefect.testing.processes import wait_until
-from tests.flows.coordinator_processes import coordinator, run_command
+from tests.flows.coordinator_processes import coordinator, reported, run_command
 from tests.flows.run_intervals import read_lives
 from tests.flows.temporary_site import Site
 from tests.store.example_values import coordinated
@@ -38,7 +38,7 @@ def test_it_stops_and_its_successor_goes_on(site: Site) -> None:
         with ExitStack() as taken:
             wait_until(lambda: taken_over(site, taken))
             assert started.wait() == LEASE_LOST, started.said
-            last = started.said.strip().splitlines()[-1]
+            last = reported(started.said)
         assert last.startswith("climate-ref-prefect: The right to coordinate on ")
         assert f"process {os.getpid()} on here (state directory /home/of/the/tests) has had it since 20" in last
         assert "Traceback" not in started.said
@@ -71,7 +71,7 @@ def test_two_homes_on_one_database_and_another_store_on_its_results_are_refused(
     }
     refused = run_command(*arguments, more=other)
     assert refused.code == 2
-    last = refused.errors.strip().splitlines()[-1]
+    last = reported(refused.errors)
     assert "belongs to the store" in last
     assert f"{tmp_path}/other.db" in last
     assert str(site.home / "climate-ref-prefect.db") in last

@@ -275,7 +275,12 @@ class TestSizes:
         with load_providers(["tests.flows.providers:growing"], DEADLINE_SECONDS) as ((growing,), _):
             transport = LocalTransport(cpu=2, memory_mb=3000)
             with pytest.warns(ClippedResourcesWarning, match=r"4000 CPU and 50000000 MiB.* 2 CPU and 3000 MiB"):
-                planned = desk.plan_one(loaded=growing, transport=transport)
+                plan = desk.plan(loaded=growing, transport=transport)
+        (planned,) = plan.executions
+        (remark,) = plan.remarks()
+        assert remark == (
+            "growing/good asks for 4000 CPU and 50000000 MiB, and is given 2 CPU and 3000 MiB: all that local has."
+        )
         assert (planned.resources.cpu, planned.resources.memory_mb) == (4000, 50_000_000)
         assert (planned.granted.cpu, planned.granted.memory_mb) == (2, 3000)
 

@@ -7,8 +7,8 @@ import pytest
 
 from climate_ref_prefect.diagnostics.execution_result import METRIC_BUNDLE
 from climate_ref_prefect.flows.planning.plan import Plan
+from climate_ref_prefect.flows.planning.plan_solve import plan_only
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.solve import plan_only
 from climate_ref_prefect.store.errors import SchemaOutdatedError
 from climate_ref_prefect.store.sql import schema_migration
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport

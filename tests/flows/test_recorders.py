@@ -17,8 +17,9 @@ from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
+from climate_ref_prefect.flows.lifecycle.leftovers import Leftovers
 from climate_ref_prefect.flows.lifecycle.phases import PHASES
-from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers, settle_leftovers
+from climate_ref_prefect.flows.lifecycle.recover_unfinished import settle_leftovers
 from climate_ref_prefect.flows.planning.load_providers import load_providers
 from climate_ref_prefect.flows.planning.make_plan import make_plan
 from climate_ref_prefect.flows.planning.plan import PlannedExecution

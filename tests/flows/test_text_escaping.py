@@ -28,11 +28,11 @@ from climate_ref_prefect.flows.display.text_escaping import (
     rich_text,
     shortened,
 )
-from climate_ref_prefect.flows.lifecycle.recover_unfinished import Leftovers
+from climate_ref_prefect.flows.lifecycle.leftovers import Leftovers
 from climate_ref_prefect.flows.planning.load_providers import BrokenProvider
 from climate_ref_prefect.flows.planning.plan import Plan, PlannedExecution
 from climate_ref_prefect.flows.report.solve_report import SolveReport
-from climate_ref_prefect.flows.server.task_run_counter import RecordedTaskRuns
+from climate_ref_prefect.flows.server.recorded_task_runs import RecordedTaskRuns
 from climate_ref_prefect.store.sql.database_location import sqlite_url
 from climate_ref_prefect.store.sql.sql_store import Store
 from tests.flows.unsafe_texts import SHOWN

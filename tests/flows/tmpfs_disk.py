@@ -2,9 +2,12 @@
 
 import os
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 _FILLING = ".filling"
 
@@ -23,6 +26,10 @@ class Disk:
         """Take the filling away again."""
         (self.path / _FILLING).unlink()
 
+    def is_filled(self) -> bool:
+        """Whether the filling is there."""
+        return (self.path / _FILLING).exists()
+
     def make_read_only(self) -> None:
         """Make it read-only, even for root."""
         remount(self.path, "ro")
@@ -30,6 +37,18 @@ class Disk:
     def make_writable(self) -> None:
         """Let everybody write again."""
         remount(self.path, "rw")
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[Disk]:
+    """Give a file system of 4 MiB on a directory, which is made."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(directory)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
+    yield Disk(directory)
+    subprocess.run(["umount", str(directory)], check=True)
 
 
 def fill(path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope, WorkerLimits
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
+from climate_ref_prefect.flows.planning.plan_solve import plan_only
 from climate_ref_prefect.flows.settings import Settings
-from climate_ref_prefect.flows.solve import plan_only
 from climate_ref_prefect.store.port import Allocation
 from climate_ref_prefect.testing.executions import QUICK
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport

@@ -1,11 +1,10 @@
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.packaging.checkout import ROOT, tracked
+from tests.packaging.checkout import copy_checkout
 
 
 def build(source: Path, target: Path, *options: str) -> None:
@@ -19,10 +18,7 @@ def build(source: Path, target: Path, *options: str) -> None:
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout to build in, with its links, without whatever Git ignores."""
     directory = tmp_path_factory.mktemp("sources")
-    for name in tracked():
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, target, follow_symlinks=False)
+    copy_checkout(directory)
     return directory
 
 

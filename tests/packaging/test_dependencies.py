@@ -6,9 +6,14 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 
+from packaging.requirements import Requirement
+from packaging.version import Version
+
 from tests.packaging.checkout import FOLDERS, PACKAGE, ROOT, pyproject, tracked
 
 NOT_IMPORTED = {
+    "climate-ref": "imported by name in ref/upstream.py alone, where it is installed",
+    "climate-ref-core": "a bound: climate-ref asks for its core without one",
     "cryptography": "Dask makes its keys for TLS with it, and does not require it",
     "esmvaltool-sample-data": "the data of the demo, found by its distribution",
     "fastapi": "a bound for Prefect's server",
@@ -68,6 +73,44 @@ def test_the_constraints_pin_every_dependency() -> None:
         normal(line.split("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
     }
     assert declared() - pinned == set()
+
+
+def pins(file: str) -> dict[str, Version]:
+    lines = (line.partition("==") for line in (ROOT / file).read_text(encoding="utf-8").splitlines())
+    return {normal(name): Version(pin) for name, sign, pin in lines if sign}
+
+
+def lower_bounds(*extras: str) -> dict[str, Version]:
+    project = pyproject()["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    requirements = [Requirement(line) for line in lines]
+    unbounded = [str(one) for one in requirements if not any(part.operator == ">=" for part in one.specifier)]
+    assert unbounded == [], "each needs a lower bound, that of constraints-oldest.txt"
+    return {
+        normal(one.name): Version(part.version)
+        for one in requirements
+        for part in one.specifier
+        if part.operator == ">="
+    }
+
+
+def test_the_oldest_that_are_tested_are_the_lower_bounds() -> None:
+    """On Python 3.11, which climate-ref does not support. What differs: scripts/freeze_constraints --oldest."""
+    pinned = pins("constraints-oldest.txt")
+    bounds = lower_bounds(
+        *(extra for extra in pyproject()["project"]["optional-dependencies"] if extra != "climate-ref")
+    )
+    assert {name: pinned[name] for name in bounds} == bounds
+
+
+def test_with_the_oldest_climate_ref_nothing_is_older_than_its_bound() -> None:
+    """Some are newer than their bounds: what climate-ref and its own dependencies ask for."""
+    pinned = pins("tests/ref/oldest-requirements.txt")
+    bounds = lower_bounds("climate-ref", "postgres", "testing")
+    assert [name for name in bounds if pinned[name] < bounds[name]] == []
+    assert {name: pinned[name] for name in bounds if name.startswith(("climate-ref", "prefect"))} == {
+        name: bound for name, bound in bounds.items() if name.startswith(("climate-ref", "prefect"))
+    }
 
 
 def test_data_files_of_the_package_exist() -> None:

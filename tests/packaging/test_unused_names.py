@@ -31,6 +31,10 @@ REASONS = {
         "execution.failure_kinds.FailureRule.meaning",
         "execution.host.environment_variables.Rule.why",
     ),
+    "asked for by climate-ref": (
+        "ref.executor.PrefectExecutor.collects_results_on_join",
+        "ref.executor.PrefectExecutor.runs_on_solve_host",
+    ),
     "told to recorders of others": ("store.port.Finalisation.another_follows",),
     "for users, in reports and in Python": (
         "flows.report.solve_report.SolveReport.running_seconds",

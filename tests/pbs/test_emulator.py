@@ -264,7 +264,7 @@ def test_a_login_shell_reports_a_signal_as_its_own_exit(start_cluster: StartClus
 
 
 def test_a_suspended_job_stops_in_its_session_alone(cluster: PbsCluster) -> None:
-    job_id = cluster.submit(stdin="setsid sleep 60 & echo $! > left; exec sleep 60")
+    job_id = cluster.submit(stdin="setsid sh -c 'echo $$ > left; exec sleep 60' & exec sleep 60")
     session = wait_until(lambda: cluster.job(job_id).session_id)
     note = cluster.home / "left"
     left = int(wait_until(lambda: note.read_text().strip() if note.exists() else None))

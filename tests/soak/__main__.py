@@ -54,7 +54,7 @@ def main() -> int:
         root = Path(directory)
         os.environ["PREFECT_HOME"] = str(root / "prefect")
         with local_server(root / "server") as server, running_postgres() as postgres:
-            os.environ["PREFECT_API_URL"] = server.api_url
+            os.environ.update(server.variables)
             with preloaded_command() as command:
                 for number in range(options.seeds):
                     seed = options.first_seed + number

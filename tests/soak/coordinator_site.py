@@ -72,6 +72,7 @@ class Place:
     def environment(self) -> Mapping[str, str]:
         """What a coordinator here must find in its environment."""
         settings = {"HOME": self.home, "SCRATCH": self.scratch, "RESULTS": self.results, "PUBLISH_THREADS": 1}
+        settings |= {"KEEP_DOCUMENTS": True}  # for the invariants
         settings["DATABASE_URL"] = self.database_url
         prefixed = {f"CLIMATE_REF_PREFECT_{name}": str(value) for name, value in settings.items()}
         return {**prefixed, NOTES: str(self.notes)}

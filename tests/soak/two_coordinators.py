@@ -157,7 +157,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="two-coordinators-") as directory:
         os.environ["PREFECT_HOME"] = f"{directory}/prefect"
         with local_server(Path(directory, "server")) as server, running_postgres() as postgres:
-            os.environ["PREFECT_API_URL"] = server.api_url
+            os.environ.update(server.variables)
             with preloaded_command() as one, preloaded_command() as other:
                 seeds = range(options.first_seed, options.first_seed + options.tries)
                 held = [_tell(Path(directory), (one, other), postgres, seed) for seed in seeds]

@@ -17,6 +17,7 @@ from climate_ref_prefect.store.sql.recorder import SqlRecorder
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
 from climate_ref_prefect.testing.recorders.contract import BundleContract, ReadingContract, RecorderContract
 from climate_ref_prefect.testing.recorders.example_values import holder
+from climate_ref_prefect.testing.recorders.withdrawing import WithdrawingContract
 from tests.flows.file_recorder import FileRecorder
 
 
@@ -24,7 +25,7 @@ def scalars(reader: ExecutionReader, execution_id: int) -> dict[str, float | Non
     return {row.dimensions["statistic"]: row.value for row in reader.scalars([execution_id])}
 
 
-class TestMemoryRecorder(BundleContract, ReadingContract):
+class TestMemoryRecorder(BundleContract, ReadingContract, WithdrawingContract):
     """The recorder in memory."""
 
     @pytest.fixture
@@ -66,7 +67,7 @@ class TestFileRecorder(RecorderContract):
         return {dimensions["statistic"]: value for dimensions, value in metrics.scalars()}
 
 
-class TestSqlRecorder(BundleContract, ReadingContract):
+class TestSqlRecorder(BundleContract, ReadingContract, WithdrawingContract):
     """The recorder on SQLite and on PostgreSQL."""
 
     @pytest.fixture

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 
 from climate_ref_prefect.store.errors import SchemaOutdatedError, SchemaUnknownError
-from climate_ref_prefect.store.sql import schema_migration
+from climate_ref_prefect.store.sql import schema_migration, schema_revision
 from climate_ref_prefect.store.sql.database_location import parse_location
 from climate_ref_prefect.store.sql.engine import build_engine
 from climate_ref_prefect.store.sql.sql_store import open_store
@@ -54,20 +54,20 @@ def engine(database_url: str) -> Iterator[Engine]:
 def later_version(tmp_path: Path) -> Path:
     """The migrations of a version to come: it rebuilds a table that others refer to."""
     scripts = tmp_path / "later 100%" / "migrations"
-    shutil.copytree(schema_migration._SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "later.py").write_text(LATER_REVISION.format(head=schema_migration.head_revision()))
+    shutil.copytree(schema_revision.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    (scripts / "versions" / "later.py").write_text(LATER_REVISION.format(head=schema_revision.head_revision()))
     return scripts
 
 
 def test_an_empty_database_gets_its_tables_when_opened(database_url: str, engine: Engine) -> None:
     open_store(database_url).close()
-    assert set(inspect(engine).get_table_names()) == {*Base.metadata.tables, schema_migration.VERSION_TABLE}
+    assert set(inspect(engine).get_table_names()) == {*Base.metadata.tables, schema_revision.VERSION_TABLE}
 
 
 def test_the_migrations_make_what_the_models_say(database_url: str, engine: Engine) -> None:
     schema_migration.upgrade_database(database_url)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": schema_migration.VERSION_TABLE})
+        context = MigrationContext.configure(connection, opts={"version_table": schema_revision.VERSION_TABLE})
         assert compare_metadata(context, Base.metadata) == []
 
 
@@ -86,12 +86,19 @@ def test_the_migrations_have_a_single_head() -> None:
     assert len(ScriptDirectory.from_config(schema_migration.migration_config()).get_heads()) == 1
 
 
+def test_the_revisions_are_read_as_alembic_reads_them(later_version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for scripts in (schema_revision.SCRIPTS, later_version):
+        monkeypatch.setattr(schema_revision, "SCRIPTS", scripts)
+        directory = ScriptDirectory.from_config(schema_migration.migration_config())
+        assert list(schema_revision.revisions()) == [script.revision for script in directory.walk_revisions()]
+
+
 def test_a_database_can_go_down_to_nothing_and_up_again_with_data_in_it(database_url: str, engine: Engine) -> None:
     with coordinated(database_url) as store:
         store.ingest(allocate(store).execution_id, OUTPUTS, METRICS, SERIES)
     assert schema_migration.migrate(engine, schema_migration.BASE) == schema_migration.BASE
-    assert set(inspect(engine).get_table_names()) == {schema_migration.VERSION_TABLE}
-    assert schema_migration.upgrade_database(database_url) == schema_migration.head_revision()
+    assert set(inspect(engine).get_table_names()) == {schema_revision.VERSION_TABLE}
+    assert schema_migration.upgrade_database(database_url) == schema_revision.head_revision()
     with coordinated(database_url) as store:
         allocate(store)
         assert store.counts().groups == 1
@@ -105,8 +112,8 @@ def test_an_older_schema_is_refused_with_the_command_to_run(
     database_url: str, later_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_store(database_url).close()
-    head = schema_migration.head_revision()
-    monkeypatch.setattr(schema_migration, "_SCRIPTS", later_version)
+    head = schema_revision.head_revision()
+    monkeypatch.setattr(schema_revision, "SCRIPTS", later_version)
     with pytest.raises(SchemaOutdatedError, match=rf"{head}.*later.*`climate-ref-prefect db upgrade`"):
         open_store(database_url)
 
@@ -119,7 +126,7 @@ def test_an_upgrade_keeps_what_was_recorded(
         store.ingest(number, OUTPUTS, METRICS, SERIES)
         store.finalise(number, success())
         before = (store.executions(), store.scalars([number]))
-    monkeypatch.setattr(schema_migration, "_SCRIPTS", later_version)
+    monkeypatch.setattr(schema_revision, "SCRIPTS", later_version)
     assert schema_migration.upgrade_database(database_url) == "later"
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT note FROM execution_group")) == "kept"
@@ -131,10 +138,10 @@ def test_a_newer_schema_is_refused_naming_both_revisions(
     database_url: str, later_version: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(schema_migration, "_SCRIPTS", later_version)
+        patched.setattr(schema_revision, "SCRIPTS", later_version)
         schema_migration.upgrade_database(database_url)
     for use in (open_store, schema_migration.upgrade_database):
-        with pytest.raises(SchemaUnknownError, match=rf"revision later.*newest is {schema_migration.head_revision()}"):
+        with pytest.raises(SchemaUnknownError, match=rf"revision later.*newest is {schema_revision.head_revision()}"):
             use(database_url)
 
 
@@ -146,7 +153,7 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     broken = broken.replace("\n\ndef downgrade", '    op.execute("SELECT * FROM nowhere")\n\n\ndef downgrade')
     (later_version / "versions" / "later.py").write_text(broken)
     with monkeypatch.context() as patched:
-        patched.setattr(schema_migration, "_SCRIPTS", later_version)
+        patched.setattr(schema_revision, "SCRIPTS", later_version)
         with pytest.raises(Exception, match="nowhere"):
             schema_migration.upgrade_database(database_url)
     assert "note" not in {column["name"] for column in inspect(engine).get_columns("execution_group")}

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from climate_ref_prefect.testing.transports.fixtures import allowances, narrow, own, shared
 from tests.transports.scheduler_programs import Program, program_writer
 
 __all__ = ["allowances", "narrow", "own", "shared"]
-
-# A shared machine of two cores says nothing by being slow for once.
-settings.register_profile("shared", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
 
 
 @pytest.fixture

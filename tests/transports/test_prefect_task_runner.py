@@ -1,29 +1,38 @@
 """The task runner in real flows: task runs stay here, their bodies run on the transport."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events.worker import EventsWorker
 from prefect.futures import PrefectConcurrentFuture
+from prefect.runtime import flow_run
 from prefect.testing.utilities import prefect_test_harness
+from pydantic import PrivateAttr
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.claim import Claim
+from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.execution.worker.execute import execute
 from climate_ref_prefect.testing.executions import Prepare
 from climate_ref_prefect.testing.processes import left_behind, noted_processes, started_here, wait_until
 from climate_ref_prefect.testing.transports.contract_driver import kind_of
+from climate_ref_prefect.transports.base_transport import TransportModel
+from climate_ref_prefect.transports.ended_queue import EndedQueue
+from climate_ref_prefect.transports.port import Ended, Submission
 from climate_ref_prefect.transports.prefect_task_runner import TransportTaskRunner
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
 from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
+from tests.prefect_server import task_runs
 
 TIMEOUT_SECONDS = 60.0
 pytestmark = pytest.mark.slow
@@ -63,6 +72,71 @@ def some(prepare: Prepare, *names: str) -> list[Execution]:
     return [Execution(*prepare(name)) for name in names]
 
 
+PLACES = 2000
+THREADS = 32
+
+
+class PatientTransport(TransportModel):
+    """Has thousands of places, runs nothing, and ends what a test says."""
+
+    _ended: EndedQueue = PrivateAttr(default_factory=EndedQueue)
+    _submitted: list[Path] = PrivateAttr(default_factory=list)
+
+    @property
+    def slots(self) -> int:
+        return PLACES
+
+    @property
+    def submitted(self) -> int:
+        return len(self._submitted)
+
+    def submit(self, directory: Path, resources: ResourceHint) -> Submission:
+        self._submitted.append(directory)
+        return self.submission_of(directory)
+
+    def end(self, directory: Path, outcome: ExecutionOutcome) -> None:
+        self._ended.put(Ended(submission=self.submission_of(directory), outcome=outcome))
+
+    def wait(self, timeout_seconds: float) -> list[Ended]:
+        return self._ended.wait(timeout_seconds)
+
+    def cancel(self, submission: Submission) -> None: ...
+
+    def close(self, timeout_seconds: float = 1.0) -> None: ...
+
+
+def test_what_waits_takes_no_thread_and_is_not_shown_as_running(prepare: Prepare) -> None:
+    directory, resources = prepare("noop")
+    waiting = [Execution(directory.parent / f"waits-{number}", resources) for number in range(PLACES - 1)]
+    (begun,) = some(prepare, "noop")
+    transport = PatientTransport()
+    flow_runs: list[UUID] = []
+    threads: list[int] = []
+
+    @flow
+    def solve() -> tuple[State[Any], State[Any]]:
+        flow_runs.append(UUID(flow_run.id))
+        with TransportTaskRunner(transport) as runner:
+            first = submit(runner, begun)
+            others = [submit(runner, execution) for execution in waiting]
+            wait_until(lambda: transport.submitted == PLACES, TIMEOUT_SECONDS)
+            assert not task_runs(*flow_runs)
+            ExecutionDirectory(begun.directory).claim(Claim.of_this_process())
+            wait_until(lambda: [run.state_name for run in task_runs(*flow_runs)] == ["Running"], TIMEOUT_SECONDS)
+            threads.append(threading.active_count())
+            transport.end(begun.directory, ExecutionOutcome(execution_id=1))
+            first.wait(TIMEOUT_SECONDS)
+        others[-1].wait(TIMEOUT_SECONDS)
+        return first.state, others[-1].state
+
+    ended, left = solve()
+    assert (ended.is_completed(), kind_of(begun.outcome)) == (True, None)
+    assert left.is_failed()
+    assert "closed before the execution had ended" in str(left.message)
+    assert threads[0] <= THREADS
+    wait_until(lambda: [run.state_name for run in task_runs(*flow_runs)] == ["Completed"], TIMEOUT_SECONDS)
+
+
 def test_results_of_a_flow_come_from_the_transport(prepare: Prepare) -> None:
     executions = some(prepare, "writing", "noop", "own-error")
 
@@ -90,8 +164,9 @@ def test_task_runs_are_named_after_their_execution(prepare: Prepare) -> None:
             future = submit(runner, execution)
             future.wait(TIMEOUT_SECONDS)
             assert future.state.state_details.task_run_id == future.task_run_id
-            with get_client(sync_client=True) as client:
-                return wait_until(lambda: client.read_task_run(future.task_run_id)).name
+            (shown,) = wait_until(lambda: task_runs(UUID(flow_run.id)), TIMEOUT_SECONDS)
+            assert shown.id == future.task_run_id
+            return shown.name
 
     assert solve() == f"run {execution.directory.name}"
 

@@ -26,8 +26,8 @@ from tests.transports.job_executions import Open, Running, opening
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
-WALL_CLOCK_SECONDS = 6.0
-SUSPENDED_SECONDS = 8.0
+WALL_CLOCK_SECONDS = 12.0
+SUSPENDED_SECONDS = 14.0
 
 
 def pass_time(seconds: float) -> None:

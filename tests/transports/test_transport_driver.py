@@ -1,10 +1,15 @@
 """The driver: each execution is submitted once, its end is settled, and waiting callers get its outcome."""
 
+import itertools
 import queue
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Self
 
 import pytest
@@ -79,6 +84,9 @@ class Scripted:
             raise news
         return [news]
 
+    def new_starts(self) -> Sequence[Path]:
+        return ()
+
     def cancel(self, submission: Submission) -> None:
         self.end(submission)
 
@@ -133,6 +141,29 @@ class Rig:
         self._threads.shutdown()
 
 
+def interrupted_at(moment: int, call: Callable[[], None]) -> bool:
+    """
+    Call something and interrupt it at its n-th moment, that of what it calls included; return whether it had so many.
+
+    Python handles signals where a function begins and after a call of a function in C, where a profiler is called too.
+    """
+    moments = itertools.count(1)
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        if event in {"call", "c_return"} and next(moments) == moment:
+            raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(interrupt)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(before)
+    return False
+
+
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     """An open rig."""
@@ -185,7 +216,7 @@ class TestSubmission:
     ) -> None:
         directory, resources = prepare()
         rig.transport.ends_at_once = False
-        first, second = (rig.driver._submit(directory, resources) for _ in range(2))
+        first, second = (rig.driver.submit(directory, resources) for _ in range(2))
         rig.transport.end(Submission(transport="scripted", directory=directory))
         assert first.result(TIMEOUT_SECONDS) == second.result(TIMEOUT_SECONDS)
         assert rig.transport.submitted == [directory]
@@ -195,7 +226,7 @@ class TestSubmission:
         second: list[Future[Ended]] = []
 
         def refuse() -> Iterator[Exception]:
-            second.append(rig.driver._submit(*execution))
+            second.append(rig.driver.submit(*execution))
             yield FORBIDDEN
 
         rig.transport.refusals = refuse()
@@ -327,20 +358,57 @@ class TestStopping:
             assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
         assert rig.transport.closed == 1
 
-    def test_a_close_that_was_interrupted_can_be_finished(self, rig: Rig, prepare: Prepare) -> None:
+    def test_an_interrupt_takes_effect_once_it_is_closed(self, rig: Rig, prepare: Prepare) -> None:
         (future,) = rig.start_some(prepare, 1)
-        breaks_in = iter([KeyboardInterrupt])
+        heard, main_thread = threading.Event(), threading.get_ident()
 
-        def break_in() -> None:
-            for error in breaks_in:
-                raise error
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            heard.set()
+            raise KeyboardInterrupt
 
-        rig.transport.on_close = break_in
-        with pytest.raises(KeyboardInterrupt):
-            rig.driver.close(1.0)
+        def interrupt_the_caller() -> None:
+            signal.pthread_kill(main_thread, signal.SIGINT)
+            assert heard.wait(TIMEOUT_SECONDS)
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        rig.transport.on_close = interrupt_the_caller
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                rig.driver.close(1.0)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
         for _ in range(2):
             rig.driver.close(1.0)
+        assert rig.transport.closed == 1
+
+    def test_after_an_interrupt_at_any_moment_it_can_be_closed(self, prepare: Prepare) -> None:
+        for moment in itertools.count(1):
+            rig = Rig()
+            (future,) = rig.start_some(prepare, 1)
+            interrupted = interrupted_at(moment, partial(rig.driver.close, 1.0))
+            closing = threading.Thread(target=rig.close, daemon=True)
+            closing.start()
+            closing.join(TIMEOUT_SECONDS)
+            assert not closing.is_alive(), f"It waits for ever after an interrupt at moment {moment}."
+            assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
+            assert rig.transport.closed == 1
+            if not interrupted:
+                break
+
+    def test_what_has_failed_to_close_is_closed_by_the_next_call(self, rig: Rig, prepare: Prepare) -> None:
+        (future,) = rig.start_some(prepare, 1)
+        errors = iter([OSError("the scheduler does not answer")])
+
+        def fail_once() -> None:
+            for error in errors:
+                raise error
+
+        rig.transport.on_close = fail_once
+        with pytest.raises(OSError, match="does not answer"):
+            rig.driver.close(1.0)
+        assert isinstance(future.exception(TIMEOUT_SECONDS), TransportClosedError)
+        rig.driver.close(1.0)
         assert rig.transport.closed == 1
 
     def test_a_closed_driver_takes_nothing(self, rig: Rig, prepare: Prepare) -> None:

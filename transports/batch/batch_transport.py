@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydantic import PrivateAttr
 
@@ -14,7 +14,7 @@ from climate_ref_prefect.transports.batch.abandoned_jobs import withdraw_waiting
 from climate_ref_prefect.transports.batch.batch_site import BatchSite
 from climate_ref_prefect.transports.batch.pool.execution_file_monitor import is_silent
 from climate_ref_prefect.transports.doctor_finding import Finding
-from climate_ref_prefect.transports.port import Ended, Submission, Termination
+from climate_ref_prefect.transports.port import Ended, Submission, Termination, Traits
 
 if TYPE_CHECKING:
     from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OPENING: Final = threading.Lock()
 _CHOICE: Final = 200
-"""Waiting executions from which the pool can choose. Each of them occupies a thread of the coordinator."""
+"""Waiting executions from which the pool can choose. Each of them has a row and a directory already."""
 
 
 class BatchTransport(BatchSite):
@@ -32,6 +32,8 @@ class BatchTransport(BatchSite):
     A subclass for a scheduler names its `kind`, `dask_jobqueue` and `job_variables`, and implements `check_path`,
     `commands` and `sized`. Its module must not import Dask, because listing the kinds imports all of them.
     """
+
+    traits: ClassVar[Traits] = Traits(renders_jobs=True, reports_starts=True)
 
     _withdrawing: threading.Thread | None = PrivateAttr(default=None)
     _pool: "PoolThread | None" = PrivateAttr(default=None)
@@ -82,6 +84,11 @@ class BatchTransport(BatchSite):
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
         return self._open().wait(timeout_seconds)
+
+    def new_starts(self) -> list[Path]:
+        """Return the directories of executions that workers have been given since the last call."""
+        pool = self._pool
+        return pool.new_starts() if pool is not None else []
 
     def cancel(self, submission: Submission) -> None:
         """Stop an execution, or keep it from starting. Its job goes on with other executions."""

@@ -18,4 +18,7 @@ def judge_provider(check: ProviderCheck, where: str) -> Finding:
     """Return the finding of importing a provider, `HERE` or on the `NODE`."""
     if check.failure:
         return wrong(f"{where.capitalize()}: {check.failure.rstrip('.')}.", _REMEDIES[where])
+    if check.problems:
+        first, *more = "\n".join(check.problems).splitlines()
+        return wrong(f"The provider {check.described} can be imported {where}, and cannot run.", first, tuple(more))
     return ok(f"The provider {check.described} can be imported {where}, in {check.seconds:.1f} s.")

@@ -49,6 +49,7 @@ class SubprocessPool:
         self._forced: set[Path] = set()
         self.unended: dict[Path, list[int]] = {}
         """The processes of executions that could not be killed."""
+        self._started: deque[Path] = deque()
         self._ended: deque[Ended] = deque()
         self._lock = threading.RLock()
         self._closed = False
@@ -86,6 +87,13 @@ class SubprocessPool:
             ended = list(self._ended)
             self._ended.clear()
             return ended
+
+    def new_starts(self) -> list[Path]:
+        """Return the directories of executions whose supervisors have been started since the last call."""
+        with self._lock:
+            started = list(self._started)
+            self._started.clear()
+            return started
 
     def cancel(self, directory: Path) -> None:
         """Cancel an execution, whether it runs or waits."""
@@ -177,6 +185,7 @@ class SubprocessPool:
                 running.close()
                 return
             self._running[directory] = running
+            self._started.append(directory)
             self._selector.register(running, selectors.EVENT_READ, directory)
             if directory in self._cancelled:
                 running.cancel()

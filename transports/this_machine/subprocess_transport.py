@@ -26,7 +26,9 @@ class SubprocessTransport(TransportModel):
     """Runs executions on this machine, as many at once as a packing admits."""
 
     # Its executions are processes of the coordinator's own host, or of the batch job that the coordinator runs in.
-    traits: ClassVar[Traits] = Traits(fields_in_forms=True, usable_by_name=True, may_outlive_coordinator=False)
+    traits: ClassVar[Traits] = Traits(
+        fields_in_forms=True, usable_by_name=True, may_outlive_coordinator=False, reports_starts=True
+    )
 
     _children: SubprocessPool | None = PrivateAttr(default=None)
     _servers: ServerPool | None = PrivateAttr(default=None)
@@ -49,6 +51,11 @@ class SubprocessTransport(TransportModel):
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
         return self._open().wait(timeout_seconds)
+
+    def new_starts(self) -> list[Path]:
+        """Return the directories of executions whose supervisors have been started since the last call."""
+        children = self._children
+        return children.new_starts() if children is not None else []
 
     def cancel(self, submission: Submission) -> None:
         """Cancel an execution with its whole process tree, whether it runs or waits."""

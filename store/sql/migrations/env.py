@@ -5,7 +5,7 @@ from typing import Any, Literal
 from alembic import context
 
 from climate_ref_prefect.store.sql.column_types import CleanText, UtcDateTime
-from climate_ref_prefect.store.sql.schema_migration import VERSION_TABLE
+from climate_ref_prefect.store.sql.schema_revision import VERSION_TABLE
 from climate_ref_prefect.store.sql.table_models import Base
 
 

@@ -7,24 +7,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from climate_ref_prefect.transports.batch.pool.assignment import next_for
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.fair_shares import demand, shares
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
+from climate_ref_prefect.transports.batch.pool.waiting_executions import Room, WaitingExecutions
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
 from tests.transports.pool.making import HEADROOM_MB, NOW, ONE, OTHER_SIZE, SIZE, execution, holding, job
+from tests.transports.pool.plain_planning import next_for, plain_shares
 
 
 def ready(*running: Execution, **changed: Any) -> Job:
     return holding(job(changed.pop("state", JobState.READY), **changed), *running)
 
 
+def room_of(one: Job) -> Room:
+    return Room(one.free_cpu, one.free_memory_mb(HEADROOM_MB), one.ends_at - NOW)
+
+
 def choose(one: Job, *waiting: Execution, others: Iterable[Job] = ()) -> tuple[Execution | None, Execution | None]:
-    return next_for(one, waiting, {each.name: each for each in (one, *others)}, HEADROOM_MB, NOW)
+    jobs = {each.name: each for each in (one, *others)}
+    chosen = WaitingExecutions(waiting).choose(one.name, room_of(one), jobs)
+    assert chosen == next_for(one, waiting, jobs, HEADROOM_MB, NOW)
+    return chosen
 
 
 def planned(jobs: Iterable[Job], waiting: Iterable[Execution] = (), **options: Any) -> Plan:
@@ -90,6 +98,51 @@ class TestAssignment:
         made = planned([ready(execution(cpu=2)), ready()], [large, small])
         assert {directory for directory, _ in made.starts} == {large.directory, small.directory}
         assert not made.waiting
+
+
+some_executions = st.lists(
+    st.builds(
+        execution,
+        st.sampled_from([1, 2, 5, 8]),
+        st.sampled_from([100, 400, 900]),
+        st.sampled_from([60.0, 600.0, 6000.0]),
+        skipped=st.sampled_from([0, 1, OVERTAKEN_AT_MOST - 1, OVERTAKEN_AT_MOST]),
+        reserved_job=st.sampled_from(["", "job-a", "job-b", "job-gone"]),
+    ),
+    max_size=24,
+)
+some_jobs = st.lists(
+    st.tuples(st.sampled_from(["job-a", "job-b", "job-c"]), st.integers(0, 8), st.sampled_from([30.0, 700.0, 9000.0])),
+    max_size=40,
+)
+
+
+@given(some_executions, some_jobs)
+def test_what_a_job_is_given_is_what_a_look_at_each_execution_in_turn_gives(
+    waiting: list[Execution], asking: list[tuple[str, int, float]]
+) -> None:
+    states = {name: ready(name=name) for name in ("job-a", "job-b")}
+    fast, plain = WaitingExecutions(waiting), {one.directory: one for one in waiting}
+    for name, cpu, seconds in asking:
+        busy = [execution(cpu=cpu, memory_mb=50 * cpu)] if cpu else []
+        one = ready(*busy, name=name, ends_at=NOW + seconds)
+        chosen, kept = fast.choose(name, room_of(one), states)
+        assert (chosen, kept) == next_for(one, plain.values(), states, HEADROOM_MB, NOW)
+        if kept is not None:
+            fast.replace(kept)
+            plain[kept.directory] = kept
+        if chosen is not None:
+            fast.remove(chosen)
+            del plain[chosen.directory]
+        assert len(fast) == len(plain)
+        assert fast.first == next(iter(plain.values()), None)
+        assert len(fast.resources()) == len(plain)
+
+
+@given(st.dictionaries(st.integers(1, 40), st.integers(0, 30), max_size=12), st.integers(0, 200))
+def test_shares_are_those_of_single_turns(wanted: dict[int, int], limit: int) -> None:
+    sizes = {SIZE.model_copy(update={"cpu": cpu}): number for cpu, number in wanted.items()}
+    assert shares(sizes, limit) == plain_shares(sizes, limit)
 
 
 sizes_of_executions = st.lists(st.builds(execution, st.integers(1, 8), st.integers(1, 1000)), min_size=1, max_size=30)
@@ -192,6 +245,28 @@ class TestSubmitting:
         waiting = [execution(cpu=8, submitted_at=NOW - 100) for _ in range(3)]
         assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 60.0})).submit is None
         assert planned(jobs, waiting, pace=Pace(run_seconds={SIZE: 80.0})).submit == SIZE
+
+    @pytest.mark.parametrize(
+        ("of_the_queued", "submit"),
+        [
+            ({}, None),
+            ({"cpu": 16}, SIZE),
+            ({"memory_mb": 9000}, SIZE),
+            ({"walltime_seconds": 7200}, SIZE),
+            ({"queue": "long"}, SIZE),
+            ({"cpu": 4, "memory_mb": 600}, None),
+        ],
+    )
+    def test_only_jobs_in_the_queue_that_need_no_more_tell_how_long_a_start_takes(
+        self, of_the_queued: dict[str, Any], submit: JobSize | None
+    ) -> None:
+        queued_size = SIZE.model_copy(update=of_the_queued)
+        queued = job(JobState.QUEUED, size=queued_size, submitted_at=NOW - 100)
+        waiting = [execution(cpu=8, submitted_at=NOW - 10) for _ in range(3)]
+        waits_for_the_queued = [execution(cpu=1, size=queued_size, submitted_at=NOW - 10)] if of_the_queued else []
+        pace = Pace(run_seconds={SIZE: 30.0, queued_size: 30.0})
+        jobs = [ready(execution(cpu=8)), queued]
+        assert planned(jobs, [*waiting, *waits_for_the_queued], pace=pace).submit == submit
 
 
 class TestLettingGo:

@@ -21,9 +21,11 @@ def shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:
     """
     given = dict.fromkeys(demand, 0)
     while limit > 0 and (hungry := [size for size in demand if given[size] < demand[size]]):
-        for size in hungry[:limit]:
-            given[size] += 1
-        limit -= min(limit, len(hungry))
+        # So many turns are the same: until a size has enough, or the limit does not suffice for one more turn.
+        turns = min(limit // len(hungry), *(demand[size] - given[size] for size in hungry))
+        for size in hungry if turns else hungry[:limit]:
+            given[size] += max(turns, 1)
+        limit -= turns * len(hungry) if turns else limit
     return given
 
 

@@ -117,10 +117,6 @@ class Job:
         used_mb = headroom_mb + sum(resources.memory_mb for resources in self.executions.values())
         return self.size.memory_mb - used_mb
 
-    def has_room_for(self, resources: ResourceHint, headroom_mb: int) -> bool:
-        """Return whether an execution fits beside those that run in the job."""
-        return resources.cpu <= self.free_cpu and resources.memory_mb <= self.free_memory_mb(headroom_mb)
-
     def enter(self, state: JobState, now: float) -> "Job":
         """Return the job in another state."""
         return self if state is self.state else dataclasses.replace(self, state=state, since=now)

@@ -2,16 +2,24 @@
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from climate_ref_prefect.transports.batch.pool.assignment import next_for
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.fair_shares import demand, jobs_filled_by, shares
 from climate_ref_prefect.transports.batch.pool.job import TO_START, Job, JobState
+from climate_ref_prefect.transports.batch.pool.job_counts import (
+    count_by_size,
+    needs_no_more,
+    oldest_in_queue,
+    ready_by_size,
+)
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import UNKNOWN_PACE, Pace
+from climate_ref_prefect.transports.batch.pool.waiting_executions import Room, WaitingExecutions
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 
@@ -98,12 +106,15 @@ class _Planning:
         self._headroom_mb = limits.headroom_mb
         self._now = now
         self._jobs = {job.name: job for job in jobs if job.has_place}
-        self._waiting = {size: {one.directory: one for one in executions} for size, executions in waiting.items()}
+        self._given_waiting = waiting
+        self._waiting: dict[JobSize, WaitingExecutions] = {}
         self._demand = demand(waiting.values(), self._jobs.values(), limits.headroom_mb)
         self._share = shares(self._demand, limits.rules.max_jobs)
-        self._counts = _count_by_size(job for job in self._jobs.values() if job.state is not JobState.RETIRING)
-        self._to_start = _count_by_size(job for job in self._jobs.values() if job.state in TO_START)
-        self._places = len(self._jobs)
+        self._counts = count_by_size(job for job in self._jobs.values() if job.state is not JobState.RETIRING)
+        self._to_start = count_by_size(job for job in self._jobs.values() if job.state in TO_START)
+        self._places, self._number = len(self._jobs), sum(self._counts.values())
+        self._lacking = sum(max(0, number - self._counts.get(size, 0)) for size, number in self._share.items())
+        self._starving: bool | None = None
         self._needed: dict[JobSize, int] = {}
         self.starts: list[tuple[Path, str]] = []
         self.passed_over: dict[Path, Execution] = {}
@@ -134,31 +145,42 @@ class _Planning:
         if unanswered or self._places >= self._rules.max_jobs:
             return None
         wanted = [
-            size
-            for size, number in self._share.items()
-            if self._counts.get(size, 0) < number and size not in paused and self._is_worth_a_job(size, pace)
+            size for size, number in self._share.items() if self._counts.get(size, 0) < number and size not in paused
         ]
-        return min(wanted, key=lambda size: self._counts.get(size, 0) / self._share[size], default=None)
+        wanted.sort(key=lambda size: self._counts.get(size, 0) / self._share[size])
+        return next((size for size in wanted if self._is_worth_a_job(size, pace)), None)
 
     def _filled(self, job: Job) -> Job:
         """Return a job with all executions that it can be given now."""
-        waiting = self._waiting.get(job.size, {})
-        while waiting and job.free_cpu > 0 and not self._is_used_up(job):
-            chosen, kept = next_for(job, waiting.values(), self._jobs, self._headroom_mb, self._now)
+        waiting, limit = self._waiting_for(job.size), self._rules.executions_per_job
+        cpu, memory_mb, seconds = job.free_cpu, job.free_memory_mb(self._headroom_mb), job.ends_at - self._now
+        given: dict[Path, ResourceHint] = {}
+        while len(waiting) and cpu > 0 and (limit is None or job.given + len(given) < limit):
+            chosen, kept = waiting.choose(job.name, Room(cpu, memory_mb, seconds), self._jobs)
             if kept is not None:
-                waiting[kept.directory] = self.passed_over[kept.directory] = kept
+                waiting.replace(kept)
+                self.passed_over[kept.directory] = kept
             if chosen is None:
                 break
-            del waiting[chosen.directory]
+            waiting.remove(chosen)
             self.passed_over.pop(chosen.directory, None)
             self.starts.append((chosen.directory, job.name))
-            held = {**job.executions, chosen.directory: chosen.resources}
-            job = self._jobs[job.name] = dataclasses.replace(job, executions=held, given=job.given + 1)
+            given[chosen.directory] = chosen.resources
+            cpu, memory_mb = cpu - chosen.resources.cpu, memory_mb - chosen.resources.memory_mb
+        if given:
+            held = {**job.executions, **given}
+            job = self._jobs[job.name] = dataclasses.replace(job, executions=held, given=job.given + len(given))
         return job
+
+    def _waiting_for(self, size: JobSize) -> WaitingExecutions:
+        """Return the executions that wait for jobs of a size."""
+        if size not in self._waiting:
+            self._waiting[size] = WaitingExecutions(self._given_waiting.get(size, ()))
+        return self._waiting[size]
 
     def _use(self, job: Job) -> None:
         """Release a job that can take nothing more, or that has not been needed for a while."""
-        of_no_use = not job.executions and bool(self._waiting.get(job.size))
+        of_no_use = not job.executions and len(self._waiting_for(job.size)) > 0
         if of_no_use and not job.given and self._came_too_late(job):
             self.too_late.append(job.name)
         if of_no_use or self._is_used_up(job) or (not job.executions and self._has_idled(job)):
@@ -166,9 +188,7 @@ class _Planning:
 
     def _came_too_late(self, job: Job) -> bool:
         """Return whether a job had no time for what waits when its worker connected, and has not idled it away."""
-        seconds = job.ends_at - job.connected_at
-        waiting = self._waiting.get(job.size, {}).values()
-        return all(one.resources.wall_clock_seconds > seconds for one in waiting)
+        return self._waiting_for(job.size).shortest_seconds > job.ends_at - job.connected_at
 
     def _is_used_up(self, job: Job) -> bool:
         limit = self._rules.executions_per_job
@@ -193,17 +213,30 @@ class _Planning:
 
     def _is_any_starving(self) -> bool:
         """Return whether a size has no job although it may, and its executions have waited for long."""
-        for size, number in self._share.items():
-            first = next(iter(self._waiting.get(size, {}).values()), None)
-            has_none = number > 0 and not self._counts.get(size, 0)
-            if has_none and first is not None and self._now - first.submitted_at >= _STARVING_SECONDS:
-                return True
-        return False
+        if self._starving is None:
+            self._starving = any(map(self._is_starving, self._share))
+        return self._starving
+
+    def _is_starving(self, size: JobSize) -> bool:
+        first = self._first_of(size)
+        has_none = self._share.get(size, 0) > 0 and not self._counts.get(size, 0)
+        return has_none and first is not None and self._now - first.submitted_at >= _STARVING_SECONDS
+
+    def _first_of(self, size: JobSize) -> Execution | None:
+        """Return the execution of a size that was submitted first, of those that go on waiting."""
+        if size in self._waiting:
+            return self._waiting[size].first
+        return next(iter(self._given_waiting.get(size, ())), None)
+
+    def _number_of(self, size: JobSize) -> int:
+        """Return how many executions of a size go on waiting."""
+        return len(self._waiting[size] if size in self._waiting else self._given_waiting.get(size, ()))
 
     def _jobs_needed(self, size: JobSize) -> int:
         """Return how many further jobs the waiting executions of that size would fill."""
         if size not in self._needed:
-            asked = [one.resources for one in self._waiting.get(size, {}).values()]
+            left, given = self._waiting.get(size), self._given_waiting.get(size, ())
+            asked = left.resources() if left is not None else [one.resources for one in given]
             self._needed[size] = jobs_filled_by(asked, size, self._headroom_mb)
         return self._needed[size]
 
@@ -215,46 +248,53 @@ class _Planning:
         """
         if self._counts.get(size, 0) - spared <= self._share.get(size, 0):
             return False
-        lacking = (number - self._counts.get(other, 0) for other, number in self._share.items())
-        return sum(self._counts.values()) + sum(filter(lambda number: number > 0, lacking)) > self._rules.max_jobs
+        return self._number + self._lacking > self._rules.max_jobs
 
     def _is_worth_a_job(self, size: JobSize, pace: Pace) -> bool:
         """Estimate whether a job that is submitted now would find something to run."""
-        waiting, to_start = len(self._waiting.get(size, ())), self._to_start.get(size, 0)
+        waiting, to_start = self._number_of(size), self._to_start.get(size, 0)
         if to_start >= self._jobs_needed(size):
             return False
         run_seconds, limit = pace.run_seconds.get(size), self._rules.executions_per_job
         if run_seconds is None or waiting > self._left_to_take(size, limit):
             return True
-        first = next(iter(self._waiting[size].values()))
-        if self._now - first.submitted_at > _STARVING_SECONDS + self._start_seconds(pace):  # the estimate was wrong
+        first, start_seconds = self._first_of(size), self._start_seconds(size, pace)
+        assert first is not None  # noqa: S101 - some are waiting, because they need more jobs than there are
+        if self._now - first.submitted_at > _STARVING_SECONDS + start_seconds:  # the estimate was wrong
             return True
-        ready = (job for job in self._jobs.values() if job.size == size and job.state is JobState.READY)
-        running = sum(len(job.executions) for job in ready)
+        running = sum(len(job.executions) for job in self._ready.get(size, ()))
         at_once = running + to_start * (running + waiting) / self._demand[size]
-        return at_once == 0 or waiting * run_seconds / at_once > self._start_seconds(pace)
+        return at_once == 0 or waiting * run_seconds / at_once > start_seconds
 
     def _left_to_take(self, size: JobSize, limit: int | None) -> float:
         """Return how many executions the present jobs of a size may take before they end."""
         if limit is None:
             return math.inf
-        left = sum(limit - job.given for job in self._jobs.values() if job.size == size and job.state is JobState.READY)
+        left = sum(limit - job.given for job in self._ready.get(size, ()))
         return left + limit * self._to_start.get(size, 0)
 
-    def _start_seconds(self, pace: Pace) -> float:
-        """Estimate how long a new job takes to start: at least as long as the queued jobs have waited already."""
-        queued = (self._now - job.submitted_at for job in self._jobs.values() if job.state is JobState.QUEUED)
+    def _start_seconds(self, size: JobSize, pace: Pace) -> float:
+        """Estimate how long a new job takes to start: at least as long as queued jobs that need no more have waited."""
+        queued = (
+            self._now - submitted_at for other, submitted_at in self._oldest.items() if needs_no_more(other, size)
+        )
         return max(pace.start_seconds, max(queued, default=0.0))
+
+    @cached_property
+    def _ready(self) -> Mapping[JobSize, Sequence[Job]]:
+        """The ready jobs by size, once executions have been assigned and jobs released."""
+        return ready_by_size(self._jobs.values())
+
+    @cached_property
+    def _oldest(self) -> Mapping[JobSize, float]:
+        """When the queued job of each size was submitted that has waited for longest, once others were withdrawn."""
+        return oldest_in_queue(self._jobs.values())
 
     def _let_go(self, job: Job) -> None:
         self.drained.append(job.name)
         if not job.executions:
-            self._counts[job.size] -= 1
             del self._jobs[job.name]
-
-
-def _count_by_size(jobs: Iterable[Job]) -> dict[JobSize, int]:
-    counts: dict[JobSize, int] = {}
-    for job in jobs:
-        counts[job.size] = counts.get(job.size, 0) + 1
-    return counts
+            self._number, self._counts[job.size] = self._number - 1, self._counts[job.size] - 1
+            self._lacking += int(self._counts[job.size] < self._share.get(job.size, 0))
+            if self._starving is False:
+                self._starving = self._is_starving(job.size)

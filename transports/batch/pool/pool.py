@@ -82,6 +82,7 @@ class Pool:
         self._limits = limits
         self._new_name = new_name
         self._jobs: dict[str, Job] = {}
+        self._sizes: dict[JobSize, JobSize] = {}
         self._waiting: dict[JobSize, dict[Path, Execution]] = {}
         self._running: dict[Path, Execution] = {}
         self._rejected: dict[JobSize, Termination] = {}
@@ -108,7 +109,9 @@ class Pool:
             return []
         if execution.size in self._rejected:
             return [_never_started(execution, self._rejected[execution.size])]
-        self._waiting.setdefault(execution.size, {})[execution.directory] = execution
+        # One object for each size: a dictionary then finds it without comparing its fields.
+        size = self._sizes.setdefault(execution.size, execution.size)
+        self._waiting.setdefault(size, {})[execution.directory] = dataclasses.replace(execution, size=size)
         return []
 
     def cancel(self, directory: Path, now: float) -> list[PoolAction]:

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,7 @@ class PoolThread:
         self._scheduler = scheduler
         self._logs = logs
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._started: deque[Path] = deque()
         self._ended = EndedQueue()
         self._causes: dict[Path, Termination] = {}
         self._broken: Exception | None = None
@@ -121,10 +123,13 @@ class PoolThread:
 
     def wait(self, timeout_seconds: float) -> list[Ended]:
         """Return the executions that have ended, and wait up to `timeout_seconds` for the first."""
-        ended = self._ended.wait(timeout_seconds)
-        if self._broken and not ended:
+        if not (ended := self._ended.wait(timeout_seconds)) and self._broken:
             raise self._broken
         return ended
+
+    def new_starts(self) -> list[Path]:
+        """Return the directories of executions that workers have been given since the last call."""
+        return [self._started.popleft() for _ in range(len(self._started))]
 
     def explain(self, directory: Path) -> Termination | None:
         """Return once why the backend ended an execution."""
@@ -132,8 +137,7 @@ class PoolThread:
 
     def close(self, timeout_seconds: float) -> set[str]:
         """Cancel all jobs and wait for their end. Returns those whose end is confirmed."""
-        give_up_at = time.monotonic() + timeout_seconds
-        self._closing = True
+        give_up_at, self._closing = time.monotonic() + timeout_seconds, True
         self._calls.put(lambda: None)
         try:
             self._thread.join(timeout_seconds)
@@ -187,6 +191,7 @@ class PoolThread:
                 case CloseWorker(address):
                     self._link.retire(address)
                 case StartExecution(address, directory):
+                    self._started.append(directory)
                     self._link.run(address, directory, partial(self._answered, address, directory))
                 case StopExecution(address, directory):
                     self._link.cancel(address, directory)
@@ -195,8 +200,8 @@ class PoolThread:
                 case Warn(words):
                     logger.warning("%s", words)
         if to_cancel:
-            job_ids = [one.job_id for one in to_cancel]
-            self._commands.cancel(job_ids, partial(self._cancelled, [one.name for one in to_cancel]))
+            on_answer = partial(self._cancelled, [one.name for one in to_cancel])
+            self._commands.cancel([one.job_id for one in to_cancel], on_answer)
 
     def _report(self, end: ReportEnd) -> None:
         directory, outcome = end.submission.directory, end.outcome
@@ -227,9 +232,8 @@ class PoolThread:
 
     def _cancelled(self, names: Sequence[str], answer: Exception | None) -> None:
         if answer is not None:
-            logger.warning(
-                "A request to cancel jobs of %s failed and will be repeated: %s", self._scheduler.name, answer
-            )
+            words = "A request to cancel jobs of %s failed and will be repeated: %s"
+            logger.warning(words, self._scheduler.name, answer)
         else:
             self._told |= {job.job_id for job in self._state.jobs if job.name in names}
         for name in names:
@@ -262,10 +266,8 @@ class PoolThread:
         self._polling = False
         self._poll_from = time.monotonic() + self._poll_seconds
         if isinstance(answer, Exception):
-            logger.warning(
-                "%s did not report on its jobs: %s The next request follows in %g s.",
-                *(self._scheduler.name, answer, self._poll_seconds),
-            )
+            words = "%s did not report on its jobs: %s The next request follows in %g s."
+            logger.warning(words, self._scheduler.name, answer, self._poll_seconds)
             return
         for name in to_find if answer.marks is not None else ():
             job_id = (answer.marks or {}).get(self._marks.get(name, ""))

@@ -1,14 +1,13 @@
-"""Choose which of the waiting executions a job gets next."""
+"""What `WaitingExecutions` and `shares` decide, written plainly: one execution after the other, one turn at a time."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TypeAlias
 
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
+from climate_ref_prefect.transports.batch.pool.waiting_executions import Choice
+from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
-
-Choice: TypeAlias = tuple[Execution | None, Execution | None]
 
 
 def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], headroom_mb: int, now: float) -> Choice:
@@ -40,7 +39,8 @@ def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], he
     for execution in waiting:
         if execution.resources.wall_clock_seconds > job.ends_at - now:
             continue
-        if job.has_room_for(execution.resources, headroom_mb):
+        asked = execution.resources
+        if asked.cpu <= job.free_cpu and asked.memory_mb <= job.free_memory_mb(headroom_mb):
             again = skipped and dataclasses.replace(skipped, skipped=skipped.skipped + 1)
             return execution, again
         if execution.skipped >= OVERTAKEN_AT_MOST:
@@ -51,3 +51,13 @@ def next_for(job: Job, waiting: Iterable[Execution], jobs: Mapping[str, Job], he
                 return None, None
         skipped = skipped or execution
     return None, None
+
+
+def plain_shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int]:
+    """Divide a limit of jobs among the sizes that can use some, in turns."""
+    given = dict.fromkeys(demand, 0)
+    while limit > 0 and (hungry := [size for size in demand if given[size] < demand[size]]):
+        for size in hungry[:limit]:
+            given[size] += 1
+        limit -= min(limit, len(hungry))
+    return given

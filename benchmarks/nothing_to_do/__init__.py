@@ -1,0 +1,1 @@
+"""What it costs to learn that nothing is to run."""

@@ -1,0 +1,1 @@
+"""What an execution costs beside peers: no-ops and real work."""

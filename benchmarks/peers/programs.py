@@ -1,0 +1,137 @@
+"""
+Run tasks by one library, two at a time, in the environment of the peers, and print how many have succeeded.
+
+    python -m benchmarks.peers.programs LIBRARY WORK COUNT
+
+Each library is used as its documentation says for a pool of two workers on one machine.
+"""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.tasks import Task, make_tasks, run_task
+
+WORKERS = 2
+
+
+def forks(tasks: Sequence[Task], directory: Path) -> int:
+    """Fork a child for each task, of a process that has computed one; the bare minimum of isolation."""
+    if tasks[0][0]:
+        warm_up = directory / "warm-up"
+        warm_up.mkdir()
+        run_task((tasks[0][0], str(warm_up)))
+    running: set[int] = set()
+    succeeded = 0
+    for task in tasks:
+        if len(running) == WORKERS:
+            succeeded += _wait_for_one(running)
+        pid = os.fork()
+        if pid == 0:
+            run_task(task)
+            os._exit(0)
+        running.add(pid)
+    while running:
+        succeeded += _wait_for_one(running)
+    return succeeded
+
+
+def _wait_for_one(running: set[int]) -> int:
+    pid, status = os.wait()
+    running.discard(pid)
+    return status == 0
+
+
+def dask(tasks: Sequence[Task], directory: Path) -> int:
+    """Use a local cluster of Dask."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    cluster = LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, local_directory=str(directory)
+    )
+    with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
+        return len(client.gather(client.map(run_task, tasks, pure=False)))  # type: ignore[no-untyped-call]
+
+
+def parsl(tasks: Sequence[Task], directory: Path) -> int:
+    """Use Parsl's `HighThroughputExecutor`."""
+    import parsl as library  # noqa: PLC0415
+    from parsl.config import Config  # noqa: PLC0415
+    from parsl.executors import HighThroughputExecutor  # noqa: PLC0415
+    from parsl.providers import LocalProvider  # noqa: PLC0415
+
+    pool = HighThroughputExecutor(
+        label="pool",
+        address="127.0.0.1",
+        max_workers_per_node=WORKERS,
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
+    )
+    with library.load(Config(run_dir=str(directory), executors=[pool])):
+        app = library.python_app(run_task)
+        return len([future.result() for future in [app(task) for task in tasks]])
+
+
+def prefect_threads(tasks: Sequence[Task], directory: Path) -> int:
+    """Use a flow with Prefect's task runner of threads."""
+    from prefect.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
+
+    return _prefect(tasks, ThreadPoolTaskRunner(max_workers=WORKERS))
+
+
+def prefect_processes(tasks: Sequence[Task], directory: Path) -> int:
+    """Use a flow with Prefect's task runner of processes."""
+    from prefect.task_runners import ProcessPoolTaskRunner  # noqa: PLC0415
+
+    return _prefect(tasks, ProcessPoolTaskRunner(max_workers=WORKERS))
+
+
+def _prefect(tasks: Sequence[Task], runner: Any) -> int:
+    from prefect import flow, task  # noqa: PLC0415
+
+    step = task(run_task)
+
+    @flow(task_runner=runner)
+    def run() -> int:
+        return len([future.result() for future in [step.submit(one) for one in tasks]])
+
+    return run()
+
+
+def submitit(tasks: Sequence[Task], directory: Path) -> int:
+    """Use submitit's local executor, which has no queue: two threads wait for a job each."""
+    import submitit as library  # noqa: PLC0415
+
+    executor = library.AutoExecutor(folder=directory / "jobs", cluster="local")
+    with ThreadPoolExecutor(WORKERS) as threads:
+        return len(list(threads.map(lambda task: executor.submit(run_task, task).result(), tasks)))
+
+
+LIBRARIES: dict[str, Callable[[Sequence[Task], Path], int]] = {
+    "forks": forks,
+    "dask": dask,
+    "parsl": parsl,
+    "prefect-threads": prefect_threads,
+    "prefect-processes": prefect_processes,
+    "submitit": submitit,
+}
+
+
+def main() -> None:
+    """Read the command line, run the tasks, print."""
+    parser = argparse.ArgumentParser(description="Run tasks by one library.")
+    parser.add_argument("library", choices=LIBRARIES)
+    parser.add_argument("work", choices=("noop", "real"))
+    parser.add_argument("count", type=int)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        tasks = make_tasks(options.work, options.count, directory / "out")
+        print(LIBRARIES[options.library](tasks, directory), flush=True)
+
+
+if __name__ == "__main__":
+    main()

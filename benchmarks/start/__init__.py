@@ -1,0 +1,1 @@
+"""How long a solve takes to start."""

@@ -1,0 +1,1 @@
+"""What executions of climate-ref's diagnostics need: a table of hints, and who gave each number."""

@@ -1,0 +1,1 @@
+"""Tests of climate-ref on this package."""

@@ -23,6 +23,7 @@ from climate_ref_prefect.flows.planning.make_plan import Rerun
 from climate_ref_prefect.flows.planning.plan import Plan
 from climate_ref_prefect.flows.planning.plan_solve import SolveRequest, plan_in, plan_only
 from climate_ref_prefect.flows.planning.planning_inputs import planning_inputs
+from climate_ref_prefect.flows.report.fail_if import FailIf, in_state, reporting_flow
 from climate_ref_prefect.flows.report.prefect_artifacts import create_plan_artifact, create_solve_artifacts
 from climate_ref_prefect.flows.report.solve_report import SolveReport, read_rows
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
@@ -41,7 +42,7 @@ DEMO = ("demo",)
 avoid_proxies(PREFECT_API_URL.value())  # before any flow: its engine asks Prefect's server before our code does
 
 
-@flow(name="solve", validate_parameters=True)
+@reporting_flow("solve")
 def solve(
     data: str = "sample",
     providers: list[str] = list(DEMO),  # noqa: B006 - Prefect shows the default in its form and never changes it
@@ -51,6 +52,7 @@ def solve(
     *,
     retry_rules: list[RetryRule] = [],  # noqa: B006 - as for providers
     rescan: bool = False,
+    fail_if: FailIf = "given_up",
 ) -> SolveReport:
     """
     Run whatever is not up to date: providers x data -> plan -> lifecycle.
@@ -64,13 +66,15 @@ def solve(
         retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
             the rules of the site's file, and the first that matches a diagnostic is the one.
         rescan: Whether to list every directory of the data again, also those that seem unchanged since an earlier look.
+        fail_if: When the flow run ends as Failed: something was `given_up`, `any` execution has not succeeded, `all`
+            that ran have failed, or `none` for never. Callers in Python get the report in any case.
     """
     return _solve(
-        SolveRequest(data, providers, diagnostics, transport_of(transport), rerun, rescan=rescan), retry_rules
+        SolveRequest(data, providers, diagnostics, transport_of(transport), rerun, rescan=rescan), retry_rules, fail_if
     )
 
 
-@flow(name="run-diagnostic", validate_parameters=True)
+@reporting_flow("run-diagnostic")
 def run_diagnostic(
     diagnostic: str,
     key: str,
@@ -81,6 +85,7 @@ def run_diagnostic(
     rerun: Rerun = "all",
     retry_rules: list[RetryRule] = [],  # noqa: B006 - as for solve
     rescan: bool = False,
+    fail_if: FailIf = "given_up",
 ) -> SolveReport:
     """
     Run one diagnostic on one group of data sets.
@@ -96,9 +101,11 @@ def run_diagnostic(
         retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
             the rules of the site's file, and the first that matches a diagnostic is the one.
         rescan: Whether to list every directory of the data again, also those that seem unchanged since an earlier look.
+        fail_if: When the flow run ends as Failed: something was `given_up`, `any` execution has not succeeded, `all`
+            that ran have failed, or `none` for never. Callers in Python get the report in any case.
     """
     request = SolveRequest(data, [provider], [diagnostic], transport_of(transport), rerun, key, rescan)
-    return _solve(request, retry_rules)
+    return _solve(request, retry_rules, fail_if)
 
 
 @flow(name="plan", validate_parameters=True)
@@ -131,12 +138,13 @@ def plan(
     return planned
 
 
-def _solve(request: SolveRequest, retry_rules: Sequence[RetryRule]) -> SolveReport:
+def _solve(request: SolveRequest, retry_rules: Sequence[RetryRule], fail_if: FailIf) -> SolveReport:
     try:
-        return _solve_to_the_end(request, retry_rules)
+        report = _solve_to_the_end(request, retry_rules)
     except CancelledRun as cancelled:
         # A flow that raises this stays Cancelling for ever. The returned state is final, and raises it for callers.
         return Cancelled(message=str(cancelled))  # type: ignore[return-value]
+    return in_state(report, fail_if)
 
 
 def _solve_to_the_end(request: SolveRequest, retry_rules: Sequence[RetryRule]) -> SolveReport:

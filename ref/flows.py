@@ -14,6 +14,7 @@ from prefect.states import Cancelled, Completed
 from pydantic import Field
 
 from climate_ref_prefect.flows.display.log_escaping import escaped_logs
+from climate_ref_prefect.flows.report.fail_if import FailIf, in_state, reporting_flow
 from climate_ref_prefect.flows.report.prefect_artifacts import create_artifact_table, create_solve_artifacts
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort, short_retries
@@ -27,7 +28,7 @@ from climate_ref_prefect.ref.solve_request import AS_CONFIGURED, DatasetFilter, 
 Limit: TypeAlias = Annotated[int, Field(gt=0)] | None
 
 
-@flow(name="ref-solve", validate_parameters=True)
+@reporting_flow("ref-solve")
 def ref_solve(
     providers: list[str] | None = None,
     diagnostics: list[str] | None = None,
@@ -41,6 +42,7 @@ def ref_solve(
     rerun_failed: bool = False,
     timeout_seconds: int = 0,
     retry_rules: list[RetryRule] = [],  # noqa: B006 - Prefect shows the default in its form and never changes it
+    fail_if: FailIf = "given_up",
 ) -> RefSolveReport:
     """
     Do what `ref solve` does: run whatever is due by REF's database, and record it there.
@@ -58,6 +60,8 @@ def ref_solve(
         timeout_seconds: Most seconds that the executions may take together; 0 for no limit.
         retry_rules: How often, and with what, executions of some diagnostics are tried again; they come before
             those of `ref.toml` and of the state directory, and the first that matches a diagnostic is the one.
+        fail_if: When the flow run ends as Failed: something was `given_up`, `any` execution has not succeeded, `all`
+            that ran have failed, or `none` for never. Callers in Python get the report in any case.
     """
     request = RefSolveRequest(
         providers=providers,
@@ -78,7 +82,7 @@ def ref_solve(
         upstream.logger.info(report.headline())
         with best_effort("tables and plots there"):
             create_solve_artifacts(report)
-    return report
+    return in_state(report, fail_if)
 
 
 @flow(name="ref-plan", validate_parameters=True)

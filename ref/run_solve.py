@@ -43,11 +43,16 @@ class RefSolveReport(ExecutionsReport):
         """Whether everything that was due has succeeded."""
         return not (self.failed or self.not_run or self.unhealthy_providers)
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether something has failed for good, or could not be run."""
+        return bool(self.not_run or self.unhealthy_providers) or super().has_given_up
+
     def headline(self) -> str:
         """Return the outcome in one sentence."""
         if not self.executions and self.ok:
             return "Nothing is due: REF has run everything that was asked for on these data."
-        parts = [f"{self.succeeded} succeeded", f"{len(self.failed)} failed"]
+        parts = self.counts()
         if self.not_run:
             parts.append(f"{self.not_run} were not run")
         if self.unhealthy_providers:

@@ -7,7 +7,13 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    LogFilter,
+    LogFilterFlowRunId,
+    LogFilterTaskRunId,
+)
 from prefect.client.schemas.objects import State, StateType, TaskRun
 from prefect.client.schemas.sorting import LogSort, TaskRunSort
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -59,8 +65,16 @@ def state_of(flow_run_id: UUID) -> StateType | None:
 
 
 def messages(flow_run_id: UUID) -> list[str]:
-    """Return what a flow run has logged."""
+    """Return what a flow run has logged, with its task runs."""
+    return _messages(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id])))
+
+
+def messages_of_task_run(task_run_id: UUID) -> list[str]:
+    """Return what a task run has logged."""
+    return _messages(LogFilter(task_run_id=LogFilterTaskRunId(any_=[task_run_id])))
+
+
+def _messages(wanted: LogFilter) -> list[str]:
     with get_client(sync_client=True) as client:
-        wanted = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
         logs = client.read_logs(wanted, offset=0, limit=_PAGE, sort=LogSort.TIMESTAMP_ASC)
         return [log.message for log in logs]

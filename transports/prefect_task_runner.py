@@ -10,10 +10,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self, TypeVar, TypeVarTuple
 
 from prefect.client.schemas.objects import State, StateType
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.logging import get_run_logger
 from prefect.states import Failed
 from prefect.task_engine import run_task_async
 from prefect.task_runners import TaskRunner
@@ -22,7 +23,8 @@ from prefect.tasks import Task
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES
-from climate_ref_prefect.execution.outcome import ExecutionOutcome
+from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
+from climate_ref_prefect.transports.failure_log import ONLY_ON_SERVER, explain_failure
 from climate_ref_prefect.transports.port import Ended, SubmissionError, Transport
 from climate_ref_prefect.transports.settle_outcome import lacks_outcome
 from climate_ref_prefect.transports.task_run_loop import TaskRunLoop
@@ -34,6 +36,10 @@ _LONGEST_MESSAGE: Final = 500
 _SETTLING_THREADS: Final = 4
 """How many outcomes are read at the same time. What waits for the file of its outcome takes none of them."""
 _POLL_SECONDS: Final = 0.2
+
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 
 class Runnable(Protocol):
@@ -194,7 +200,13 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
     def _remote(self, run: _TaskRun) -> Task[Any, Any]:
         async def follow(label: str, execution: Runnable) -> State[None] | None:
             execution.outcome = await self._outcome(execution.directory, run.ended)
-            return _state_of(execution.outcome)
+            failure = execution.outcome.failure
+            if failure is None:
+                return None
+            get_run_logger().error(
+                await self._in_thread(explain_failure, failure, execution.directory), extra={ONLY_ON_SERVER: True}
+            )
+            return _state_of(failure)
 
         remote = copy.copy(run.task)
         remote.fn = follow  # type: ignore[assignment]
@@ -202,28 +214,28 @@ class TransportTaskRunner(TaskRunner[PrefectConcurrentFuture[None]]):
         return remote
 
     async def _outcome(self, directory: Path, future: Future[Ended]) -> ExecutionOutcome:
-        assert self._opened is not None  # noqa: S101 - the task run was submitted
-        *_, threads = self._opened
-        in_thread = asyncio.get_running_loop().run_in_executor
         try:
             ended = await asyncio.wrap_future(future)
         except SubmissionError as error:
-            return await in_thread(threads, self._driver.refused, directory, error)
+            return await self._in_thread(self._driver.refused, directory, error)
         if lacks_outcome(ended):
             give_up_at = time.monotonic() + self.transport.outcome_patience_seconds
             has_outcome = ExecutionDirectory(directory).has_outcome
-            while not await in_thread(threads, has_outcome) and time.monotonic() < give_up_at:
+            while not await self._in_thread(has_outcome) and time.monotonic() < give_up_at:
                 if self._driver.is_closing:
                     break
                 await asyncio.sleep(_POLL_SECONDS)
-        return await in_thread(threads, self._driver.settle, directory, ended, 0.0)
+        return await self._in_thread(self._driver.settle, directory, ended, 0.0)
+
+    async def _in_thread(self, function: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Call what reads files in one of a few threads, so that a slow file system delays no other task run."""
+        assert self._opened is not None  # noqa: S101 - the task run was submitted
+        *_, threads = self._opened
+        return await asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
 
 
-def _state_of(outcome: ExecutionOutcome) -> State[None] | None:
+def _state_of(failure: ExecutionFailure) -> State[None]:
     """Return the state that the task run of a failure ends in. A state that a task returns becomes that of its run."""
-    failure = outcome.failure
-    if failure is None:
-        return None
     rule = FAILURE_RULES[failure.kind]
     first_line, *_ = failure.message.splitlines() or [""]
     message = f"{rule.title}: {first_line[:_LONGEST_MESSAGE]}"

@@ -1,12 +1,12 @@
 """`climate-ref-prefect log`: print the log of an execution, whatever that file contains."""
 
 import os
-import stat
 import sys
 from pathlib import Path
 from typing import IO, Final
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.execution.log_file import open_log
 from climate_ref_prefect.flows.display.text_escaping import escape_control_characters
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.query_results import ExecutionRow
@@ -30,7 +30,7 @@ def print_log(settings: Settings, row: ExecutionRow) -> None:
     """
     path = _log_path(settings, row)
     on_terminal = sys.stdout.isatty()
-    with _open_file(path) as file:
+    with _open(path) as file:
         _print_both_ends(file, path, _ON_A_TERMINAL_BYTES if on_terminal else _AT_MOST_BYTES, on_terminal=on_terminal)
     sys.stdout.flush()
 
@@ -56,16 +56,11 @@ def _print(file: IO[bytes], size: int, *, on_terminal: bool) -> None:
         size -= len(chunk)
 
 
-def _open_file(path: Path) -> IO[bytes]:
-    """Open a log without following a link, and without waiting for the writer of a pipe."""
+def _open(path: Path) -> IO[bytes]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return open_log(path)
     except OSError as error:
-        raise BadInputError(f"The log {path} cannot be read: {error.strerror}.") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BadInputError(f"The log {path} is no file: it is not printed.")
-    return os.fdopen(descriptor, "rb")
+        raise BadInputError(f"The log {path} cannot be read: {error.strerror or error}.") from error
 
 
 def _log_path(settings: Settings, row: ExecutionRow) -> Path:

@@ -58,7 +58,7 @@ def escaped_logs() -> Iterator[None]:
     """Show log messages as plain text until the context ends, whatever PREFECT_LOGGING_MARKUP says; may be nested."""
     replaced = [
         (handler, handler.formatter)
-        for handler in _console_handlers()
+        for handler in console_handlers()
         if handler.formatter and not isinstance(handler.formatter, _AsText)
     ]
     for handler, formatter in replaced:
@@ -83,7 +83,8 @@ def filtered_run_logs(added: logging.Filter) -> Iterator[None]:
             logging.getLogger(name).removeFilter(added)
 
 
-def _console_handlers() -> "set[PrefectConsoleHandler]":
+def console_handlers() -> "set[PrefectConsoleHandler]":
+    """Return the handlers by which Prefect writes to the console."""
     from prefect.logging.handlers import PrefectConsoleHandler  # noqa: PLC0415 - only for what runs flows
 
     known = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]

@@ -8,7 +8,7 @@ from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefini
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.failure_kinds import Decision, FailureKind
+from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES, Decision, FailureKind
 from climate_ref_prefect.execution.finished_execution import FinishedExecution
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome, Telemetry
 from climate_ref_prefect.flows.planning.plan import PlannedExecution
@@ -33,6 +33,8 @@ class Attempt:
         How often its group has been tried before.
     provider
         How a worker finds the provider; none where the attempt is not to be dispatched any more.
+    previous_failure
+        How the attempt before it failed, where that is why there is another.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Attempt:
         workspace: Workspace,
         counts: AttemptCounts,
         provider: ProviderReference | None = None,
+        previous_failure: FailureKind | None = None,
     ) -> None:
         self.record = record
         self.workspace = workspace
         self.counts = counts
         self.files = ExecutionDirectory(workspace.scratch / record.fragment)
         self._provider = provider
+        self._previous_failure = previous_failure
         # What the phases find out, each in its turn; `phases.next_phase` tells by it what comes next.
         self.envelope: ExecutionEnvelope | None = None
         self.outcome: ExecutionOutcome | None = None
@@ -71,6 +75,15 @@ class Attempt:
     def label(self) -> str:
         """Name for people: group and execution."""
         return f"{self.group_label} #{self.execution_id}"
+
+    @property
+    def run_label(self) -> str:
+        """Name of its `run` task run: of another attempt it says why there is one, and at what size."""
+        if self._previous_failure is None:
+            return self.label
+        title, granted = FAILURE_RULES[self._previous_failure].title, self.resources
+        size = f"{granted.memory_mb} MiB, {granted.wall_clock}"
+        return f"{self.label}, attempt {self.counts.attempts + 1} after {title}: {size}"
 
     @property
     def directory(self) -> Path:
@@ -181,4 +194,5 @@ def next_attempt(attempt: Attempt, verdict: Classification) -> PlannedExecution:
         granted=verdict.resources,
         counts=attempt.counts.after(attempt.failure_kind, counts=verdict.counts),
         replaces=attempt.execution_id,
+        previous_failure=attempt.failure_kind,
     )

@@ -81,7 +81,8 @@ class PhaseCalls:
             return None
 
     def _arguments(self, phase: Phase, attempt: Attempt) -> dict[str, object]:
-        known = {"label": attempt.label, "attempt": attempt, "execution": attempt, **self._ports}
+        label = attempt.run_label if phase is phases.run else attempt.label
+        known = {"label": label, "attempt": attempt, "execution": attempt, **self._ports}
         return {name: known[name] for name in _PARAMETERS[phase]}
 
     def _handle(self, future: PrefectFuture[None], on_done: OnDone, attempt: Attempt) -> None:

@@ -86,7 +86,7 @@ def allocate(label: str, batch: Batch, writer: Writer) -> None:
         ]
     )
     batch.attempts = [
-        Attempt(record, batch.workspace, item.counts, item.provider)
+        Attempt(record, batch.workspace, item.counts, item.provider, item.previous_failure)
         for record, item in zip(allocated, batch.planned, strict=True)
     ]
 

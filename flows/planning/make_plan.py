@@ -180,17 +180,18 @@ def _continued(
     """Continue where an earlier solve stopped, with the grown resources. A requested rerun starts anew."""
     if history.last_execution_id is None:
         return item
+    before = {
+        "replaces": history.last_execution_id,
+        "previous_failure": None if history.succeeded else history.last_failure,
+    }
     if history.last_retryable is False:
-        counts = AttemptCounts(attempts=history.attempts)
-        return item.model_copy(update={"replaces": history.last_execution_id, "counts": counts})
+        return item.model_copy(update={**before, "counts": AttemptCounts(attempts=history.attempts)})
     resources = item.resources
     if history.last_asked is not None:
         failure = history.last_failure if history.last_retryable else None
         policy = policies.of(item.definition.provider, item.definition.diagnostic)
         resources = policy.continued(resources, failure, history.last_asked, transport.check)
-    return item.model_copy(
-        update={"replaces": history.last_execution_id, "resources": resources, "counts": history.counts}
-    )
+    return item.model_copy(update={**before, "resources": resources, "counts": history.counts})
 
 
 def _granted(item: PlannedExecution, transport: Transport) -> PlannedExecution:

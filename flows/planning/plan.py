@@ -8,6 +8,7 @@ from pydantic import Field
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
 from climate_ref_prefect.diagnostics.execution_definition import ExecutionDefinition, ProviderReference
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.display.tables import TabularReport
 from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line
 from climate_ref_prefect.flows.planning.clipped_resources import clipping_remark
@@ -30,6 +31,9 @@ class PlannedExecution(FrozenModel):
     counts: AttemptCounts = AttemptCounts()
     replaces: int | None = None
     """The earlier execution that this attempt replaces."""
+
+    previous_failure: FailureKind | None = None
+    """How the attempt before this one failed, where that is why there is another."""
 
     retry_rule: str = DEFAULT_RULE
     """The retry rule that applies after a failure; `default` for the settings."""

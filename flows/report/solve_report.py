@@ -6,6 +6,7 @@ from typing import ClassVar
 from rich.table import Table
 
 from climate_ref_prefect.diagnostics.base_models import FrozenModel
+from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.flows.display.tables import TabularReport, add_row, console_table
 from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one_line
@@ -13,7 +14,7 @@ from climate_ref_prefect.flows.lifecycle.leftovers import Leftovers
 from climate_ref_prefect.flows.planning.plan import Plan
 from climate_ref_prefect.flows.retry.retry_policy import DEFAULT_RULE
 from climate_ref_prefect.flows.server.recorded_task_runs import RecordedTaskRuns
-from climate_ref_prefect.store.query_results import ExecutionRow
+from climate_ref_prefect.store.query_results import LOST_KINDS, ExecutionRow
 from climate_ref_prefect.store.reading_port import ExecutionReader
 
 
@@ -34,8 +35,26 @@ class DiagnosticSummary(FrozenModel):
     """The retry rule that applied to them."""
 
 
+class ExecutionsFailedError(ClimateRefPrefectError):
+    """
+    Executions have failed.
+
+    Parameters
+    ----------
+    report
+        What was run.
+    """
+
+    def __init__(self, report: "ExecutionsReport") -> None:
+        self.report = report
+        super().__init__(report)
+
+    def __str__(self) -> str:
+        return "\n".join([self.report.headline(), *self.report.remarks()])
+
+
 class ExecutionsReport(TabularReport):
-    """Report on executions that were run, by diagnostic; `headline` is left to each kind of solve."""
+    """Report on executions that were run, by diagnostic; `headline` and `ok` are left to each kind of solve."""
 
     columns: ClassVar = (
         "diagnostic",
@@ -66,6 +85,34 @@ class ExecutionsReport(TabularReport):
         """The executions that failed and that no later attempt replaced."""
         last = {row.label: row for row in self.executions}
         return tuple(row for row in last.values() if not row.successful)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was to succeed has succeeded."""
+        raise NotImplementedError
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether something has failed for good, so that the next solve would not run it."""
+        return any(row.retryable is False for row in self.failed)
+
+    def raise_for_failures(self) -> None:
+        """
+        Raise unless everything that was to succeed has succeeded.
+
+        Raises
+        ------
+        ExecutionsFailedError
+            With the report, and a message that says what to do.
+        """
+        if not self.ok:
+            raise ExecutionsFailedError(self)
+
+    def counts(self) -> list[str]:
+        """Return in words how many executions succeeded, failed, and were lost with their worker or node."""
+        lost = sum(row.failure_kind in LOST_KINDS for row in self.failed)
+        words = [f"{self.succeeded} succeeded", f"{len(self.failed) - lost} failed"]
+        return [*words, f"{lost} lost"] if lost else words
 
     def summary(self) -> tuple[DiagnosticSummary, ...]:
         """Return one line per diagnostic."""
@@ -125,6 +172,11 @@ class SolveReport(ExecutionsReport):
         return not self.failed and not self._unsettled
 
     @property
+    def has_given_up(self) -> bool:
+        """Whether this solve has given something up, or could not plan it."""
+        return bool(self.plan.broken) or super().has_given_up
+
+    @property
     def retry_rules(self) -> Mapping[str, str]:
         """The retry rule of each diagnostic that was run, by provider and diagnostic."""
         return {
@@ -135,7 +187,7 @@ class SolveReport(ExecutionsReport):
         """Return the outcome in one sentence."""
         if not self.executions and not self._unsettled:
             return f"All up to date: {self.plan.up_to_date} groups have succeeded on these inputs before."
-        parts = [f"{self.succeeded} succeeded", f"{len(self.failed)} failed", f"{self.plan.up_to_date} up to date"]
+        parts = [*self.counts(), f"{self.plan.up_to_date} up to date"]
         if self.plan.given_up:
             parts.append(f"{self.plan.given_up} given up before (run them with rerun='failed')")
         if self.leftovers.elsewhere:

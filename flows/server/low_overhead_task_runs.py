@@ -1,4 +1,4 @@
-"""Reduce the overhead of thousands of task runs: no log lines, no result storage, and events in batches."""
+"""Reduce the overhead of thousands of task runs: few log lines, no result storage, and events in batches."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from prefect.context import FlowRunContext
 from prefect.filesystems import NullFileSystem
 
+from climate_ref_prefect.flows.display.log_escaping import console_handlers
 from climate_ref_prefect.flows.server.event_batches import batched_events
+from climate_ref_prefect.transports.failure_log import ONLY_ON_SERVER
 
 
 @contextmanager
@@ -22,15 +24,19 @@ def _without_log_lines() -> Iterator[None]:
     """
     Do not send six log lines per execution ("Finished in state Completed()") to Prefect's server, which lags.
 
-    A run that has failed is logged in one line instead of three.
+    A run that has failed is logged in one line instead of three; what explains it in full goes to the server only.
     """
-    logger = logging.getLogger("prefect.task_runs")
+    logger, consoles = logging.getLogger("prefect.task_runs"), console_handlers()
     level = logger.level
     logger.setLevel(logging.WARNING)
     logger.addFilter(_is_said_once)
+    for console in consoles:
+        console.addFilter(_is_for_console)
     try:
         yield
     finally:
+        for console in consoles:
+            console.removeFilter(_is_for_console)
         logger.removeFilter(_is_said_once)
         logger.setLevel(level)
 
@@ -38,6 +44,10 @@ def _without_log_lines() -> Iterator[None]:
 def _is_said_once(record: logging.LogRecord) -> bool:
     """Leave out what Prefect says of a task that returns a failed state, since "Finished in state" repeats it."""
     return not record.getMessage().startswith("Task run failed with state: ")
+
+
+def _is_for_console(record: logging.LogRecord) -> bool:
+    return not hasattr(record, ONLY_ON_SERVER)
 
 
 @contextmanager

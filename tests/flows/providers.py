@@ -160,6 +160,14 @@ def take_memory(_: ExecutionDefinition, output: Path) -> None:
     del block
 
 
+def change_inputs(definition: ExecutionDefinition, _: Path) -> None:
+    """Do as somebody who goes on copying data while a diagnostic reads them."""
+    for path in (path for dataset in definition.datasets for path in dataset.files):
+        with path.open("ab") as file:
+            file.write(b"more")
+    raise DiagnosticError("the data make no sense")
+
+
 def wait_for_go(definition: ExecutionDefinition, _: Path) -> None:
     (notes() / f"started-{definition.key}").touch()
     wait_for_file(notes() / "go")
@@ -238,6 +246,7 @@ DIAGNOSTICS = (
     Noting("wide", resources=SMALL.model_copy(update={"cpu": 2})),
     Noting("own-error", raise_error(DiagnosticError("no such method"))),
     Noting("os-error", raise_error(OSError("the disk is on fire"))),
+    Noting("changes-inputs", change_inputs),
     Noting("flaky", fail_at_first),
     Noting("hungry", take_memory, SMALL.model_copy(update={"memory_mb": 50})),
     Noting("late", after(1.5), SMALL.model_copy(update={"wall_clock": timedelta(seconds=1)})),

@@ -16,7 +16,7 @@ import pytest
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
 from climate_ref_prefect.execution.output_manifest import manifest
 from climate_ref_prefect.flows import solve as flows
-from climate_ref_prefect.flows.report.solve_report import SolveReport
+from climate_ref_prefect.flows.report.solve_report import ExecutionsFailedError, SolveReport
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import lock_holder
 from climate_ref_prefect.store.lock_file import Holder
@@ -125,7 +125,10 @@ class Site:
             return_state=True,
             **options,
         )
-        report = state.result()
+        try:
+            report: object = state.result()
+        except ExecutionsFailedError as error:
+            report = error.report
         assert isinstance(report, SolveReport)
         assert state.state_details.flow_run_id is not None
         return Solved(report, state.state_details.flow_run_id)

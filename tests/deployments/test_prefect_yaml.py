@@ -22,6 +22,7 @@ from climate_ref_prefect.transports.this_machine.in_parallel import LocalTranspo
 ROOT = Path(__file__).resolve().parents[2]
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
 RERUN = {"type": "string", "enum": ["none", "failed", "all"]}
+FAIL_IF = {"type": "string", "enum": ["given_up", "any", "all", "none"]}
 RULES = {"type": "array", "items": {"$ref": "#/definitions/RetryRule"}}
 CHOICES = {"local": "LocalTransport", "inline": "InlineTransport", "site": "Site"}
 """By `kind`. There is none with lines that a shell runs: those are in site profiles."""
@@ -41,7 +42,7 @@ CONFIGURED = {
         "mapping": {"configured": "#/definitions/ConfiguredTransport", **TRANSPORT["discriminator"]["mapping"]},
     },
 }
-MANY = {
+PLANNED = {
     "data": TEXT,
     "providers": TEXTS,
     "diagnostics": {"anyOf": [TEXTS, {"type": "null"}]},
@@ -50,6 +51,7 @@ MANY = {
     "retry_rules": RULES,
     "rescan": {"type": "boolean"},
 }
+MANY = {**PLANNED, "fail_if": FAIL_IF}
 ONE = {
     "diagnostic": TEXT,
     "key": TEXT,
@@ -59,6 +61,7 @@ ONE = {
     "rerun": RERUN,
     "retry_rules": RULES,
     "rescan": {"type": "boolean"},
+    "fail_if": FAIL_IF,
 }
 SOME_KINDS = {"type": "array", "items": {"$ref": "#/definitions/FailureKind"}}
 CHOSEN = {
@@ -81,11 +84,11 @@ OF_REF = {
     "one_per_diagnostic": {"type": "boolean"},
     "rerun_failed": {"type": "boolean"},
 }
-FLOWS = [pytest.param(solve, MANY, id="solve"), pytest.param(plan, MANY, id="plan")]
+FLOWS = [pytest.param(solve, MANY, id="solve"), pytest.param(plan, PLANNED, id="plan")]
 FLOWS.append(pytest.param(run_diagnostic, ONE, id="run-diagnostic"))
 FLOWS.append(pytest.param(replay_abandoned, {"transport": TRANSPORT, "retry_rules": RULES}, id="replay-abandoned"))
 FLOWS.append(pytest.param(reingest, CHOSEN, id="reingest"))
-REF_SOLVE = {**OF_REF, "timeout_seconds": {"type": "integer"}, "retry_rules": RULES}
+REF_SOLVE = {**OF_REF, "timeout_seconds": {"type": "integer"}, "retry_rules": RULES, "fail_if": FAIL_IF}
 FLOWS.append(pytest.param(ref_solve, REF_SOLVE, id="ref-solve"))
 FLOWS.append(pytest.param(ref_plan, OF_REF, id="ref-plan"))
 FLOWS.append(pytest.param(ref_recover, {"transport": CONFIGURED, "retry_rules": RULES}, id="ref-recover"))

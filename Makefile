@@ -46,8 +46,8 @@ format: venv ## have ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: venv-demo ## measure what an execution costs beside its own work
-	$(BIN)/python -m benchmarks.overhead $(ARGS)
+bench: venv-demo ## measure what an execution costs beside other programs
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 clean: ## remove environments, builds and caches; results stay
 	rm -rf .venv .venv-* build dist src/*.egg-info

@@ -25,10 +25,10 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.environments import python_of
 from benchmarks.overhead.against import check_out, environment_of
 from benchmarks.overhead.ours import make_tree
-from benchmarks.process_cost import Cost, run_measured
+from benchmarks.peers.commands import python_of_libraries
+from benchmarks.process_cost import Cost, ProgramFailed, run_measured
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -45,7 +45,7 @@ class Program(Protocol):
         """Run every group."""
 
     def ask(self) -> Cost:
-        """Have it find that nothing is to run; ends the program where it finds otherwise."""
+        """Have it find that nothing is to run; raises `ProgramFailed` where it finds otherwise."""
 
 
 class Ours:
@@ -94,7 +94,7 @@ class Ours:
     def _run(self, expected: str) -> Cost:
         cost = run_measured(self._command, self._directory, self._environment)
         if expected not in " ".join(cost.output.split()):
-            raise SystemExit(f"{self.name} was to say {expected!r}:\n{cost.output[-2000:]}")
+            raise ProgramFailed(self._command, f"did not say {expected!r}", cost.output)
         return cost
 
 
@@ -117,7 +117,7 @@ class Snakemake:
         (directory / "data").mkdir()
         for number in range(groups):
             (directory / "data" / str(number)).touch()
-        python = str(python_of("libraries", HERE.parent / "peers" / "peers_requirements.txt"))
+        python = str(python_of_libraries())
         options = ["--snakefile", str(HERE / "Snakefile"), "--cores", "2", "--config", f"groups={groups}"]
         self._command = [python, "-m", "snakemake", *options]
         self._environment = {"XDG_CACHE_HOME": str(directory / "cache")}
@@ -130,7 +130,7 @@ class Snakemake:
         """Have it list what it would run."""
         cost = run_measured([*self._command, "--dry-run"], self._directory, self._environment)
         if "Nothing to be done" not in cost.output + cost.errors:
-            raise SystemExit(f"Snakemake was to find nothing to do:\n{cost.output[-2000:]}{cost.errors[-2000:]}")
+            raise ProgramFailed(self._command, "did not find that nothing is to run", cost.output + cost.errors)
         return cost
 
 

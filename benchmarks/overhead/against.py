@@ -14,9 +14,11 @@ less than wall time on a machine that is shared.
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 _CACHE = ROOT / ".cache" / "benchmarks"
 _PROGRAM = Path(__file__).with_name("processor_time.py")
 _FORKS = Path(__file__).with_name("isolated_forks.py")
+_EARLIER_NAMES = ROOT / "benchmarks" / "earlier_names.py"
+_LIMIT_SECONDS = 1800.0
+_TAIL_CHARACTERS = 4000
 _MEASURED = ("cpu_ms_each", "wall_ms_each")
 Measured = dict[str, Any]
 
@@ -54,10 +59,10 @@ def compare(commit: str, alternations: int, count: int, *, same_packages: bool, 
     now: list[Measured] = []
     before: list[Measured] = []
     for number in range(alternations):
-        started = (_start(*place, count) for place in places)
+        started = (_Program(*place, str(_PROGRAM), "--count", str(count)) for place in places)
         running = list(started) if side_by_side else started
-        for measured, (_, place), program in zip((now, before), places, running, strict=True):
-            measured.append(_result(program, place, count))
+        for measured, program in zip((now, before), running, strict=True):
+            measured.append(program.result(count))
         print(json.dumps({"alternation": number + 1, "now": now[-1], "before": before[-1]}), flush=True)
     Console(width=120).print(_table(commit, now, before, "A no-op execution, medians"))
 
@@ -68,10 +73,11 @@ def compare_with_forks(alternations: int, *, side_by_side: bool = False) -> None
     now: list[Measured] = []
     forks: list[Measured] = []
     for number in range(alternations):
-        started = (_run(*here, *program) for program in ((_PROGRAM, "--work", "half_second"), (_FORKS,)))
+        programs = ((str(_PROGRAM), "--work", "half_second"), (str(_FORKS),))
+        started = (_Program(*here, *program) for program in programs)
         running = list(started) if side_by_side else started
         for measured, program in zip((now, forks), running, strict=True):
-            measured.append(_result(program, ROOT))
+            measured.append(program.result())
         print(json.dumps({"alternation": number + 1, "now": now[-1], "forks": forks[-1]}), flush=True)
     Console(width=120).print(_table("bare forks", now, forks, "Half a second of real work, medians"))
 
@@ -83,6 +89,7 @@ def check_out(commit: str) -> Path:
     if not checkout.exists():
         checkout.mkdir(parents=True)
         subprocess.run(["tar", "-x", "-C", str(checkout)], input=_git("archive", found), check=True)
+    shutil.copy(_EARLIER_NAMES, checkout / "benchmarks")  # A program of today imports it beside that commit's own.
     return checkout
 
 
@@ -96,28 +103,49 @@ def environment_of(checkout: Path) -> Path:
     return checkout / ".venv" / "bin" / "python"
 
 
-def _start(python: Path, checkout: Path, count: int) -> "subprocess.Popen[str]":
-    return _run(python, checkout, _PROGRAM, "--count", str(count))
+class _Program:
+    """
+    A measurement that runs.
 
+    Parameters
+    ----------
+    python
+        Interpreter of the environment.
+    checkout
+        Whose sources are measured.
+    arguments
+        The program, and what comes after it.
+    """
 
-def _run(python: Path, checkout: Path, program: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [str(python), "-P", str(program), *arguments],
-        env={**os.environ, "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    def __init__(self, python: Path, checkout: Path, *arguments: str) -> None:
+        self._checkout = checkout
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - until it ends
+        self._process = subprocess.Popen(
+            [str(python), "-P", *arguments],
+            env={**os.environ, "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}"},
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
 
+    def result(self, count: int | None = None) -> Measured:
+        """Wait for it, and return what it printed; ends the program where not all executions have succeeded."""
+        with self._process, self._log:
+            try:
+                printed, _ = self._process.communicate(timeout=_LIMIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                raise SystemExit(self._said(f"took more than {_LIMIT_SECONDS:g} s")) from None
+            if self._process.returncode:
+                raise SystemExit(self._said(f"ended with code {self._process.returncode}"))
+        measured: Measured = json.loads(printed.strip().splitlines()[-1])
+        if measured["succeeded"] != (count or measured["count"]):
+            raise SystemExit(f"Only {measured['succeeded']} executions succeeded in {self._checkout}.")
+        return measured
 
-def _result(program: "subprocess.Popen[str]", checkout: Path, count: int | None = None) -> Measured:
-    printed, _ = program.communicate()
-    if program.returncode:
-        raise SystemExit(f"The measurement of {checkout} ended with code {program.returncode}.")
-    measured: Measured = json.loads(printed.strip().splitlines()[-1])
-    if measured["succeeded"] != (count or measured["count"]):
-        raise SystemExit(f"Only {measured['succeeded']} executions succeeded in {checkout}.")
-    return measured
+    def _said(self, what: str) -> str:
+        self._log.seek(0)
+        return f"The measurement of {self._checkout} {what}:\n{self._log.read()[-_TAIL_CHARACTERS:]}"
 
 
 def _table(other: str, now: list[Measured], before: list[Measured], title: str) -> Table:

@@ -51,7 +51,7 @@ class Real(Diagnostic):
         files = [file for dataset in definition.datasets for file in dataset.files]
         source = definition.selectors["source_id"]
         values = annual_cycle(files, output_directory)
-        scalars = {(source, name): value for name, value in values.items()}
+        scalars: dict[tuple[str, ...], float] = {(source, name): value for name, value in values.items()}
         return ExecutionResult(
             metrics=MetricBundle.from_scalars(("source_id", "metric"), scalars),
             outputs=OutputBundle(

@@ -35,7 +35,7 @@ def wait(seconds: float) -> float:
     return time.time()
 
 
-def worker(tasks: list[dict[str, Any]]) -> dict[str, float]:
+def worker(tasks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the size of a worker that is fit for each of the tasks."""
     memory_gb = max(task["memory_mb"] for task in tasks) / MB_PER_GB
     return {"cores_per_worker": max(task["cpu"] for task in tasks), "mem_per_worker": round(memory_gb, 2)}

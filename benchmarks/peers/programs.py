@@ -7,54 +7,36 @@ Each library is used as its documentation says for a pool of two workers on one 
 """
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
+from benchmarks.bare_forks import run_in_forks
+from benchmarks.peers.prefect_flow import run_flow
 from benchmarks.peers.tasks import Task, make_tasks, run_task
 
 WORKERS = 2
 
 
 def forks(tasks: Sequence[Task], directory: Path) -> int:
-    """Fork a child for each task, of a process that has computed one; the bare minimum of isolation."""
+    """Fork a child for each task, of a process that has computed one."""
     if tasks[0][0]:
         warm_up = directory / "warm-up"
         warm_up.mkdir()
         run_task((tasks[0][0], str(warm_up)))
-    running: set[int] = set()
-    succeeded = 0
-    for task in tasks:
-        if len(running) == WORKERS:
-            succeeded += _wait_for_one(running)
-        pid = os.fork()
-        if pid == 0:
-            run_task(task)
-            os._exit(0)
-        running.add(pid)
-    while running:
-        succeeded += _wait_for_one(running)
-    return succeeded
-
-
-def _wait_for_one(running: set[int]) -> int:
-    pid, status = os.wait()
-    running.discard(pid)
-    return status == 0
+    return run_in_forks(run_task, tasks, WORKERS)
 
 
 def dask(tasks: Sequence[Task], directory: Path) -> int:
     """Use a local cluster of Dask."""
     from distributed import Client, LocalCluster  # noqa: PLC0415
 
-    cluster = LocalCluster(  # type: ignore[no-untyped-call]
+    cluster = LocalCluster(
         n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, local_directory=str(directory)
     )
-    with cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]
-        return len(client.gather(client.map(run_task, tasks, pure=False)))  # type: ignore[no-untyped-call]
+    with cluster, Client(cluster) as client:
+        return len(client.gather(client.map(run_task, tasks, pure=False)))
 
 
 def parsl(tasks: Sequence[Task], directory: Path) -> int:
@@ -77,28 +59,12 @@ def parsl(tasks: Sequence[Task], directory: Path) -> int:
 
 def prefect_threads(tasks: Sequence[Task], directory: Path) -> int:
     """Use a flow with Prefect's task runner of threads."""
-    from prefect.task_runners import ThreadPoolTaskRunner  # noqa: PLC0415
-
-    return _prefect(tasks, ThreadPoolTaskRunner(max_workers=WORKERS))
+    return run_flow(tasks, "ThreadPoolTaskRunner", WORKERS, directory)
 
 
 def prefect_processes(tasks: Sequence[Task], directory: Path) -> int:
     """Use a flow with Prefect's task runner of processes."""
-    from prefect.task_runners import ProcessPoolTaskRunner  # noqa: PLC0415
-
-    return _prefect(tasks, ProcessPoolTaskRunner(max_workers=WORKERS))
-
-
-def _prefect(tasks: Sequence[Task], runner: Any) -> int:
-    from prefect import flow, task  # noqa: PLC0415
-
-    step = task(run_task)
-
-    @flow(task_runner=runner)
-    def run() -> int:
-        return len([future.result() for future in [step.submit(one) for one in tasks]])
-
-    return run()
+    return run_flow(tasks, "ProcessPoolTaskRunner", WORKERS, directory)
 
 
 def submitit(tasks: Sequence[Task], directory: Path) -> int:
@@ -130,7 +96,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         tasks = make_tasks(options.work, options.count, directory / "out")
-        print(LIBRARIES[options.library](tasks, directory), flush=True)
+        print(LIBRARIES[options.library](tasks, directory), "succeeded", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,20 +16,24 @@ def make_tasks(work: str, count: int, directory: Path) -> list[Task]:
     work
         `noop` or `real`.
     count
-        How many. The real ones start over with the first model where the models run out.
+        How many.
     directory
         Where each may write, below a directory of its own.
     """
     if work == "noop":
         return [((), "")] * count
-    from benchmarks.overhead.real_work import monthly_historical_ta, sample_data_root  # noqa: PLC0415
-
-    models = monthly_historical_ta(sample_data_root())
     outputs = [directory / str(number) for number in range(count)]
     for output in outputs:
         output.mkdir(parents=True)
-    files = islice(cycle(models.values()), count)
-    return [([str(file) for file in of_model], str(output)) for of_model, output in zip(files, outputs, strict=True)]
+    models = choose_models(count)
+    return [([str(file) for file in files], str(output)) for (_, files), output in zip(models, outputs, strict=True)]
+
+
+def choose_models(count: int) -> list[tuple[str, list[Path]]]:
+    """Return the names and the files of some models of the sample data, starting over where the models run out."""
+    from benchmarks.overhead.real_work import monthly_historical_ta, sample_data_root  # noqa: PLC0415 - needs xarray
+
+    return list(islice(cycle(monthly_historical_ta(sample_data_root()).items()), count))
 
 
 def run_task(task: Task) -> float:

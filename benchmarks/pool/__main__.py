@@ -11,7 +11,7 @@ processor time; the last table has the ratio of the largest to a quarter of it, 
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
@@ -31,7 +31,7 @@ def milliseconds(work: Callable[[], object], ticks: int) -> float:
 
 
 def measure(
-    scenes: dict[str, Callable[[int], Callable[[], object]]], number: int, ticks: int
+    scenes: Mapping[str, Callable[[int], Callable[[], object]]], number: int, ticks: int
 ) -> list[dict[str, object]]:
     """Measure scenes of a number of jobs, and of a quarter of them."""
     measured = []

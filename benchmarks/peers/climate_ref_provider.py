@@ -1,7 +1,8 @@
-"""The climate-ref provider that `peers.py` registers: one no-op and one real diagnostic.
+"""
+The provider of climate-ref: the no-op of `benchmarks.ref`, and the real work.
 
-Worker processes import this module by name. xarray and matplotlib come in only when a real
-execution runs, so that a no-op does not pay for them.
+Worker processes import this module by name. xarray and matplotlib come in only when a real execution runs, so that a
+no-op does not pay for them.
 """
 
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 from climate_ref_core.datasets import FacetFilter, SourceDatasetType
 from climate_ref_core.diagnostics import DataRequirement, Diagnostic, ExecutionDefinition, ExecutionResult
 from climate_ref_core.providers import DiagnosticProvider
-from climate_ref_core.pycmec.metric import CMECMetric
 from climate_ref_core.pycmec.output import CMECOutput
+
+from benchmarks.ref.provider import NoOp
 
 REQUIREMENTS = (
     DataRequirement(
@@ -20,26 +22,6 @@ REQUIREMENTS = (
         group_by=("source_id", "member_id"),
     ),
 )
-
-
-class NoopDiagnostic(Diagnostic):
-    """Do nothing and return an empty metric bundle and an empty output bundle."""
-
-    name = "No-op"
-    slug = "noop"
-    data_requirements = REQUIREMENTS
-    facets = ("source_id",)
-
-    def execute(self, definition: ExecutionDefinition) -> None:
-        """Do nothing."""
-
-    def build_execution_result(self, definition: ExecutionDefinition) -> ExecutionResult:
-        """Write the two empty bundles."""
-        return ExecutionResult.build_from_output_bundle(
-            definition,
-            cmec_output_bundle=CMECOutput.create_template(),
-            cmec_metric_bundle=CMECMetric.create_template(),
-        )
 
 
 class RealDiagnostic(Diagnostic):
@@ -55,7 +37,7 @@ class RealDiagnostic(Diagnostic):
 
     def build_execution_result(self, definition: ExecutionDefinition) -> ExecutionResult:
         """Run the computation and describe its values, its NetCDF file and its plot."""
-        from real_work import NETCDF_NAME, PLOT_NAME, annual_cycle  # noqa: PLC0415
+        from benchmarks.overhead.real_work import NETCDF_NAME, PLOT_NAME, annual_cycle  # noqa: PLC0415
 
         datasets = definition.datasets[SourceDatasetType.CMIP6]
         paths = [Path(path) for path in datasets["path"]]
@@ -88,6 +70,6 @@ def _metric_bundle(model: str, values: dict[str, float]) -> dict[str, Any]:
     }
 
 
-provider = DiagnosticProvider("Overhead", "1.0")
-provider.register(NoopDiagnostic())
+provider = DiagnosticProvider("Peers", "1.0")
+provider.register(NoOp())
 provider.register(RealDiagnostic())

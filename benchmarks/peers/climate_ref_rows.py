@@ -1,4 +1,5 @@
-"""What `peers.py` needs of climate-ref: its database, its execution rows, its executors.
+"""
+What `climate_ref_executors` needs of climate-ref: its database, its rows of executions, its executors.
 
 Import it only after `REF_CONFIGURATION` is set: climate-ref reads its environment on import.
 """
@@ -28,7 +29,8 @@ EXECUTORS = {
     "local": "climate_ref.executor.LocalExecutor",
     "hpc": "climate_ref.executor.HPCExecutor",
 }
-SCALARS_PER_EXECUTION = {"noop": 0, "real": 5}
+SCALARS_PER_EXECUTION = {"noop": 1, "real": 5}
+SLUGS = {"noop": "no-op", "real": "real"}
 
 Work = Sequence[tuple[str, list[Path]]]
 Submission = tuple[ExecutionDefinition, Execution]
@@ -70,7 +72,7 @@ def use_local_provider() -> None:
         kept = ("nodes_per_block", "max_blocks", "worker_init", "cmd_timeout")
         return LocalProvider(**{name: options[name] for name in kept})
 
-    hpc.SlurmProvider = local_provider
+    hpc.SlurmProvider = local_provider  # type: ignore[assignment, attr-defined, unused-ignore]
 
 
 def open_climate_ref(executor: str, work: str, workers: int, root: Path) -> tuple[Config, Database, Diagnostic]:
@@ -90,13 +92,13 @@ def open_climate_ref(executor: str, work: str, workers: int, root: Path) -> tupl
     if executor == "hpc":
         use_local_provider()
     config = Config.default()
-    config.diagnostic_providers = [DiagnosticProviderConfig(provider="peers_provider:provider")]
+    config.diagnostic_providers = [DiagnosticProviderConfig(provider="benchmarks.peers.climate_ref_provider:provider")]
     config.executor.executor = EXECUTORS[executor]
     config.executor.config = executor_options(executor, workers, root)
     initialise_logging(config.log_level, config.log_format, config.paths.log)
     database = Database.from_config(config)
     registry = ProviderRegistry.build_from_config(config, database)
-    return config, database, registry.get_metric("overhead", work)
+    return config, database, registry.get_metric("peers", SLUGS[work])
 
 
 def create_executions(config: Config, database: Database, diagnostic: Diagnostic, work: Work) -> list[Submission]:

@@ -23,9 +23,16 @@ from climate_ref_prefect.flows.cli.errors_and_exit_codes import (
     report_errors,
     report_unreachable_server,
 )
-from climate_ref_prefect.flows.cli.options import RetryRulesFile, TransportName, retry_rules_from_file
+from climate_ref_prefect.flows.cli.options import (
+    RetryRulesFile,
+    TransportName,
+    existing_settings,
+    retry_rules_from_file,
+)
 from climate_ref_prefect.flows.cli.print_log import print_log
 from climate_ref_prefect.flows.cli.recovery_commands import recover, reingest
+from climate_ref_prefect.flows.cli.results_commands import providers as list_providers
+from climate_ref_prefect.flows.cli.results_commands import show, values
 from climate_ref_prefect.flows.cli.server_command import server
 from climate_ref_prefect.flows.cli.standard_streams import usable_standard_streams
 from climate_ref_prefect.flows.display.log_escaping import RUN_LOGGERS, EscapingFilter
@@ -126,7 +133,7 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
     from climate_ref_prefect.flows.workspace.workspace import lock_holder  # noqa: PLC0415
     from climate_ref_prefect.store.sql.sql_store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
-    settings = _existing()
+    settings = existing_settings()
     holder = lock_holder(settings)
     with open_store(settings.store_url) as store:
         counts, rows = store.counts(), store.executions(limit=limit)
@@ -151,7 +158,7 @@ def log(execution: Annotated[int, typer.Argument(help="Number of the execution."
     """Print what an execution printed and logged."""
     from climate_ref_prefect.store.sql.sql_store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
-    settings = _existing()
+    settings = existing_settings()
     with open_store(settings.store_url) as store:
         rows = store.executions(execution_ids=[execution])
     if not rows:
@@ -164,7 +171,7 @@ def cancel() -> None:
     """Stop the coordinator of this state directory, and with it all that it runs; `solve` takes it up again."""
     from climate_ref_prefect.flows.workspace.workspace import lock_holder  # noqa: PLC0415
 
-    settings = _existing()
+    settings = existing_settings()
     holder = lock_holder(settings)
     if holder is None:
         console.print(f"No coordinator works on {settings.home_directory}: there is nothing to cancel.")
@@ -224,6 +231,9 @@ def render(
         console.print(f"# {label}\n{script}")
 
 
+app.command()(show)
+app.command()(values)
+app.command("providers")(list_providers)
 app.command()(recover)
 app.command()(server)
 app.command()(reingest)
@@ -243,7 +253,7 @@ def claim_results() -> None:
     from climate_ref_prefect.flows.workspace.results_ownership import take_results  # noqa: PLC0415
     from climate_ref_prefect.store.sql.sql_store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
-    settings = _existing()
+    settings = existing_settings()
     settings.results_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     with open_store(settings.store_url) as store:
         take_results(settings.results_directory, store)
@@ -264,16 +274,6 @@ def main() -> NoReturn:
     with usable_standard_streams(), report_errors():
         app()
     sys.exit(0)
-
-
-def _existing() -> Settings:
-    settings = Settings()
-    if settings.database_url is None and not (settings.home_directory / "climate-ref-prefect.db").exists():
-        raise BadInputError(
-            f"Nothing has been run in {settings.home_directory} yet. "
-            "CLIMATE_REF_PREFECT_HOME names another state directory."
-        )
-    return settings
 
 
 def _cells(row: ExecutionRow) -> tuple[str, ...]:

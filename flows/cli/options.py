@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.flows.cli.console import PlainConsole
 from climate_ref_prefect.flows.settings import Settings
 
@@ -40,3 +41,21 @@ def retry_rules_from_file(file: Path | None) -> "list[RetryRule]":
     from climate_ref_prefect.flows.retry.retry_rules import read_retry_rules  # noqa: PLC0415 - only for what plans
 
     return list(read_retry_rules(file)) if file else []
+
+
+def existing_settings() -> Settings:
+    """
+    Return the settings of a state directory in which something has been run.
+
+    Raises
+    ------
+    BadInputError
+        If nothing has.
+    """
+    settings = Settings()
+    if settings.database_url is None and not (settings.home_directory / "climate-ref-prefect.db").exists():
+        raise BadInputError(
+            f"Nothing has been run in {settings.home_directory} yet. "
+            "CLIMATE_REF_PREFECT_HOME names another state directory."
+        )
+    return settings

@@ -202,7 +202,9 @@ class SolveReport(ExecutionsReport):
         return bool(self.plan.broken or self.plan.given_up or self.leftovers.elsewhere)
 
     def remarks(self) -> Iterator[str]:
-        """Yield what to do next, and what was left out."""
+        """Yield where the results are, what to do next, and what was left out."""
+        if self.succeeded:
+            yield f"Results lie in {self.results_directory}. Look at them with: climate-ref-prefect show"
         if self.failed:
             yield f"Read the log of one with: climate-ref-prefect log {self.failed[0].execution_id}"
         yield from self.next_steps()

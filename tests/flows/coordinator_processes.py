@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,10 @@ def reported(said: str) -> str:
     """Return the one line in which a command reports its error; Prefect may log after it, while it sends its events."""
     (line,) = [line for line in said.splitlines() if line.startswith("climate-ref-prefect: ")]
     return line
+
+
+Run = Callable[..., Ended]
+"""Runs the command with some arguments."""
 
 
 def run_command(*arguments: str, more: Mapping[str, str] | None = None) -> Ended:

@@ -5,37 +5,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from climate_ref_prefect.flows.cli.main import main
 from climate_ref_prefect.store.sql.schema_revision import VERSION_TABLE
-from tests.flows.coordinator_processes import Ended, run_command
+from tests.flows.coordinator_processes import Ended, Run, run_command
 from tests.flows.temporary_site import PROVIDER, Site
 from tests.flows.unfinished_executions import leave_behind
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Run the command in this process: it is the same, but for two seconds of imports."""
-
-    def run(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["climate-ref-prefect", *map(str, arguments)])
-        monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", os.environ.get("PREFECT_CLIENT_MAX_RETRIES", "3"))
-        capfdbinary.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        output, errors = (text.decode("utf-8", "surrogateescape") for text in capfdbinary.readouterr())
-        code = ended.value.code
-        assert code is None or isinstance(code, int)
-        return Ended(code or 0, output, errors)
-
-    return run
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Final
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
 
 from climate_ref_prefect.execution.failure_kinds import Decision
+from climate_ref_prefect.flows.cancellation import is_cancelled
 from climate_ref_prefect.flows.lifecycle.lifecycle import Lifecycle
 from climate_ref_prefect.flows.report.prefect_artifacts import Progress
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
@@ -82,7 +82,7 @@ class FlowRunMonitor:
             with best_effort("its progress there"):
                 # First, because executions may be held back until it is known that the server is gone.
                 self._task_run_counter.refresh(client)
-                self._cancelled = _is_cancelled(client)
+                self._cancelled = is_cancelled(client)
                 self._report(lifecycle)
                 return True
         except Exception:  # noqa: BLE001 - the next attempt may succeed, and a cancellation must not be missed
@@ -96,10 +96,3 @@ class FlowRunMonitor:
             failed=finished[Decision.GIVE_UP] + finished[Decision.RETRY_LATER],
             unfinished=lifecycle.unfinished,
         )
-
-
-def _is_cancelled(client: SyncPrefectClient) -> bool:
-    if flow_run.id is None:
-        return False
-    state = client.read_flow_run(flow_run.id).state
-    return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -8,12 +8,11 @@ import time
 from collections.abc import Sequence
 
 from prefect import flow
-from prefect.exceptions import CancelledRun
 from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
-from prefect.states import Cancelled
 
 from climate_ref_prefect.execution.worker.execute import ServerPool
+from climate_ref_prefect.flows.cancellation import cancelled_in_order
 from climate_ref_prefect.flows.coordinator_workspace import coordinator_workspace
 from climate_ref_prefect.flows.display.log_escaping import escaped_logs
 from climate_ref_prefect.flows.lifecycle.infrastructure_faults import retry_while_unavailable
@@ -139,12 +138,7 @@ def plan(
 
 
 def _solve(request: SolveRequest, retry_rules: Sequence[RetryRule], fail_if: FailIf) -> SolveReport:
-    try:
-        report = _solve_to_the_end(request, retry_rules)
-    except CancelledRun as cancelled:
-        # A flow that raises this stays Cancelling for ever. The returned state is final, and raises it for callers.
-        return Cancelled(message=str(cancelled))  # type: ignore[return-value]
-    return in_state(report, fail_if)
+    return cancelled_in_order(lambda: in_state(_solve_to_the_end(request, retry_rules), fail_if))
 
 
 def _solve_to_the_end(request: SolveRequest, retry_rules: Sequence[RetryRule]) -> SolveReport:

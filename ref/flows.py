@@ -9,10 +9,10 @@ of climate-ref is imported before a flow runs.
 from typing import Annotated, TypeAlias
 
 from prefect import flow
-from prefect.exceptions import CancelledRun
-from prefect.states import Cancelled, Completed
+from prefect.states import Completed
 from pydantic import Field
 
+from climate_ref_prefect.flows.cancellation import cancelled_in_order
 from climate_ref_prefect.flows.display.log_escaping import escaped_logs
 from climate_ref_prefect.flows.report.fail_if import FailIf, in_state, reporting_flow
 from climate_ref_prefect.flows.report.prefect_artifacts import create_artifact_table, create_solve_artifacts
@@ -74,15 +74,17 @@ def ref_solve(
         rerun_failed=rerun_failed,
     )
     with short_retries(), escaped_logs(), ref_log_in_flow_run():
-        try:
-            report = solve_with_ref(request, transport, timeout_seconds, retry_rules=retry_rules)
-        except CancelledRun as cancelled:
-            # A flow that raises this stays Cancelling for ever. The returned state is final, and raises it for callers.
-            return Cancelled(message=str(cancelled))  # type: ignore[return-value]
-        upstream.logger.info(report.headline())
-        with best_effort("tables and plots there"):
-            create_solve_artifacts(report)
-    return in_state(report, fail_if)
+        return cancelled_in_order(lambda: in_state(_solve(request, transport, timeout_seconds, retry_rules), fail_if))
+
+
+def _solve(
+    request: RefSolveRequest, transport: RefTransportChoice, timeout_seconds: int, retry_rules: list[RetryRule]
+) -> RefSolveReport:
+    report = solve_with_ref(request, transport, timeout_seconds, retry_rules=retry_rules)
+    upstream.logger.info(report.headline())
+    with best_effort("tables and plots there"):
+        create_solve_artifacts(report)
+    return report
 
 
 @flow(name="ref-plan", validate_parameters=True)

@@ -8,14 +8,18 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterNam
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 
+from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.execution.host.process_tree import descendants
 from climate_ref_prefect.flows.solve import run_diagnostic, solve
+from climate_ref_prefect.store.port import ExecutionStatus
+from climate_ref_prefect.store.sql.sql_store import open_store
 from climate_ref_prefect.testing.processes import wait_until
-from tests.deployments.work import MODELS, POOL, Work, results
-from tests.prefect_server import task_runs
+from tests.deployments.work import MODELS, POOL, Work, notes_of, results, wait_for_end
+from tests.prefect_server import cancel_flow_run, task_runs
 
 pytestmark = pytest.mark.slow
 HOME = "CLIMATE_REF_PREFECT_HOME"
+STARTED_SECONDS = 60.0
 SCHEDULED_SECONDS = 90.0
 """The server's scheduler looks at new deployments every few seconds, and at all of them once a minute."""
 
@@ -103,6 +107,34 @@ def test_every_task_run_is_on_the_server_and_completed(finished: FlowRun) -> Non
 
 def test_nothing_remains_of_a_run(work: Work, finished: FlowRun) -> None:
     wait_until(lambda: not descendants(work.worker_pid))
+
+
+def test_a_run_that_is_cancelled_in_the_ui_ends_as_cancelled_and_never_as_crashed(work: Work, tree: Path) -> None:
+    waits = ('providers=["tests.flows.providers:provider"]', 'diagnostics=["waits-for-go"]')
+    run = work.start("solve/solve", f"data={tree}", *waits)
+    wait_until(lambda: any(notes_of(work.home).glob("started-*")), STARTED_SECONDS)
+    cancel_flow_run(run)
+    assert wait_for_end(run).state_type is StateType.CANCELLED
+    wait_until(lambda: not descendants(work.worker_pid))
+    with get_client(sync_client=True) as client:
+        names = [state.name for state in client.read_flow_run_states(run)]
+    assert names[-1] == "Cancelled"
+    assert "Crashed" not in names
+    with open_store(f"sqlite:///{work.home / 'climate-ref-prefect.db'}") as store:
+        left = [row for row in store.executions() if row.diagnostic == "waits-for-go"]
+    assert {(row.status, row.failure_kind) for row in left} == {(ExecutionStatus.FINISHED, FailureKind.CANCELLED)}
+
+
+def test_a_run_in_which_something_was_given_up_is_failed(work: Work, tree: Path) -> None:
+    run = work.run(
+        "solve/solve",
+        f"data={tree}",
+        'providers=["tests.flows.providers:provider"]',
+        'diagnostics=["own-error", "good"]',
+    )
+    assert run.state is not None
+    assert (run.state.type, run.state.name) == (StateType.FAILED, "Failed")
+    assert str(run.state.message).startswith(f"{len(MODELS)} succeeded, {len(MODELS)} failed, ")
 
 
 def test_parameters_are_checked_before_a_run_is_made(work: Work) -> None:

@@ -21,6 +21,7 @@ from climate_ref_prefect.execution.host.process_tree import end_with_parent
 from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.sql.sql_store import Store, open_store
 from climate_ref_prefect.testing.processes import wait_until
+from tests.flows.run_log import NOTES
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = "climate-ref"
@@ -61,11 +62,15 @@ class Work:
 
     def run(self, deployment: str, *parameters: str) -> FlowRun:
         """Start a deployment from the command line and wait until a worker has run it."""
+        return wait_for_end(self.start(deployment, *parameters))
+
+    def start(self, deployment: str, *parameters: str) -> UUID:
+        """Start a deployment from the command line."""
         options = [part for parameter in parameters for part in ("--param", parameter)]
         said = prefect("deployment", "run", deployment, *options)
         found = re.search(r"UUID: ([0-9a-f-]{36})", said)
         assert found, said
-        return wait_for_end(UUID(found[1]))
+        return UUID(found[1])
 
 
 def prefect(*arguments: str, directory: Path | None = None) -> str:
@@ -88,7 +93,15 @@ def deploy(checkout: Path) -> None:
 @contextmanager
 def worker(home: Path, log: Path) -> Iterator[int]:
     """Run a process worker with this state directory in its environment, and give its pid."""
-    environment = {**os.environ, "CLIMATE_REF_PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    notes = notes_of(home)
+    notes.mkdir()
+    environment = {
+        **os.environ,
+        "CLIMATE_REF_PREFECT_HOME": str(home),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PYTHONPATH": str(ROOT),  # where the providers of tests are
+        NOTES: str(notes),
+    }
     command = [*_PREFECT, "worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -111,6 +124,11 @@ def worker(home: Path, log: Path) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def notes_of(home: Path) -> Path:
+    """Return where providers of tests that a worker runs leave their notes."""
+    return home.with_name(f"{home.name}-notes")
 
 
 def wait_for_end(flow_run_id: UUID) -> FlowRun:

@@ -9,7 +9,8 @@ from typing import Final
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
-from climate_ref_prefect.transports.batch.pool.planning import Limits, plan
+from climate_ref_prefect.transports.batch.pool.plan import Limits
+from climate_ref_prefect.transports.batch.pool.planning import plan
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from climate_ref_prefect.transports.port import Submission

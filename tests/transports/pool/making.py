@@ -1,5 +1,6 @@
 """Jobs, executions and records to decide about."""
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from datetime import timedelta
@@ -86,7 +87,7 @@ def execution(
 def holding(one: Job, *executions: Execution) -> Job:
     """Return a job with executions running in it."""
     held: Mapping[Path, ResourceHint] = {each.directory: each.resources for each in executions}
-    return Job(**{**vars(one), "executions": {**one.executions, **held}, "given": one.given + len(held)})
+    return dataclasses.replace(one, executions={**one.executions, **held}, given=one.given + len(held))
 
 
 def outcome(kind: FailureKind | None = None) -> ExecutionOutcome:

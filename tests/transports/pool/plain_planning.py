@@ -1,8 +1,9 @@
-"""What `WaitingExecutions` and `shares` decide, written plainly: one execution after the other, one turn at a time."""
+"""What `WaitingExecutions`, `demand` and `shares` decide, written plainly: one execution, or one turn, at a time."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.transports.batch.pool.execution import Execution
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.batch.pool.waiting_executions import Choice
@@ -61,3 +62,19 @@ def plain_shares(demand: Mapping[JobSize, int], limit: int) -> dict[JobSize, int
             given[size] += 1
         limit -= min(limit, len(hungry))
     return given
+
+
+def plain_demand(waiting: Iterable[Sequence[Execution]], jobs: Iterable[Job], headroom_mb: int) -> dict[JobSize, int]:
+    """Return how many jobs of each size could be used. The size that has waited longest comes first."""
+    hungry = sorted((executions for executions in waiting if executions), key=lambda one: one[0].submitted_at)
+    wanted = {executions[0].size: [one.resources for one in executions] for executions in hungry}
+    for job in jobs:
+        if job.executions:
+            wanted.setdefault(job.size, []).extend(job.executions.values())
+    return {size: _plain_jobs_filled_by(asked, size, headroom_mb) for size, asked in wanted.items()}
+
+
+def _plain_jobs_filled_by(asked: Sequence[ResourceHint], size: JobSize, headroom_mb: int) -> int:
+    cpu, memory_mb = size.cpu, size.memory_mb - headroom_mb
+    large = sum(1 for one in asked if 2 * one.cpu > cpu or 2 * one.memory_mb > memory_mb)
+    return max(large, -(-sum(one.cpu for one in asked) // cpu), -(-sum(one.memory_mb for one in asked) // memory_mb))

@@ -1,23 +1,26 @@
 """Which execution a job is given, which jobs are submitted, and which are released."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.execution import Execution, Room
 from climate_ref_prefect.transports.batch.pool.fair_shares import demand, shares
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
-from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
+from climate_ref_prefect.transports.batch.pool.plan import Limits, Plan
+from climate_ref_prefect.transports.batch.pool.planning import plan
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
-from climate_ref_prefect.transports.batch.pool.waiting_executions import Room, WaitingExecutions
+from climate_ref_prefect.transports.batch.pool.waiting_executions import WaitingExecutions
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
 from tests.transports.pool.making import HEADROOM_MB, NOW, ONE, OTHER_SIZE, SIZE, execution, holding, job
-from tests.transports.pool.plain_planning import next_for, plain_shares
+from tests.transports.pool.plain_planning import next_for, plain_demand, plain_shares
 
 
 def ready(*running: Execution, **changed: Any) -> Job:
@@ -30,7 +33,7 @@ def room_of(one: Job) -> Room:
 
 def choose(one: Job, *waiting: Execution, others: Iterable[Job] = ()) -> tuple[Execution | None, Execution | None]:
     jobs = {each.name: each for each in (one, *others)}
-    chosen = WaitingExecutions(waiting).choose(one.name, room_of(one), jobs)
+    chosen = WaitingExecutions(waiting).take(one.name, room_of(one), jobs)
     assert chosen == next_for(one, waiting, jobs, HEADROOM_MB, NOW)
     return chosen
 
@@ -39,9 +42,10 @@ def planned(jobs: Iterable[Job], waiting: Iterable[Execution] = (), **options: A
     by_size: dict[JobSize, list[Execution]] = {}
     for one in waiting:
         by_size.setdefault(one.size, []).append(one)
-    more = {name: options.pop(name) for name in ("pace", "paused") if name in options}
+    more = {name: options.pop(name) for name in ("pace", "paused", "begin_with") if name in options}
+    starts_at_once = options.pop("starts_at_once", 1000)
     rules = PoolLimits(**{"max_jobs": 4, "idle_seconds": 5, **options})
-    return plan(list(jobs), by_size, Limits(rules, HEADROOM_MB), NOW, **more)
+    return plan(list(jobs), by_size, Limits(rules, HEADROOM_MB, starts_at_once), NOW, **more)
 
 
 class TestAssignment:
@@ -126,17 +130,17 @@ def test_what_a_job_is_given_is_what_a_look_at_each_execution_in_turn_gives(
     for name, cpu, seconds in asking:
         busy = [execution(cpu=cpu, memory_mb=50 * cpu)] if cpu else []
         one = ready(*busy, name=name, ends_at=NOW + seconds)
-        chosen, kept = fast.choose(name, room_of(one), states)
+        chosen, kept = fast.take(name, room_of(one), states)
         assert (chosen, kept) == next_for(one, plain.values(), states, HEADROOM_MB, NOW)
         if kept is not None:
-            fast.replace(kept)
             plain[kept.directory] = kept
         if chosen is not None:
-            fast.remove(chosen)
             del plain[chosen.directory]
         assert len(fast) == len(plain)
         assert fast.first == next(iter(plain.values()), None)
-        assert len(fast.resources()) == len(plain)
+        assert sorted(request for request, n in fast.requests() for _ in range(n)) == sorted(
+            one.request for one in plain.values()
+        )
 
 
 @given(st.dictionaries(st.integers(1, 40), st.integers(0, 30), max_size=12), st.integers(0, 200))
@@ -166,25 +170,93 @@ def test_a_job_never_runs_more_than_it_has_room_for_and_everything_is_run(waitin
         nodes[fullest.name] = fullest.without(next(iter(fullest.executions)))
 
 
+def wanted(waiting: Sequence[Execution], *jobs: Job) -> dict[JobSize, int]:
+    by_size: dict[JobSize, list[Execution]] = {}
+    for one in waiting:
+        by_size.setdefault(one.size, []).append(one)
+    found = demand({size: WaitingExecutions(ones) for size, ones in by_size.items()}, jobs, HEADROOM_MB)
+    assert list(found.items()) == list(plain_demand(by_size.values(), jobs, HEADROOM_MB).items())
+    return found
+
+
+def followed(
+    jobs: Iterable[Job], waiting: Iterable[Execution], **options: Any
+) -> tuple[list[tuple[Path, str]], list[str], JobSize | None]:
+    """Follow one plan after the other until nothing more starts: what was started, released and submitted at last."""
+    nodes, left = {one.name: one for one in jobs}, {one.directory: one for one in waiting}
+    starts: list[tuple[Path, str]] = []
+    released: list[str] = []
+    made = Plan(go_on_with="none")
+    while made.starts or made.go_on_with:
+        made = planned(nodes.values(), left.values(), begin_with=made.go_on_with, **options)
+        assert made.submit is None or not made.go_on_with
+        for directory, name in made.starts:
+            nodes[name] = holding(nodes[name], left.pop(directory))
+        left |= made.waiting
+        for name in made.drain:
+            state = JobState.DRAINING if nodes[name].executions else JobState.RETIRING
+            nodes[name] = dataclasses.replace(nodes[name], state=state)
+        starts += made.starts
+        released += made.drain
+    return starts, sorted(released), made.submit
+
+
+class TestManyStarts:
+    """A plan that ends after some starts, and the next one, which goes on."""
+
+    @given(some_executions, st.lists(st.tuples(st.integers(0, 8), st.sampled_from([0, 60])), max_size=6))
+    def test_plans_in_parts_start_and_release_what_whole_plans_do(
+        self, waiting: list[Execution], jobs: list[tuple[int, int]]
+    ) -> None:
+        nodes = [
+            ready(*([execution(cpu=cpu)] if cpu else []), idle_since=NOW - idle, ends_at=NOW + 700)
+            for cpu, idle in jobs
+        ]
+        assert followed(nodes, waiting, starts_at_once=1) == followed(nodes, waiting)
+
+    def test_jobs_that_have_not_had_their_turn_are_next_even_if_others_have_room_again(self) -> None:
+        first, second, third = (ready() for _ in range(3))
+        made = planned([first, second, third], [execution(cpu=8) for _ in range(4)], starts_at_once=1)
+        assert ([name for _, name in made.starts], made.go_on_with) == ([first.name], second.name)
+        assert (made.submit, made.drain, made.needed) == (None, (), ())
+        made = planned(
+            [first, second, third], [execution(cpu=8) for _ in range(4)], starts_at_once=1, begin_with=second.name
+        )
+        assert ([name for _, name in made.starts], made.go_on_with) == ([second.name], third.name)
+
+    def test_where_the_job_to_go_on_with_is_gone_it_begins_with_the_first(self) -> None:
+        jobs = [ready(), ready()]
+        made = planned(jobs, [execution(cpu=8)], begin_with="gone")
+        assert [name for _, name in made.starts] == [jobs[0].name]
+
+
 class TestDemand:
     """How many jobs are of use."""
 
     def test_a_job_for_each_execution_of_its_size(self) -> None:
         waiting = [execution(cpu=2, memory_mb=450, size=OTHER_SIZE) for _ in range(3)]
-        assert demand([waiting], [], HEADROOM_MB) == {OTHER_SIZE: 3}
+        assert wanted(waiting) == {OTHER_SIZE: 3}
 
     def test_what_runs_counts_where_it_runs(self) -> None:
         waiting = [execution(cpu=8)]
-        assert demand([waiting], [ready(execution(cpu=8)), ready()], HEADROOM_MB) == {SIZE: 2}
+        assert wanted(waiting, ready(execution(cpu=8)), ready()) == {SIZE: 2}
 
     def test_as_many_shared_jobs_as_are_filled(self) -> None:
-        assert demand([[execution() for _ in range(17)]], [], HEADROOM_MB) == {SIZE: 3}
-        assert demand([[execution(memory_mb=400) for _ in range(5)]], [], HEADROOM_MB) == {SIZE: 2}
-        assert demand([[execution(memory_mb=501) for _ in range(5)]], [], HEADROOM_MB) == {SIZE: 5}
+        assert wanted([execution() for _ in range(17)]) == {SIZE: 3}
+        assert wanted([execution(memory_mb=400) for _ in range(5)]) == {SIZE: 2}
+        assert wanted([execution(memory_mb=501) for _ in range(5)]) == {SIZE: 5}
+
+    @given(some_executions, some_executions, st.lists(some_executions, max_size=3))
+    def test_it_is_what_a_look_at_each_execution_gives(
+        self, waiting: list[Execution], others: list[Execution], running: list[list[Execution]]
+    ) -> None:
+        of_other_size = [dataclasses.replace(one, size=OTHER_SIZE) for one in others]
+        jobs = [ready(*executions, size=size) for executions in running for size in (SIZE, OTHER_SIZE)]
+        wanted([*waiting, *of_other_size], *jobs)
 
     @given(sizes_of_executions)
     def test_never_more_than_executions(self, waiting: list[Execution]) -> None:
-        (jobs,) = demand([waiting], [], HEADROOM_MB).values()
+        (jobs,) = wanted(waiting).values()
         assert 1 <= jobs <= len(waiting)
 
 

@@ -20,7 +20,7 @@ from climate_ref_prefect.transports.batch.pool.job_events import (
     Quiet,
     Submitted,
 )
-from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.plan import Limits
 from climate_ref_prefect.transports.batch.pool.pool import (
     CANCEL_SECONDS,
     EXPLAIN_SECONDS,
@@ -69,10 +69,10 @@ Action = TypeVar("Action")
 class PoolDriver:
     """A pool, its time, and its actions since they were last taken."""
 
-    def __init__(self, **rules: Any) -> None:
+    def __init__(self, starts_at_once: int = 1000, **rules: Any) -> None:
         self.now = NOW
         self.names = 0
-        limits = Limits(PoolLimits(**{"max_jobs": 4, "idle_seconds": 5, **rules}), HEADROOM_MB)
+        limits = Limits(PoolLimits(**{"max_jobs": 4, "idle_seconds": 5, **rules}), HEADROOM_MB, starts_at_once)
         self.state = Pool("SLURM", limits, self._new_name)
         self.asked: list[PoolAction] = []
 
@@ -161,6 +161,21 @@ def test_it_is_accepted_once_and_its_end_is_reported_once(running: tuple[PoolDri
         pool.hear(pool.state.answered(one.directory, outcome(), pool.now))
     pool.hear(pool.state.worker_lost(one.directory, ADDRESS, pool.now))
     assert list(pool.ends()) == [one.directory]
+
+
+def test_more_starts_than_are_made_at_once_go_on_with_the_job_whose_turn_it_is() -> None:
+    pool = PoolDriver(starts_at_once=1)
+    pool.take(execution(cpu=8), execution(cpu=8), execution(cpu=8))
+    for number in ("1", "2", "3"):
+        pool.on(f"job-{number}", Submitted(number))
+    for number in ("1", "2", "3"):
+        pool.hear(pool.state.on(f"job-{number}", Connected(f"tcp://{number}"), pool.now))
+    assert not pool.state.has_more_to_start
+    started: list[list[str]] = []
+    while not started or pool.state.has_more_to_start:
+        pool.pass_time()
+        started += [[start.address for start in pool.took(StartExecution)]]
+    assert started == [["tcp://1"], ["tcp://2"], ["tcp://3"], []]
 
 
 class TestCancelling:

@@ -16,7 +16,7 @@ from climate_ref_prefect.transports.batch.pool.execution_file_monitor import (
     outcome_left,
     output_of_job,
 )
-from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.plan import Limits
 from climate_ref_prefect.transports.batch.pool.pool_thread import PoolThread
 from climate_ref_prefect.transports.batch.pool.worker_link_port import Listener
 from climate_ref_prefect.transports.batch.schedulers.scheduler_port import (

@@ -8,7 +8,7 @@ from climate_ref_prefect.transports.batch.dask.job_script import make_job
 from climate_ref_prefect.transports.batch.dask.job_script import write_script as write
 from climate_ref_prefect.transports.batch.dask.tls_keys import CommsKeys
 from climate_ref_prefect.transports.batch.dask.worker_link import DaskLink
-from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.plan import Limits
 from climate_ref_prefect.transports.batch.pool.pool_thread import PoolThread
 from climate_ref_prefect.transports.batch.pool.worker_link_port import Listener
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize

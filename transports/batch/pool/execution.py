@@ -2,12 +2,26 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.execution.outcome import ExecutionOutcome
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Submission
+
+
+class Room(NamedTuple):
+    """What a job has left, or an execution asks for."""
+
+    cpu: int
+    memory_mb: int
+    seconds: float
+
+    def is_within(self, other: "Room") -> bool:
+        """Whether this fits into another, in time as well."""
+        return self.cpu <= other.cpu and self.memory_mb <= other.memory_mb and self.seconds <= other.seconds
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,11 @@ class Execution:
     def directory(self) -> Path:
         """The directory, which identifies the execution."""
         return self.submission.directory
+
+    @cached_property
+    def request(self) -> Room:
+        """What it asks for."""
+        return Room(self.resources.cpu, self.resources.memory_mb, self.resources.wall_clock_seconds)
 
     def started(self, job: str, now: float) -> "Execution":
         """Return the execution as running in a job."""

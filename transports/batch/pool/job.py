@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -107,15 +108,34 @@ class Job:
         """Whether it counts towards the limit of jobs."""
         return self.state not in _WITHOUT_PLACE or bool(self.executions)
 
+    @cached_property
+    def used_cpu(self) -> int:
+        """Processors that its executions use."""
+        return sum(resources.cpu for resources in self.executions.values())
+
+    @cached_property
+    def used_memory_mb(self) -> int:
+        """Memory that its executions use."""
+        return sum(resources.memory_mb for resources in self.executions.values())
+
+    @cached_property
+    def most_cpu(self) -> int:
+        """The most processors that one of its executions uses."""
+        return max((resources.cpu for resources in self.executions.values()), default=0)
+
+    @cached_property
+    def most_memory_mb(self) -> int:
+        """The most memory that one of its executions uses."""
+        return max((resources.memory_mb for resources in self.executions.values()), default=0)
+
     @property
     def free_cpu(self) -> int:
         """Processors that no execution uses."""
-        return self.size.cpu - sum(resources.cpu for resources in self.executions.values())
+        return self.size.cpu - self.used_cpu
 
     def free_memory_mb(self, headroom_mb: int) -> int:
         """Return the memory that no execution uses, without the memory reserved for the worker."""
-        used_mb = headroom_mb + sum(resources.memory_mb for resources in self.executions.values())
-        return self.size.memory_mb - used_mb
+        return self.size.memory_mb - headroom_mb - self.used_memory_mb
 
     def enter(self, state: JobState, now: float) -> "Job":
         """Return the job in another state."""

@@ -1,7 +1,8 @@
-"""Look at the jobs of a pool by their size, in one pass over all of them."""
+"""Look at the jobs of a pool by their size or in another order, in one pass over all of them."""
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
@@ -10,9 +11,18 @@ from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 def count_by_size(jobs: Iterable[Job]) -> dict[JobSize, int]:
     """Return how many jobs there are of each size."""
     counts: dict[JobSize, int] = {}
-    for job in jobs:
-        counts[job.size] = counts.get(job.size, 0) + 1
+    sizes = [job.size for job in jobs]
+    objects = {id(size): size for size in sizes}  # Most jobs have the same object: it is asked for its hash once.
+    for identity, number in Counter(map(id, sizes)).items():
+        size = objects[identity]
+        counts[size] = counts.get(size, 0) + number
     return counts
+
+
+def beginning_with(jobs: Sequence[Job], name: str) -> list[Job]:
+    """Return the jobs from the one of that name on, followed by those before it; as they are without such a job."""
+    start = next((position for position, job in enumerate(jobs) if job.name == name), 0) if name else 0
+    return [*jobs[start:], *jobs[:start]]
 
 
 def ready_by_size(jobs: Iterable[Job]) -> dict[JobSize, list[Job]]:

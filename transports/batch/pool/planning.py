@@ -3,25 +3,25 @@
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.execution import Execution, Room
 from climate_ref_prefect.transports.batch.pool.fair_shares import demand, jobs_filled_by, shares
 from climate_ref_prefect.transports.batch.pool.job import TO_START, Job, JobState
 from climate_ref_prefect.transports.batch.pool.job_counts import (
+    beginning_with,
     count_by_size,
     needs_no_more,
     oldest_in_queue,
     ready_by_size,
 )
+from climate_ref_prefect.transports.batch.pool.plan import Limits, Plan
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import UNKNOWN_PACE, Pace
-from climate_ref_prefect.transports.batch.pool.waiting_executions import Room, WaitingExecutions
+from climate_ref_prefect.transports.batch.pool.waiting_executions import WaitingExecutions
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
-from climate_ref_prefect.transports.batch.settings.pool_limits import PoolLimits
 
 _STARVING_SECONDS: Final = 60.0
 """How long executions of a size without a job wait until queued jobs of other sizes are cancelled for it."""
@@ -29,31 +29,7 @@ _GRACE_SECONDS: Final = 600.0
 """How long an unneeded job stays in the queue at least. It costs nothing there, and may be needed soon."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limits of a pool."""
-
-    rules: PoolLimits
-    headroom_mb: int
-    """Memory of each job that is reserved for its worker."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the pool does next."""
-
-    starts: tuple[tuple[Path, str], ...] = ()
-    """Executions that start, each with the name of its job."""
-    waiting: Mapping[Path, Execution] = dataclasses.field(default_factory=dict)
-    """Executions that continue to wait and were skipped, with changed counters."""
-    drain: tuple[str, ...] = ()
-    """Names of jobs that are released: they can take nothing more, or are queued and not needed."""
-    too_late: tuple[str, ...] = ()
-    """Names of those released jobs that were given nothing because they had taken too long to start."""
-    needed: tuple[str, ...] = ()
-    """Names of queued jobs for which an execution waits."""
-    submit: JobSize | None = None
-    """Size of the job to submit; None for no job."""
+_NONE: Final = WaitingExecutions(())
 
 
 def plan(
@@ -64,6 +40,7 @@ def plan(
     *,
     pace: Pace = UNKNOWN_PACE,
     paused: Collection[JobSize] = (),
+    begin_with: str = "",
 ) -> Plan:
     """
     Return what the pool does now.
@@ -82,17 +59,21 @@ def plan(
         Measured times of earlier jobs and executions.
     paused
         Sizes of which no job may be submitted yet.
+    begin_with
+        The `go_on_with` of the plan before. Every job thus has its turn, however many executions start and end.
     """
     planning = _Planning(jobs, waiting, limits, now)
-    planning.assign()
-    planning.withdraw()
+    go_on_with = planning.assign(begin_with)
+    if not go_on_with:
+        planning.withdraw()
     return Plan(
         starts=tuple(planning.starts),
         waiting=planning.passed_over,
         drain=tuple(planning.drained),
         too_late=tuple(planning.too_late),
         needed=tuple(planning.needed),
-        submit=planning.size_to_submit(pace, paused),
+        submit=None if go_on_with else planning.size_to_submit(pace, paused),
+        go_on_with=go_on_with,
     )
 
 
@@ -104,11 +85,11 @@ class _Planning:
     ) -> None:
         self._rules = limits.rules
         self._headroom_mb = limits.headroom_mb
+        self._starts_at_once = limits.starts_at_once
         self._now = now
         self._jobs = {job.name: job for job in jobs if job.has_place}
-        self._given_waiting = waiting
-        self._waiting: dict[JobSize, WaitingExecutions] = {}
-        self._demand = demand(waiting.values(), self._jobs.values(), limits.headroom_mb)
+        self._waiting = {size: WaitingExecutions(executions) for size, executions in waiting.items()}
+        self._demand = demand(self._waiting, self._jobs.values(), limits.headroom_mb)
         self._share = shares(self._demand, limits.rules.max_jobs)
         self._counts = count_by_size(job for job in self._jobs.values() if job.state is not JobState.RETIRING)
         self._to_start = count_by_size(job for job in self._jobs.values() if job.state in TO_START)
@@ -122,13 +103,23 @@ class _Planning:
         self.too_late: list[str] = []
         self.needed: list[str] = []
 
-    def assign(self) -> None:
-        """Give executions to ready jobs, and release jobs that are not needed or can take nothing more."""
-        for job in [job for job in self._jobs.values() if job.state is JobState.READY]:
+    def assign(self, begin_with: str) -> str:
+        """
+        Give executions to ready jobs, and release jobs that are not needed or can take nothing more.
+
+        Returns
+        -------
+        The name of the first job that has not had its turn, because enough executions start; empty if all have.
+        """
+        ready = [job for job in self._jobs.values() if job.state is JobState.READY]
+        for job in beginning_with(ready, begin_with):
+            if len(self.starts) >= self._starts_at_once:
+                return job.name
             if not job.executions and self._is_wanted_elsewhere(job.size, self._to_start.get(job.size, 0)):
                 self._let_go(job)
             else:
                 self._use(self._filled(job))
+        return ""
 
     def withdraw(self) -> None:
         """Cancel unneeded queued jobs, the latest first, so that jobs of other sizes can be submitted instead."""
@@ -156,17 +147,16 @@ class _Planning:
         cpu, memory_mb, seconds = job.free_cpu, job.free_memory_mb(self._headroom_mb), job.ends_at - self._now
         given: dict[Path, ResourceHint] = {}
         while len(waiting) and cpu > 0 and (limit is None or job.given + len(given) < limit):
-            chosen, kept = waiting.choose(job.name, Room(cpu, memory_mb, seconds), self._jobs)
+            chosen, kept = waiting.take(job.name, Room(cpu, memory_mb, seconds), self._jobs)
             if kept is not None:
-                waiting.replace(kept)
                 self.passed_over[kept.directory] = kept
             if chosen is None:
                 break
-            waiting.remove(chosen)
-            self.passed_over.pop(chosen.directory, None)
-            self.starts.append((chosen.directory, job.name))
-            given[chosen.directory] = chosen.resources
-            cpu, memory_mb = cpu - chosen.resources.cpu, memory_mb - chosen.resources.memory_mb
+            directory, resources = chosen.directory, chosen.resources
+            self.passed_over.pop(directory, None)
+            self.starts.append((directory, job.name))
+            given[directory] = resources
+            cpu, memory_mb = cpu - resources.cpu, memory_mb - resources.memory_mb
         if given:
             held = {**job.executions, **given}
             job = self._jobs[job.name] = dataclasses.replace(job, executions=held, given=job.given + len(given))
@@ -174,9 +164,7 @@ class _Planning:
 
     def _waiting_for(self, size: JobSize) -> WaitingExecutions:
         """Return the executions that wait for jobs of a size."""
-        if size not in self._waiting:
-            self._waiting[size] = WaitingExecutions(self._given_waiting.get(size, ()))
-        return self._waiting[size]
+        return self._waiting.get(size, _NONE)
 
     def _use(self, job: Job) -> None:
         """Release a job that can take nothing more, or that has not been needed for a while."""
@@ -218,26 +206,14 @@ class _Planning:
         return self._starving
 
     def _is_starving(self, size: JobSize) -> bool:
-        first = self._first_of(size)
+        first = self._waiting_for(size).first
         has_none = self._share.get(size, 0) > 0 and not self._counts.get(size, 0)
         return has_none and first is not None and self._now - first.submitted_at >= _STARVING_SECONDS
-
-    def _first_of(self, size: JobSize) -> Execution | None:
-        """Return the execution of a size that was submitted first, of those that go on waiting."""
-        if size in self._waiting:
-            return self._waiting[size].first
-        return next(iter(self._given_waiting.get(size, ())), None)
-
-    def _number_of(self, size: JobSize) -> int:
-        """Return how many executions of a size go on waiting."""
-        return len(self._waiting[size] if size in self._waiting else self._given_waiting.get(size, ()))
 
     def _jobs_needed(self, size: JobSize) -> int:
         """Return how many further jobs the waiting executions of that size would fill."""
         if size not in self._needed:
-            left, given = self._waiting.get(size), self._given_waiting.get(size, ())
-            asked = left.resources() if left is not None else [one.resources for one in given]
-            self._needed[size] = jobs_filled_by(asked, size, self._headroom_mb)
+            self._needed[size] = jobs_filled_by(self._waiting_for(size), size, self._headroom_mb)
         return self._needed[size]
 
     def _is_wanted_elsewhere(self, size: JobSize, spared: int) -> bool:
@@ -252,13 +228,13 @@ class _Planning:
 
     def _is_worth_a_job(self, size: JobSize, pace: Pace) -> bool:
         """Estimate whether a job that is submitted now would find something to run."""
-        waiting, to_start = self._number_of(size), self._to_start.get(size, 0)
+        waiting, to_start = len(self._waiting_for(size)), self._to_start.get(size, 0)
         if to_start >= self._jobs_needed(size):
             return False
         run_seconds, limit = pace.run_seconds.get(size), self._rules.executions_per_job
         if run_seconds is None or waiting > self._left_to_take(size, limit):
             return True
-        first, start_seconds = self._first_of(size), self._start_seconds(size, pace)
+        first, start_seconds = self._waiting_for(size).first, self._start_seconds(size, pace)
         assert first is not None  # noqa: S101 - some are waiting, because they need more jobs than there are
         if self._now - first.submitted_at > _STARVING_SECONDS + start_seconds:  # the estimate was wrong
             return True

@@ -25,7 +25,9 @@ from climate_ref_prefect.transports.batch.pool.job_events import (
     Polled,
     Submitted,
 )
-from climate_ref_prefect.transports.batch.pool.planning import Limits, Plan, plan
+from climate_ref_prefect.transports.batch.pool.pending_report import pending_report
+from climate_ref_prefect.transports.batch.pool.plan import Limits, Plan
+from climate_ref_prefect.transports.batch.pool.planning import plan
 from climate_ref_prefect.transports.batch.pool.pool_actions import (
     CloseWorker,
     EndExecutions,
@@ -48,7 +50,6 @@ from climate_ref_prefect.transports.batch.pool.termination import (
 )
 from climate_ref_prefect.transports.batch.pool.throughput_estimate import Pace
 from climate_ref_prefect.transports.batch.pool.transitions import step
-from climate_ref_prefect.transports.batch.schedulers.scheduler_port import SchedulerJobState
 from climate_ref_prefect.transports.batch.settings.job_sizing import JobSize
 from climate_ref_prefect.transports.port import Termination
 
@@ -89,6 +90,13 @@ class Pool:
         self._failed_starts: dict[JobSize, FailedStarts] = {}
         self._submissions = Submissions(scheduler, limits.rules.scheduler_patience.total_seconds())
         self._pace = Pace()
+        self._begin_with = ""
+        """The job that the next plan begins with, after one that has ended before all had their turn."""
+
+    @property
+    def has_more_to_start(self) -> bool:
+        """Whether `arrange` has ended before every job had its turn, and is to be called again at once."""
+        return bool(self._begin_with)
 
     @property
     def jobs(self) -> Sequence[Job]:
@@ -142,7 +150,7 @@ class Pool:
             self._submissions.succeeded(job.size)
         if isinstance(event, Connected) and job.state is JobState.QUEUED:
             self._pace = self._pace.with_start(now - event.age_seconds - job.submitted_at)
-        warnings = [self._pending_report(job, after)] if isinstance(event, Polled) else []
+        warnings = [pending_report(job, after, self._limits.rules)] if isinstance(event, Polled) else []
         done = [one for action in actions for one in self._carried_out(action, after, now)]
         return [*(warning for warning in warnings if warning), *done]
 
@@ -197,7 +205,9 @@ class Pool:
             now,
             pace=self._pace,
             paused=resting | self._submissions.paused(now),
+            begin_with=self._begin_with,
         )
+        self._begin_with = made.go_on_with
         return [*actions, *self._follow(made, now)]
 
     def _follow(self, made: Plan, now: float) -> Iterator[PoolAction]:
@@ -278,17 +288,6 @@ class Pool:
         timeout_seconds = self._limits.rules.scheduler_patience.total_seconds()
         cause = starts.cause_to_reject(failed, self._scheduler, now, timeout_seconds)
         return [Warn(words), *(self._reject(RejectSize(failed.size, cause)) if cause else [])]
-
-    def _pending_report(self, before: Job, after: Job) -> Warn | None:
-        """Return a warning about a job that has just exceeded `pending_report`."""
-        record, limit = after.record, self._limits.rules.pending_report.total_seconds()
-        waited = after.polled_at - after.submitted_at
-        told_before = before.polled_at - before.submitted_at > limit
-        pending = record is not None and record.state is SchedulerJobState.PENDING and after.state is JobState.QUEUED
-        if record is None or not pending or waited <= limit or told_before:
-            return None
-        job = f"{self._scheduler} job {after.job_id} ({after.size.label})"
-        return Warn(f"{job} has waited for {waited / 60:.0f} min: {record.words}")
 
 
 def _never_started(execution: Execution, cause: Termination) -> ReportEnd:

@@ -29,7 +29,7 @@ from climate_ref_prefect.transports.batch.pool.job_events import (
     Quiet,
     Submitted,
 )
-from climate_ref_prefect.transports.batch.pool.planning import Limits
+from climate_ref_prefect.transports.batch.pool.plan import Limits
 from climate_ref_prefect.transports.batch.pool.pool import Pool
 from climate_ref_prefect.transports.batch.pool.pool_actions import (
     CancelJob,
@@ -169,7 +169,7 @@ class PoolThread:
 
     def _make_calls(self) -> None:
         try:
-            self._calls.get(timeout=_TICK_SECONDS)()
+            self._calls.get(timeout=0.0 if self._state.has_more_to_start else _TICK_SECONDS)()
             while not self._closing:
                 self._calls.get_nowait()()
         except queue.Empty:

@@ -3,29 +3,15 @@
 import bisect
 import dataclasses
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
-from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
-from climate_ref_prefect.transports.batch.pool.execution import Execution
+from climate_ref_prefect.transports.batch.pool.execution import Execution, Room
 from climate_ref_prefect.transports.batch.pool.job import Job, JobState
 from climate_ref_prefect.transports.resource_packing import OVERTAKEN_AT_MOST
 
 Choice: TypeAlias = tuple[Execution | None, Execution | None]
 _REMEMBERED: Final = 8
 """How many rooms are remembered that were too small for everything."""
-
-
-class Room(NamedTuple):
-    """What a job has left, or an execution asks for."""
-
-    cpu: int
-    memory_mb: int
-    seconds: float
-
-    def is_within(self, other: "Room") -> bool:
-        """Whether this fits into another, in time as well."""
-        return self.cpu <= other.cpu and self.memory_mb <= other.memory_mb and self.seconds <= other.seconds
 
 
 class WaitingExecutions:
@@ -42,62 +28,42 @@ class WaitingExecutions:
     """
 
     def __init__(self, executions: Iterable[Execution]) -> None:
-        self._positions: dict[Path, int] = {}
-        self._by_request: dict[Room, dict[int, Execution]] = {}
-        self._overtaken: dict[int, Execution] = {}
-        """Those that no other may overtake any more."""
+        self._executions = list(executions)
+        self._number = len(self._executions)
+        self._by_request: dict[Room, list[int]] = {}
+        """Positions of those that ask for the same, the last first."""
+        self._overtaken: list[int] = []
+        """Positions of those that no other may overtake any more, in order."""
         self._too_small: list[Room] = []
-        for position, one in enumerate(executions):
-            self._positions[one.directory] = position
-            self._by_request.setdefault(_request(one), {})[position] = one
+        for position in reversed(range(self._number)):
+            one = self._executions[position]
+            self._by_request.setdefault(one.request, []).append(position)
             if one.skipped >= OVERTAKEN_AT_MOST:
-                self._overtaken[position] = one
-        self._heads = sorted((next(iter(alike)), request) for request, alike in self._by_request.items())
+                self._overtaken.append(position)
+        self._overtaken.reverse()
+        self._heads = sorted((alike[-1], request) for request, alike in self._by_request.items())
         """The first position of each request."""
 
     def __len__(self) -> int:
-        return len(self._positions)
+        return self._number
 
     @property
     def first(self) -> Execution | None:
         """The one that was submitted first; None without any."""
-        for position, request in self._heads:
-            return self._by_request[request][position]
-        return None
+        return self._executions[self._heads[0][0]] if self._heads else None
 
     @property
     def shortest_seconds(self) -> float:
         """The least time that any of them asks for. Raises `ValueError` without any."""
         return min(request.seconds for request in self._by_request)
 
-    def resources(self) -> list[ResourceHint]:
-        """Return what each of them asks for, in no order."""
-        return [one.resources for alike in self._by_request.values() for one in alike.values()]
+    def requests(self) -> list[tuple[Room, int]]:
+        """Return what they ask for, in no order, and how many ask for it."""
+        return [(request, len(alike)) for request, alike in self._by_request.items()]
 
-    def remove(self, one: Execution) -> None:
-        """Remove an execution, because a job has been given it."""
-        position, request = self._positions.pop(one.directory), _request(one)
-        self._overtaken.pop(position, None)
-        alike = self._by_request[request]
-        is_head = next(iter(alike)) == position
-        del alike[position]
-        if is_head:
-            del self._heads[bisect.bisect_left(self._heads, (position, request))]
-            if alike:
-                bisect.insort(self._heads, (next(iter(alike)), request))
-            else:
-                del self._by_request[request]
-
-    def replace(self, one: Execution) -> None:
-        """Replace an execution by itself with changed counters."""
-        position = self._positions[one.directory]
-        self._by_request[_request(one)][position] = one
-        if one.skipped >= OVERTAKEN_AT_MOST:
-            self._overtaken[position] = one
-
-    def choose(self, job: str, room: Room, jobs: Mapping[str, Job]) -> Choice:
+    def take(self, job: str, room: Room, jobs: Mapping[str, Job]) -> Choice:
         """
-        Return the execution that a job gets next, and one that was skipped or for which the job is reserved.
+        Take out the execution that a job gets next, and say which one was skipped or has the job reserved for it.
 
         Parameters
         ----------
@@ -111,43 +77,64 @@ class WaitingExecutions:
         Returns
         -------
         The chosen execution, or None; and the execution that was skipped, or for which the job is now reserved, as a
-        value that replaces the earlier one; or None.
+        value that has replaced the earlier one; or None.
         """
         if not self._overtaken and any(room.is_within(other) for other in self._too_small):
             return None, None
         chosen, skipped = self._first_within(room)
-        for position in sorted(self._overtaken):
-            one = self._overtaken[position]
-            if chosen is not None and position > self._positions[chosen.directory]:
+        before = len(self._executions) if chosen is None else self._heads[chosen][0]
+        for position in self._overtaken:
+            if position > before:
                 break
+            one = self._executions[position]
             if _has_time_but_no_room(one, room):
                 reserved = jobs.get(one.reserved_job)
                 if reserved is None or reserved.state is not JobState.READY:
-                    return None, dataclasses.replace(one, reserved_job=job)
+                    return None, self._replaced(position, dataclasses.replace(one, reserved_job=job))
                 if reserved.name == job:
                     return None, None
         if chosen is None:
             self._too_small = [room, *self._too_small][:_REMEMBERED]
             return None, None
-        return chosen, skipped and dataclasses.replace(skipped, skipped=skipped.skipped + 1)
+        return self._removed(chosen), None if skipped is None else self._skipped(skipped)
 
-    def _first_within(self, room: Room) -> Choice:
-        """Return the first that fits, and the first before it for which there is time but no room."""
-        skipped: Execution | None = None
-        for position, request in self._heads:
+    def _first_within(self, room: Room) -> tuple[int | None, int | None]:
+        """Return which head is the first that fits, and the position of the first before it that has time, not room."""
+        skipped: int | None = None
+        for number, (position, request) in enumerate(self._heads):
             if request.seconds > room.seconds:
                 continue
             if request.is_within(room):
-                return self._by_request[request][position], skipped
-            skipped = skipped or self._by_request[request][position]
+                return number, skipped
+            if skipped is None:
+                skipped = position
         return None, skipped
 
+    def _removed(self, head: int) -> Execution:
+        """Remove the first of a request, because a job is given it."""
+        position, request = self._heads.pop(head)
+        self._number -= 1
+        alike = self._by_request[request]
+        alike.pop()
+        if alike:
+            bisect.insort(self._heads, (alike[-1], request))
+        else:
+            del self._by_request[request]
+        if position in self._overtaken:
+            self._overtaken.remove(position)
+        return self._executions[position]
 
-def _request(one: Execution) -> Room:
-    asked = one.resources
-    return Room(asked.cpu, asked.memory_mb, asked.wall_clock_seconds)
+    def _skipped(self, position: int) -> Execution:
+        one = self._executions[position]
+        skipped = self._replaced(position, dataclasses.replace(one, skipped=one.skipped + 1))
+        if skipped.skipped == OVERTAKEN_AT_MOST:
+            bisect.insort(self._overtaken, position)
+        return skipped
+
+    def _replaced(self, position: int, one: Execution) -> Execution:
+        self._executions[position] = one
+        return one
 
 
 def _has_time_but_no_room(one: Execution, room: Room) -> bool:
-    request = _request(one)
-    return request.seconds <= room.seconds and not request.is_within(room)
+    return one.request.seconds <= room.seconds and not one.request.is_within(room)

@@ -11,16 +11,16 @@ import stat
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.data_reference_syntax import FACETS, LAYOUT, STEM_LAYOUT
 from climate_ref_prefect.diagnostics.data_requirement import DataRequirement
 from climate_ref_prefect.diagnostics.directory_listing import DirectoryListings, is_text
-from climate_ref_prefect.diagnostics.directory_walk import NetcdfDirectory, netcdf_directories, status_of
+from climate_ref_prefect.diagnostics.directory_walk import NetcdfDirectory, innermost_names, netcdf_directories
 from climate_ref_prefect.diagnostics.errors import BadInputError, UnknownNameError
 from climate_ref_prefect.diagnostics.execution_definition import Dataset
-from climate_ref_prefect.diagnostics.file_fingerprint import file_stamp, fingerprint
+from climate_ref_prefect.diagnostics.found_dataset import FoundDataset, found_dataset
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,12 @@ class Catalogue:
     """All data sets below a directory, in the order of their names."""
 
     root: Path
-    datasets: tuple[Dataset, ...]
+    found: tuple[FoundDataset, ...]
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """All data sets. Each is made when it is first asked for, because a diagnostic often wants few of them."""
+        return tuple(one.dataset for one in self.found)
 
     def groups(self, requirement: DataRequirement) -> tuple[DataGroup, ...]:
         """
@@ -56,7 +61,7 @@ class Catalogue:
         for facet in requirement.facets:
             if facet not in FACETS:
                 raise UnknownNameError("facet", facet, FACETS)
-        accepted = [dataset for dataset in self.datasets if requirement.accepts(dataset.facets)]
+        accepted = [one.dataset for one in self.found if requirement.accepts(one.facets)]
         own = _grouped(accepted, requirement.group_by)
         ensembles = _grouped(accepted, requirement.ensemble_by) if requirement.with_ensemble else {}
         groups = (_group(values, own[values], ensembles, requirement) for values in sorted(own))
@@ -86,23 +91,22 @@ def scan(root: Path, listings: DirectoryListings | None = None) -> Catalogue:
         If the directory does not exist, is a file, cannot be read, or holds no data set.
     """
     root = _checked(root)
-    latest: dict[tuple[str, ...], tuple[tuple[int, str], NetcdfDirectory]] = {}
+    latest: dict[str, tuple[tuple[int, str], NetcdfDirectory]] = {}
     strangers: list[str] = []
     # In the order of the paths, not of the file system, so that the same one of two replicas is taken each time.
     for found in sorted(netcdf_directories(str(root), listings), key=attrgetter("path")):
-        strangers += [f"{found.path}/{name}" for name in found.strangers]
+        if found.strangers:
+            strangers += [f"{found.path}/{name}" for name in found.strangers]
         if found.fitting:
-            drs, version = found.names[:-1], found.names[-1]
-            rank = int(version[1:]), version
-            if drs not in latest or rank > latest[drs][0]:
-                latest[drs] = (rank, found)
+            *drs, version = innermost_names(found.path)
+            key, rank = "\0".join(drs), (int(version[1:]), version)  # Sorts as the names do, one after the other.
+            if key not in latest or rank > latest[key][0]:
+                latest[key] = (rank, found)
     if not latest:
         raise BadInputError(_nothing_found(root, strangers))
     if strangers:
         logger.info("%d .nc files below %s do not fit %s, e.g. %r", len(strangers), root, LAYOUT, strangers[0])
-    return Catalogue(
-        root=root, datasets=tuple(_dataset(found) for _, (_, found) in sorted(latest.items(), key=itemgetter(0)))
-    )
+    return Catalogue(root=root, found=tuple(found_dataset(latest[key][1]) for key in sorted(latest)))
 
 
 def _checked(root: Path) -> Path:
@@ -126,25 +130,6 @@ def _nothing_found(root: Path, strangers: Sequence[str]) -> str:
     if not strangers:
         return message + "found no .nc file at all."
     return message + f"found {len(strangers)} .nc files that do not fit, for example {strangers[0]!r}."
-
-
-def _dataset(found: NetcdfDirectory) -> Dataset:
-    inside = found.path + os.sep
-    paths = [inside + name for name in found.fitting]
-    return Dataset(
-        instance_id=".".join(found.names),
-        facets=dict(zip(FACETS, found.names, strict=True)),
-        files=tuple(map(Path, paths)),
-        fingerprint=fingerprint(_trace(name, path, found) for name, path in zip(found.fitting, paths, strict=True)),
-        fingerprint_of="files",
-    )
-
-
-def _trace(name: str, path: str, found: NetcdfDirectory) -> str:
-    status = found.statuses.get(name) or status_of(path)
-    if isinstance(status, OSError):
-        logger.warning("Cannot look at %r (%s); what reads it will fail.", path, status.strerror)
-    return file_stamp(name, status)
 
 
 def _grouped(datasets: Sequence[Dataset], facets: Sequence[str]) -> dict[tuple[str, ...], list[Dataset]]:

@@ -16,6 +16,8 @@ class DirectoryListing(NamedTuple):
     """
 
     subdirectories: tuple[str, ...]
+    """In the order of their names."""
+
     examined: tuple[str, ...]
     """Links, pipes, sockets and devices: what they are has to be looked at each time."""
 
@@ -27,10 +29,15 @@ class DirectoryListing(NamedTuple):
 
 
 class DirectoryListings(Protocol):
-    """Listings that are known from an earlier look, by the path of the directory and by its status at that time."""
+    """Listings that are known from an earlier look."""
 
-    def find(self, directory: str, status: os.stat_result) -> DirectoryListing | None:
-        """Return what a directory holds; None unless it is known and has not changed since."""
+    def find(self, directory: str) -> tuple[str, DirectoryListing] | None:
+        """
+        Return a directory and what it holds; None unless the one that is asked for is known and has not changed since.
+
+        It is the one that is asked for, or one below it: those with a single subdirectory and no file of interest may
+        be passed over if they have not changed either.
+        """
         ...
 
     def remember(self, directory: str, status: os.stat_result, listing: DirectoryListing) -> None:
@@ -66,7 +73,7 @@ def listing_of(entries: Iterable[os.DirEntry[str]], directories: Sequence[str]) 
             examined.append(name)
     fitting = fitting_files(directories, filter(is_netcdf, (*files, *examined)))
     strangers = sorted(set(files).difference(fitting))
-    return DirectoryListing(tuple(subdirectories), tuple(examined), fitting, tuple(strangers))
+    return DirectoryListing(tuple(sorted(subdirectories)), tuple(examined), fitting, tuple(strangers))
 
 
 def is_netcdf(name: str) -> bool:

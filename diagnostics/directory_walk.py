@@ -4,7 +4,6 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from climate_ref_prefect.diagnostics.data_reference_syntax import FACETS
@@ -27,8 +26,6 @@ class NetcdfDirectory(NamedTuple):
     """A directory that holds NetCDF files."""
 
     path: str
-    names: tuple[str, ...]
-    """The names of the directory and of those above it, as many as there are facets."""
 
     fitting: tuple[str, ...]
     """Names of the files of its data set, in order of time."""
@@ -40,32 +37,24 @@ class NetcdfDirectory(NamedTuple):
     """What is known already of some of the files, by their names."""
 
 
-class _Place(NamedTuple):
-    """A directory on the way through the tree."""
+class _Way(NamedTuple):
+    """How the walk has come to a directory."""
 
-    path: str
-    names: tuple[str, ...]
     passed: tuple[str, ...]
     """The real directories in which the way has followed a link."""
 
     link: tuple[str, str]
     """The path of the last link on the way, or of the root, without a slash at the end, and where it really is."""
 
-    @property
-    def inside(self) -> str:
-        """What the paths of its entries begin with."""
-        return self.path.rstrip(os.sep) + os.sep
-
-    @property
-    def real_path(self) -> str:
-        """Where it really is."""
-        path, target = self.link
-        return target.rstrip(os.sep) + self.path[len(path) :]
+    def real_path(self, path: str) -> str:
+        """Return where a directory really is to which the way has led."""
+        link, target = self.link
+        return target.rstrip(os.sep) + path[len(link) :]
 
 
 def netcdf_directories(root: str, listings: DirectoryListings | None = None) -> Iterator[NetcdfDirectory]:
     """
-    Yield each directory that has NetCDF files, in no particular order.
+    Yield each directory that has NetCDF files, nearly in the order of the paths.
 
     Directories that are symbolic links are followed, unless they lead back to a directory that the way has passed.
     A directory that cannot be read is left out with a warning, and so is a pipe, socket or device.
@@ -82,57 +71,76 @@ def netcdf_directories(root: str, listings: DirectoryListings | None = None) -> 
     BadInputError
         If the root cannot be read.
     """
-    above = Path(root).parts[-len(FACETS) :]
-    pending = [_Place(root, above, (), (root.rstrip(os.sep), os.path.realpath(root)))]
+    pending = [(root, _Way((), (root.rstrip(os.sep), os.path.realpath(root))))]
     while pending:
-        place = pending.pop()
-        path, names, passed, link = place
-        listing = _listing(place, listings, is_root=path is root)
-        if listing is None:
+        path, way = pending.pop()
+        found = _found(path, listings, is_root=path is root)
+        if found is None:
             continue
+        path, listing = found
         if listing.subdirectories:
-            inside, upper = place.inside, names[1 - len(FACETS) :]
-            pending += [_Place(inside + name, (*upper, name), passed, link) for name in listing.subdirectories]
+            inside = _inside(path)
+            pending += [(inside + name, way) for name in reversed(listing.subdirectories)]
         if listing.examined:
-            examined = _Examined(place, listing)
+            examined = _Examined(path, way, listing)
             pending += examined.directories
             if examined.files:
                 yield examined.netcdf_directory(listing)
         elif listing.fitting or listing.strangers:
-            yield NetcdfDirectory(path, names, listing.fitting, listing.strangers, {})
+            yield NetcdfDirectory(path, listing.fitting, listing.strangers, {})
 
 
-def _listing(place: _Place, listings: DirectoryListings | None, *, is_root: bool) -> DirectoryListing | None:
+def innermost_names(path: str) -> list[str]:
+    """Return the names of a directory and of those above it, as many as there are facets."""
+    return path.split("/")[-len(FACETS) :]
+
+
+def _inside(path: str) -> str:
+    """Return what the paths of the entries of a directory begin with."""
+    return path.rstrip(os.sep) + os.sep
+
+
+def _found(path: str, listings: DirectoryListings | None, *, is_root: bool) -> tuple[str, DirectoryListing] | None:
+    """Return what the directory holds, or one below it where the way does not divide before."""
     if listings is None:
-        return _listed(place, is_root=is_root)
+        listing = _listed(path, is_root=is_root)
+    elif (known := listings.find(path)) is not None:
+        return known
+    else:
+        listing = _listed_anew(path, listings, is_root=is_root)
+    return None if listing is None else (path, listing)
+
+
+def _listed_anew(path: str, listings: DirectoryListings, *, is_root: bool) -> DirectoryListing | None:
     try:
         # Through its own entry: a file system that is mounted when it is used is not mounted for its name alone.
-        status = os.stat(f"{place.path}/.")  # noqa: PTH116 - asked of every directory
+        status = os.stat(f"{path}/.")  # noqa: PTH116 - asked of every directory
     except OSError:  # Listing it will report that.
-        return _listed(place, is_root=is_root)
-    listing = listings.find(place.path, status)
-    if listing is None and (listing := _listed(place, is_root=is_root)) is not None:
-        listings.remember(place.path, status, listing)
+        return _listed(path, is_root=is_root)
+    listing = _listed(path, is_root=is_root)
+    if listing is not None:
+        listings.remember(path, status, listing)
     return listing
 
 
-def _listed(place: _Place, *, is_root: bool) -> DirectoryListing | None:
+def _listed(path: str, *, is_root: bool) -> DirectoryListing | None:
     try:
-        with os.scandir(place.path) as entries:
-            return listing_of(entries, place.names)
+        with os.scandir(path) as entries:
+            return listing_of(entries, innermost_names(path))
     except OSError as error:  # For example no permission, a stale handle, or a failing disk or server.
         if is_root:
-            raise BadInputError(f"The data directory {place.path} cannot be read: {error.strerror}.") from error
-        logger.warning("Cannot look into %r (%s); what is below it is left out.", place.path, error.strerror)
+            raise BadInputError(f"The data directory {path} cannot be read: {error.strerror}.") from error
+        logger.warning("Cannot look into %r (%s); what is below it is left out.", path, error.strerror)
         return None
 
 
 class _Examined:
     """What the links and special files of a directory are at present."""
 
-    def __init__(self, place: _Place, listing: DirectoryListing) -> None:
-        self._place = place
-        self.directories: list[_Place] = []
+    def __init__(self, path: str, way: _Way, listing: DirectoryListing) -> None:
+        self._path = path
+        self._way = way
+        self.directories: list[tuple[str, _Way]] = []
         self._statuses: dict[str, Status] = {}
         for name in listing.examined:
             self._examine(name)
@@ -144,10 +152,10 @@ class _Examined:
         """Return the directory with those of its files that are there at present."""
         fitting = tuple(name for name in listing.fitting if name in self.files)
         strangers = tuple(sorted(self.files.difference(fitting)))
-        return NetcdfDirectory(self._place.path, self._place.names, fitting, strangers, self._statuses)
+        return NetcdfDirectory(self._path, fitting, strangers, self._statuses)
 
     def _examine(self, name: str) -> None:
-        path = self._place.inside + name
+        path = _inside(self._path) + name
         status = status_of(path)
         if isinstance(status, OSError):
             if is_netcdf(name):  # An unreadable file fails the executions that read it.
@@ -168,11 +176,10 @@ class _Examined:
         if not is_text(name):
             return
         target = os.path.realpath(path)
-        passed = (*self._place.passed, self._place.real_path)
+        passed = (*self._way.passed, self._way.real_path(self._path))
         inside = target.rstrip(os.sep) + os.sep
         if not any(f"{place}{os.sep}".startswith(inside) for place in passed):
-            names = (*self._place.names[1 - len(FACETS) :], name)
-            self.directories.append(_Place(path, names, passed, (path, target)))
+            self.directories.append((path, _Way(passed, (path, target))))
 
 
 def status_of(path: str) -> Status:

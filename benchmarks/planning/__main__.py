@@ -35,8 +35,8 @@ _ENSEMBLE = "benchmarks.planning.provider:ensemble"
 _DRS = "CMIP6/CMIP/NONE/{model}/historical/r1i1p1f1/Amon/{variable}/gn/v20260101"
 _FILE = "{variable}_Amon_{model}_historical_r1i1p1f1_gn_{decade}01-{decade}12.nc"
 _VARIABLES_OF_A_MODEL = 20
-_SETTLING_SECONDS = 3.0
-"""A directory that has just changed is not kept in the catalogue file."""
+_SETTLING_SECONDS = 31.0
+"""A directory that has changed within the last 30 s is not kept in the catalogue file."""
 
 _LIMITS = {"catalogue, first look": 0.55, "catalogue, second look": 0.2, "up to date": 0.25}
 

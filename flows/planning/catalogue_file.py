@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from itertools import count, islice
 from pathlib import Path
@@ -22,11 +22,21 @@ from urllib.parse import quote
 
 from climate_ref_prefect.diagnostics.data_reference_syntax import RULES
 from climate_ref_prefect.diagnostics.directory_listing import DirectoryListing, is_text
+from climate_ref_prefect.flows.planning.directory_records import (
+    FIELDS,
+    chained,
+    end_of_unchanged,
+    record_of,
+    records_in,
+    single_records,
+    stamp_of,
+    text_of,
+)
 
 FILE_NAME: Final = "data-catalogue.db"
 _PREFIX: Final = f".{FILE_NAME}-"
 _TABLE: Final = "CREATE TABLE directories (root TEXT, part INTEGER, records TEXT, checksum INTEGER, written_at REAL)"
-_VERSION: Final = zlib.crc32(f"{_TABLE}\n{DirectoryListing._fields}\n{RULES}".encode()) >> 1
+_VERSION: Final = zlib.crc32(f"{_TABLE}\n{FIELDS}\n{RULES}".encode()) >> 1
 """Changes whenever rows mean something else. SQLite keeps it in 31 bits."""
 
 _RECORDS_OF_A_ROW: Final = 20_000
@@ -51,9 +61,6 @@ _LEFT_SECONDS: Final = 3600.0
 
 logger = logging.getLogger(__name__)
 
-_Record = tuple[str, ...]
-"""The stamp of a directory, then each field of its listing: names, separated by slashes."""
-
 
 class CatalogueFile:
     """
@@ -73,11 +80,13 @@ class CatalogueFile:
         self._path = path
         self._root = str(root)
         self._clock = clock
-        self._known: dict[str, _Record] = {}
-        self._unchanged: list[str] = []
-        self._new: dict[str, _Record] = {}
+        self._known: dict[str, str] = {}
+        self._found: dict[str, str] = {}
+        """Records of this scan; each directory comes after the one that it is in."""
         self._usable = False
         """Whether there is a file of this version that can be read."""
+        self._changed = False
+        """Whether a directory has been found that was not known, or has changed."""
 
     def load(self) -> None:
         """Read what is known of the directories below the root. Nothing is known of a file that cannot be read."""
@@ -88,26 +97,32 @@ class CatalogueFile:
         except (OSError, sqlite3.Error, ValueError) as error:
             logger.warning("The data catalogue %s cannot be read (%s); every directory is listed.", self._path, error)
 
-    def find(self, directory: str, status: os.stat_result) -> DirectoryListing | None:
-        """Return what a directory holds; None unless it is known and has not changed since."""
+    def find(self, directory: str) -> tuple[str, DirectoryListing] | None:
+        """Return what a directory holds, or one at the end of a chain; None unless it is known and has not changed."""
         record = self._known.get(directory)
-        if record is None or record[0] != _stamp(status):
+        if record is None:
             return None
-        self._unchanged.append(directory)
-        _, subdirectories, examined, fitting, strangers = record
-        return DirectoryListing(_names(subdirectories), _names(examined), _names(fitting), _names(strangers))
+        found = end_of_unchanged(directory, record)
+        if found is not None:
+            self._found[directory] = record
+            return found
+        if record.startswith("//"):  # No chain: it has changed itself.
+            return None
+        self._known.update(single_records(directory, record))
+        return self.find(directory)
 
     def remember(self, directory: str, status: os.stat_result, listing: DirectoryListing) -> None:
         """Keep what a directory holds, unless it may change without a difference in its times."""
         if max(status.st_mtime, status.st_ctime) > self._clock() - _SETTLED_SECONDS:
             return
-        record = (_stamp(status), *map("/".join, listing))
-        if is_text("".join((directory, *record))):  # SQLite keeps nothing else.
-            self._new[directory] = record
+        stamp = stamp_of(status)
+        if stamp is not None and is_text(directory + (record := record_of(stamp, listing))):  # SQLite keeps no other.
+            self._found[directory] = record
+            self._changed = True
 
     def save(self) -> None:
         """Write what this scan has found to the file, if anything has changed. An error is logged, not raised."""
-        if not self._new and len(self._unchanged) == len(self._known):
+        if len(self._found) == len(self._known) and not self._changed:
             return
         try:
             self._remove_left()
@@ -130,7 +145,7 @@ class CatalogueFile:
             if version != _VERSION:
                 logger.info("The data catalogue %s is of another version, and is made again.", self._path)
                 return
-            known: dict[str, _Record] = {}
+            known: dict[str, str] = {}
             query = "SELECT records, checksum FROM directories WHERE root = ?"
             for records, checksum in connection.execute(query, (self._root,)):
                 known |= _read(records, checksum)
@@ -164,12 +179,11 @@ class CatalogueFile:
         connection.execute(
             "DELETE FROM directories WHERE root = ? OR written_at < ?", (self._root, now - _KEPT_SECONDS)
         )
-        unchanged = {directory: self._known[directory] for directory in self._unchanged}
-        records = iter((unchanged | self._new).items())
+        records = iter(chained(self._found).items())
         for part in count():
             if not (chunk := list(islice(records, _RECORDS_OF_A_ROW))):
                 return
-            text = _written(chunk)
+            text = text_of(chunk)
             row = (self._root, part, text, zlib.crc32(text.encode()), now)
             connection.execute("INSERT INTO directories VALUES (?, ?, ?, ?, ?)", row)
 
@@ -200,24 +214,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
 
 
-def _stamp(status: os.stat_result) -> str:
-    """Return what changes when an entry of a directory is made, removed or renamed."""
-    # Without the device: a network file system has another number at each mount.
-    return f"{status.st_ino} {status.st_size} {status.st_nlink} {status.st_mtime_ns} {status.st_ctime_ns}"
-
-
-def _names(joined: str) -> tuple[str, ...]:
-    return tuple(joined.split("/")) if joined else ()
-
-
-def _written(records: Sequence[tuple[str, _Record]]) -> str:
-    return "\0".join("\0".join((directory, *record)) for directory, record in records)  # No path has a NUL.
-
-
-def _read(written: str, checksum: int) -> dict[str, _Record]:
+def _read(written: str, checksum: int) -> dict[str, str]:
     if zlib.crc32(written.encode()) != checksum:
         raise ValueError("what it says of directories is damaged")
-    fields = written.split("\0") if written else []
-    width = 2 + len(DirectoryListing._fields)
-    columns = [fields[position::width] for position in range(width)]
-    return dict(zip(columns[0], zip(*columns[1:], strict=True), strict=True))
+    return records_in(written)

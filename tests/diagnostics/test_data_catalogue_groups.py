@@ -29,6 +29,14 @@ def test_groups_have_selectors_and_data_sets(catalogue: Catalogue) -> None:
     assert [dataset.facets["grid_label"] for dataset in groups[1].datasets] == ["gn", "gr"]
 
 
+def test_groups_share_the_data_sets_of_the_catalogue(catalogue: Catalogue) -> None:
+    (everything,) = catalogue.groups(DataRequirement(group_by=("mip_era",)))
+    by_model = catalogue.groups(DataRequirement(group_by=("source_id",)))
+    own = [dataset for group in by_model for dataset in group.datasets]
+    assert {id(dataset) for dataset in own} == {id(dataset) for dataset in everything.datasets}
+    assert {id(dataset) for dataset in own} == {id(dataset) for dataset in catalogue.datasets}
+
+
 def test_groups_pass_every_filter(catalogue: Catalogue) -> None:
     filters = {"source_id": ("A", "B", "not there"), "experiment_id": ("historical",)}
     assert keys(catalogue.groups(DataRequirement(filters=filters, group_by=("source_id",)))) == ["A", "B"]

@@ -1,5 +1,6 @@
 """The catalogue file may save work; it must never change what a scan finds, nor be the reason that a solve fails."""
 
+import errno
 import logging
 import os
 import shutil
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from climate_ref_prefect.diagnostics.data_catalogue import Catalogue, scan
 from climate_ref_prefect.diagnostics.errors import BadInputError
+from climate_ref_prefect.diagnostics.file_fingerprint import current_fingerprint
 from climate_ref_prefect.flows.planning.catalogue_file import FILE_NAME, CatalogueFile, open_catalogue_file
 from climate_ref_prefect.flows.planning.planning_inputs import planning_inputs
 from tests.diagnostics.cmip6_trees import DRS, STEM, add
@@ -92,6 +94,70 @@ def test_only_the_directory_that_has_changed_is_listed_again(tmp_path: Path, mon
     add(tmp_path / "data", of_model("Beta"), "201501-201512")
     assert listed(monkeypatch, tmp_path, tmp_path / "data") == [str(tmp_path / "data" / of_model("Beta"))]
     assert listed(monkeypatch, tmp_path, tmp_path / "data") == []
+
+
+def test_a_version_that_is_added_in_a_chain_of_directories_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(tmp_path / "data")
+    look(tmp_path, tmp_path / "data")
+    wait_for_another_time(tmp_path)
+    newer = DRS.replace("v2019", "v2020")
+    add(tmp_path / "data", newer)
+    above, added = str((tmp_path / "data" / newer).parent), str(tmp_path / "data" / newer)
+    assert listed(monkeypatch, tmp_path, tmp_path / "data") == [above, added]
+    assert listed(monkeypatch, tmp_path, tmp_path / "data") == []
+    assert [one.facets["version"] for one in look(tmp_path, tmp_path / "data").datasets] == ["v20200429"]
+    shutil.rmtree(added)
+    assert listed(monkeypatch, tmp_path, tmp_path / "data") == [above]
+    assert listed(monkeypatch, tmp_path, tmp_path / "data") == []
+    assert look(tmp_path, tmp_path / "data") == scan(tmp_path / "data")
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, path: str) -> None:
+    """Let a function of `os` fail for a path as it does where a disk or server fails."""
+    real: Callable[..., object] = getattr(os, name)
+
+    def failing_for_one(asked: object, *args: object, **kwargs: object) -> object:
+        if asked == path:
+            raise OSError(errno.EIO, "Input/output error", path)
+        return real(asked, *args, **kwargs)
+
+    monkeypatch.setattr(os, name, failing_for_one)
+
+
+@pytest.mark.parametrize("depth", range(len(DRS.split("/"))))
+def test_a_directory_of_a_chain_that_fails_is_left_out_and_known_again_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, depth: int
+) -> None:
+    add(tmp_path / "data")
+    add(tmp_path / "data" / "other", of_model("Alpha"))
+    before = look(tmp_path, tmp_path / "data")
+    broken = str(tmp_path / "data" / Path(*DRS.split("/")[: depth + 1]))
+    with monkeypatch.context() as patch:
+        for name, path in (("stat", f"{broken}/."), ("scandir", broken)):
+            failing(patch, name, path)
+        assert [one.facets["source_id"] for one in look(tmp_path, tmp_path / "data").datasets] == ["Alpha"]
+    assert "Input/output error); what is below it is left out" in caplog.text
+    assert look(tmp_path, tmp_path / "data") == before
+    assert listed(monkeypatch, tmp_path, tmp_path / "data") == []
+
+
+@pytest.mark.parametrize("files", [1, 7, 8, 20])
+def test_of_several_files_the_one_that_is_rewritten_or_fails_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: int
+) -> None:
+    *_, file = add(tmp_path / "data", DRS, *(f"{1850 + year}01-{1850 + year}12" for year in range(files)))
+    prints = [look(tmp_path, tmp_path / "data").datasets[0].fingerprint]
+    os.utime(file, ns=(0, 1))
+    prints.append(look(tmp_path, tmp_path / "data").datasets[0].fingerprint)
+    assert prints[-1] == current_fingerprint(look(tmp_path, tmp_path / "data").datasets[0].files)
+    failing(monkeypatch, "stat", str(file))
+    failing(monkeypatch, "stat", file.name)
+    (dataset,) = look(tmp_path, tmp_path / "data").datasets
+    assert len({*prints, dataset.fingerprint}) == 3
+    assert len(dataset.files) == files
+    assert f"Cannot look at {str(file)!r} (Input/output error); what reads it will fail." in caplog.text
 
 
 def test_a_file_that_is_rewritten_in_place_is_noticed(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ from climate_ref_prefect.flows.lifecycle.leftovers import Leftovers
 from climate_ref_prefect.flows.lifecycle.recover_unfinished import settle_leftovers
 from climate_ref_prefect.flows.planning.make_plan import Rerun
 from climate_ref_prefect.flows.planning.plan import Plan
-from climate_ref_prefect.flows.planning.plan_solve import SolveRequest, plan_in, plan_only
+from climate_ref_prefect.flows.planning.plan_solve import plan_in, plan_only
 from climate_ref_prefect.flows.planning.planning_inputs import planning_inputs
+from climate_ref_prefect.flows.planning.solve_request import SolveRequest
 from climate_ref_prefect.flows.report.fail_if import FailIf, in_state, reporting_flow
 from climate_ref_prefect.flows.report.prefect_artifacts import create_plan_artifact, create_solve_artifacts
 from climate_ref_prefect.flows.report.solve_report import SolveReport, read_rows

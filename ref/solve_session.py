@@ -21,8 +21,9 @@ from climate_ref_prefect.flows.planning.plan import PlannedExecution
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.flows.run_planned import PlannedRun, run_planned
 from climate_ref_prefect.flows.server.best_effort_calls import short_retries
-from climate_ref_prefect.flows.server.local_server import StartingServer, server_lifetime_seconds
+from climate_ref_prefect.flows.server.local_server import StartingServer
 from climate_ref_prefect.flows.server.proxy_settings import refuse_unusable_proxy
+from climate_ref_prefect.flows.server.server_settings import server_lifetime_seconds
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.workspace import Workspace, open_recorder_workspace
 from climate_ref_prefect.ref import upstream

@@ -77,8 +77,8 @@ def solve(  # noqa: PLR0917 - they are options, given by name
     rescan: Rescan = False,
 ) -> None:
     """Run whatever is not up to date."""
-    from climate_ref_prefect.flows.cli.solve_command import solve_where_needed  # noqa: PLC0415 - SQLAlchemy takes long
-    from climate_ref_prefect.flows.planning.plan_solve import SolveRequest  # noqa: PLC0415
+    from climate_ref_prefect.flows.cli.solve_command import solve_where_needed  # noqa: PLC0415 - only for what plans
+    from climate_ref_prefect.flows.planning.solve_request import SolveRequest  # noqa: PLC0415
     from climate_ref_prefect.flows.transport_parameter import transport_named  # noqa: PLC0415
 
     rules = retry_rules_from_file(retry_rules)

@@ -1,7 +1,7 @@
 """Options that several commands share, and helpers that evaluate them."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +13,7 @@ from climate_ref_prefect.flows.settings import Settings
 
 if TYPE_CHECKING:
     from climate_ref_prefect.flows.retry.retry_rules import RetryRule
+    from climate_ref_prefect.flows.server.local_server import ChosenServer
 
 TransportName = Annotated[
     str, typer.Option(help="Where executions run: name of a transport or a site profile, or a path.")
@@ -23,13 +24,13 @@ RetryRulesFile = Annotated[
 
 
 @contextmanager
-def prefect_server(meanwhile: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Run the state directory's own Prefect server unless another one is configured; call `meanwhile` as it starts."""
-    from climate_ref_prefect.flows.server.local_server import configured_or_local_server  # noqa: PLC0415 - for what runs flows
+def prefect_server(begun: "ChosenServer | None" = None) -> Iterator[None]:
+    """Use the Prefect server that is configured, else the state directory's own, which may have been begun already."""
+    from climate_ref_prefect.flows.server.local_server import ChosenServer  # noqa: PLC0415 - for what runs flows
     from climate_ref_prefect.flows.server.server_description import running_server, server_home  # noqa: PLC0415
 
     home = Settings().home_directory
-    with configured_or_local_server(home, meanwhile) as api_url:
+    with closing(begun or ChosenServer(home)) as server, server.answering() as api_url:
         own = running_server(server_home(home))
         if own is not None and f":{own.port}/" in api_url:
             PlainConsole(errors=True).print(f"Prefect's UI: {own.ui(server_home(home))}")

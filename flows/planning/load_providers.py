@@ -63,6 +63,14 @@ class LoadedProvider:
         return self._server.sizes(definitions, _ANSWER_SECONDS) if definitions else []
 
 
+def begin_imports(names: Iterable[str], servers: ServerPool) -> None:
+    """Begin to import providers, all of them at once, because each import takes seconds. Raises as `load_providers`."""
+    for name in names:
+        found = find_installed_provider(name)
+        if not isinstance(found, BrokenProvider):
+            servers.begin_import(found, _CPU)
+
+
 @contextmanager
 def load_providers(
     names: Iterable[str], import_deadline_seconds: float, servers: ServerPool | None = None

@@ -1,45 +1,20 @@
 """Plan a solve on the store, without Prefect: `plan` does no more, and `solve` begins with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.diagnostics.provider import installed_providers
-from climate_ref_prefect.flows.planning.load_providers import check_diagnostics, find_installed_provider, load_providers
+from climate_ref_prefect.flows.planning.load_providers import check_diagnostics, load_providers
 from climate_ref_prefect.flows.planning.make_plan import Rerun, data_directory, make_plan
 from climate_ref_prefect.flows.planning.pause_garbage_collection import garbage_collection_paused
 from climate_ref_prefect.flows.planning.plan import Plan
 from climate_ref_prefect.flows.planning.planning_inputs import planning_inputs
-from climate_ref_prefect.flows.retry.retry_rules import RetryRule, retry_policies
+from climate_ref_prefect.flows.planning.solve_request import SolveRequest
+from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.transport_parameter import Site, transport_of
-from climate_ref_prefect.flows.workspace.file_system_checks import check_file_systems
-from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace, make_writable, open_workspace
+from climate_ref_prefect.flows.workspace.workspace import StoreWorkspace, open_workspace
 from climate_ref_prefect.transports.port import Transport
-
-
-@dataclass(frozen=True)
-class SolveRequest:
-    """What `solve`, `plan` and `run_diagnostic` are asked for; their docstrings say what each field means."""
-
-    data: str
-    providers: Sequence[str]
-    diagnostics: Sequence[str] | None
-    transport: Transport
-    rerun: Rerun
-    key: str | None = None
-    rescan: bool = False
-
-
-def check_request(data: str, providers: Sequence[str], *, rescan: bool = False) -> None:
-    """Raise `BadInputError` for errors that are visible before a provider is imported or a server is started."""
-    make_writable(Settings().home_directory, "state directory", "CLIMATE_REF_PREFECT_HOME")
-    check_file_systems(Settings())
-    retry_policies(Settings())
-    for name in providers:
-        find_installed_provider(name)
-    with planning_inputs() as inputs:
-        inputs.catalogue(data_directory(data), Settings().home_directory, rescan=rescan)
 
 
 def plan_only(

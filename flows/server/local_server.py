@@ -1,15 +1,14 @@
-"""A local Prefect server: the settings that make its record of task runs complete, and how to start it."""
+"""A Prefect server of the state directory: how to start it, wait for it and use it."""
 
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, NoReturn
 
-from climate_ref_prefect.execution.host.environment_variables import environment_of_prefect_server
-from climate_ref_prefect.flows.server.database_template import DATABASE_URL, database_url, make_database
+from climate_ref_prefect.flows.server.configured_server import may_be_configured
+from climate_ref_prefect.flows.server.database_template import make_database
 from climate_ref_prefect.flows.server.proxy_settings import avoid_proxies, refuse_unusable_proxy
 from climate_ref_prefect.flows.server.server_description import (
     LOG,
@@ -19,29 +18,12 @@ from climate_ref_prefect.flows.server.server_description import (
     server_home,
 )
 from climate_ref_prefect.flows.server.server_keeper import server_command
-from climate_ref_prefect.flows.server.server_lease import ServerRequest, described_as_own, lease_server
+from climate_ref_prefect.flows.server.server_lease import WAIT_SECONDS, ServerRequest, described_as_own, lease_server
 from climate_ref_prefect.flows.server.server_readiness import STALLED_SECONDS, run_in_background, wait_until_ready
+from climate_ref_prefect.flows.server.server_settings import server_environment, server_lifetime_seconds
 from climate_ref_prefect.flows.settings import Settings
 
-SERVER_SETTINGS: Final[Mapping[str, str]] = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "500",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "500",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
-    "PREFECT_SERVER_UI_API_URL": "/api",
-    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-}
-"""
-Settings with which a server records thousands of task runs. docs/how-to/prefect-server.md gives the reasons.
-
-Triggers and the event persister stand for automations and the event feed, which compete for the same queue. The
-address of the API is relative, because Prefect's default is port 4200 whatever port the server has.
-"""
-
 _DRAIN_SECONDS: Final = 10.0
-_INTERACTIVE_LIFETIME_SECONDS: Final = 300.0
 
 
 class LocalServer:
@@ -84,6 +66,8 @@ class StartingServer:
         How long it may make no progress before it is given up.
     lifetime_seconds
         How long it stays for others after `stop`. One that is there already stays as long as it was started for.
+    wait_seconds
+        How long another server that is in the way is waited for.
 
     Raises
     ------
@@ -98,14 +82,15 @@ class StartingServer:
         port: int | None = None,
         stalled_seconds: float = STALLED_SECONDS,
         lifetime_seconds: float = 0.0,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._stalled_seconds = stalled_seconds
         self._directory = server_home(home)
         with as_server_error(self._directory):
             _make_private(home, self._directory)
         self._password = password_of(self._directory)
-        self._request = ServerRequest(_environment(self._directory, self._password), lifetime_seconds, port)
-        self._lease = lease_server(self._directory, self._request)
+        self._request = ServerRequest(server_environment(self._directory, self._password), lifetime_seconds, port)
+        self._lease = lease_server(self._directory, self._request, wait_seconds)
 
     @contextmanager
     def answering(self) -> Iterator[LocalServer]:
@@ -117,11 +102,17 @@ class StartingServer:
         ServerError
             If it does not answer in time. The message names its log.
         """
-        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings  # noqa: PLC0415
+        from prefect.settings import (  # noqa: PLC0415
+            PREFECT_API_AUTH_STRING,
+            PREFECT_API_URL,
+            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+            temporary_settings,
+        )
 
         try:
             server = self._ready()
-            settings = {PREFECT_API_URL: server.api_url}
+            # Nothing on this server looks at heartbeats of flow runs, and their thread ends up to a second late.
+            settings = {PREFECT_API_URL: server.api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
             if password := server.variables.get(PREFECT_API_AUTH_STRING.name):
                 settings[PREFECT_API_AUTH_STRING] = password
             _send_what_is_queued()  # Prefect's queues keep the server for which they were opened.
@@ -175,6 +166,61 @@ def local_server(
         starting.stop()
 
 
+class ChosenServer:
+    """
+    The Prefect server that is configured, else that of a state directory, which can be begun before it is needed.
+
+    Parameters
+    ----------
+    home
+        State directory.
+    lifetime
+        See `server_lifetime_seconds`; None for the one of the settings.
+    """
+
+    def __init__(self, home: Path, lifetime: timedelta | None = None) -> None:
+        self._home = home
+        self._lifetime = lifetime
+        self._starting: StartingServer | None = None
+
+    def begin(self) -> None:
+        """Have a server of one's own start, without waiting for it; `answering` says what keeps it from that."""
+        if self._starting is None and not may_be_configured():
+            with suppress(ServerError):
+                self._start(wait_seconds=0.0)
+
+    @contextmanager
+    def answering(self) -> Iterator[str]:
+        """
+        Wait until it answers, and yield the URL of its API.
+
+        Raises
+        ------
+        BadInputError
+            If the server is only to be reached through a proxy that cannot be used.
+        ServerError
+            If a server of one's own does not start.
+        """
+        if api_url := _configured_api_url():
+            refuse_unusable_proxy(api_url)
+            yield api_url
+            return
+        starting = self._starting or self._start(WAIT_SECONDS)
+        with starting.answering() as server:
+            yield server.api_url
+
+    def close(self) -> None:
+        """Stop using it; see `StartingServer.stop`."""
+        if self._starting is not None:
+            self._starting.stop()
+
+    def _start(self, wait_seconds: float) -> StartingServer:
+        lifetime = Settings().server_lifetime if self._lifetime is None else self._lifetime
+        seconds = server_lifetime_seconds(lifetime)
+        self._starting = StartingServer(self._home, lifetime_seconds=seconds, wait_seconds=wait_seconds)
+        return self._starting
+
+
 @contextmanager
 def configured_or_local_server(
     home: Path, meanwhile: Callable[[], object] = lambda: None, lifetime: timedelta | None = None
@@ -203,33 +249,11 @@ def configured_or_local_server(
     ServerError
         If a server of one's own does not start.
     """
-    if may_be_configured():
-        from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
-
-        if api_url := PREFECT_API_URL.value():
-            refuse_unusable_proxy(api_url)
+    with closing(ChosenServer(home, lifetime)) as server:
+        server.begin()
+        meanwhile()
+        with server.answering() as api_url:
             yield api_url
-            return
-    lifetime = Settings().server_lifetime if lifetime is None else lifetime
-    with local_server(home, meanwhile=meanwhile, lifetime_seconds=server_lifetime_seconds(lifetime)) as server:
-        yield server.api_url
-
-
-def may_be_configured() -> bool:
-    """Return False if no server can be configured, as is known before Prefect is imported, which takes seconds."""
-    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
-    profiles = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
-    files = [(profiles, b"api"), (Path(".env"), b"prefect"), (Path("prefect.toml"), b"api")]
-    return "PREFECT_API_URL" in os.environ or any(
-        _says(path, word) for path, word in [*files, (Path("pyproject.toml"), b"tool.prefect")]
-    )
-
-
-def server_lifetime_seconds(lifetime: timedelta | None) -> float:
-    """Return how long a server stays unused: what the settings say, else a while for a person at a terminal."""
-    if lifetime is not None:
-        return lifetime.total_seconds()
-    return _INTERACTIVE_LIFETIME_SECONDS if os.isatty(0) or "ipykernel" in sys.modules else 0.0
 
 
 def serve(home: Path, port: int) -> NoReturn:
@@ -242,7 +266,7 @@ def serve(home: Path, port: int) -> NoReturn:
         If a server is in use there, or the system does not allow one to be started.
     """
     directory = server_home(home)
-    arguments, environment = server_command(port), _environment(directory)
+    arguments, environment = server_command(port), server_environment(directory)
     with as_server_error(directory):
         _make_private(home, directory)
     with as_server_error(directory), described_as_own(directory, port):
@@ -250,24 +274,18 @@ def serve(home: Path, port: int) -> NoReturn:
         os.execve(arguments[0], arguments, environment)  # noqa: S606
 
 
+def _configured_api_url() -> str | None:
+    if not may_be_configured():
+        return None
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415 - importing Prefect takes seconds
+
+    api_url: str | None = PREFECT_API_URL.value()
+    return api_url
+
+
 def _make_private(*directories: Path) -> None:
     for directory in directories:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _environment(directory: Path, password: str | None = None) -> dict[str, str]:
-    own = {} if password is None else {"PREFECT_SERVER_API_AUTH_STRING": password}
-    # A database that the user has set is kept.
-    database = os.environ.get(DATABASE_URL) or database_url(directory)
-    settings = {**SERVER_SETTINGS, **own, "PREFECT_HOME": str(directory), DATABASE_URL: database}
-    return environment_of_prefect_server(settings)
-
-
-def _says(path: Path, word: bytes) -> bool:
-    try:
-        return word in path.read_bytes().lower()
-    except OSError:
-        return False
 
 
 def _send_what_is_queued() -> None:

@@ -34,7 +34,7 @@ from climate_ref_prefect.flows.server.server_description import (
 from climate_ref_prefect.flows.server.server_keeper import DESCRIPTION, RUNNING, STOP_SECONDS, USERS, try_lock
 
 _OF_SERVERS: Final = ("PREFECT_SERVER_", "PREFECT_API_", "PREFECT_HOME")
-_WAIT_SECONDS: Final = 90.0
+WAIT_SECONDS: Final = 90.0
 _END_SECONDS: Final = STOP_SECONDS + 5.0
 _PAUSE_SECONDS: Final = 0.05
 
@@ -117,7 +117,7 @@ class ServerLease:
             )
 
 
-def lease_server(directory: Path, request: ServerRequest) -> ServerLease:
+def lease_server(directory: Path, request: ServerRequest, wait_seconds: float = WAIT_SECONDS) -> ServerLease:
     """
     Use the server of a state directory; start it if there is none, and replace one that is not as requested.
 
@@ -129,13 +129,15 @@ def lease_server(directory: Path, request: ServerRequest) -> ServerLease:
         Where the server keeps its files.
     request
         The server that is needed.
+    wait_seconds
+        How long another server that is in the way is waited for.
 
     Raises
     ------
     ServerError
         If another server runs there, which does not end, or if none can be started.
     """
-    give_up_at = time.monotonic() + _WAIT_SECONDS
+    give_up_at = time.monotonic() + wait_seconds
     while (lease := _try_lease(directory, request)) is None:
         found = described(directory)
         if time.monotonic() > give_up_at or (found is not None and found.is_started_by_person):

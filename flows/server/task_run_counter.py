@@ -21,7 +21,8 @@ from climate_ref_prefect.flows.server.recorded_task_runs import RecordedTaskRuns
 _LAG_AT_MOST: Final = 1_500
 """How many task runs may be unrecorded: less than half of what the server's queue holds."""
 _TIMEOUT_SECONDS: Final = 30.0
-_POLL_SECONDS: Final = 0.5
+_SHORTEST_POLL_SECONDS: Final = 0.05
+_LONGEST_POLL_SECONDS: Final = 0.5
 
 
 class TaskRunCounter:
@@ -81,7 +82,8 @@ class TaskRunCounter:
                 if self._recorded > before:
                     moved_at = time.monotonic()
                 if self._recorded < self._finished:
-                    time.sleep(_POLL_SECONDS)
+                    tenth = (time.monotonic() - began) / 10
+                    time.sleep(min(max(tenth, _SHORTEST_POLL_SECONDS), _LONGEST_POLL_SECONDS))
         return RecordedTaskRuns(finished=self._finished, recorded=self._recorded, seconds=time.monotonic() - began)
 
     @property

@@ -3,20 +3,19 @@
 import logging
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from climate_ref_prefect.diagnostics.controlled_vocabulary import Vocabulary, default_vocabulary
-from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.flows.retry.retry_policy import RetryPolicy
 from climate_ref_prefect.flows.retry.retry_rules import RetryPolicies, RetryRule, retry_policies
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.workspace.directory_availability import GuardedDirectory
 from climate_ref_prefect.flows.workspace.file_system_checks import check_file_systems
 from climate_ref_prefect.flows.workspace.results_ownership import check_results_owner
+from climate_ref_prefect.flows.workspace.writable_directory import make_writable
 from climate_ref_prefect.store.lock_file import Holder, holder_of, locked_file
 from climate_ref_prefect.store.port import GroupAddress, Recorder, Writer
 from climate_ref_prefect.store.sql.recorder import SqlRecorder, SqlWriter
@@ -190,19 +189,6 @@ def _make_ready(settings: Settings) -> None:
     make_writable(settings.scratch_directory, "scratch directory", "CLIMATE_REF_PREFECT_SCRATCH")
     make_writable(settings.results_directory, "results directory", "CLIMATE_REF_PREFECT_RESULTS", mode=0o750)
     check_file_systems(settings)
-
-
-def make_writable(directory: Path, what: str, variable: str, mode: int = 0o700) -> None:
-    """Make a directory where it is missing, and try to write in it; `BadInputError` says what to do if that fails."""
-    try:
-        directory.mkdir(mode=mode, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=directory):
-            return
-    except OSError as error:
-        raise BadInputError(
-            f"The {what} {directory} cannot be written: {error.strerror or error}. "
-            f"Give another one in {variable}, or make it writable."
-        ) from error
 
 
 def lock_holder(settings: Settings) -> Holder | None:

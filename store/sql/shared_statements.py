@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Insert, Row, Table, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from climate_ref_prefect.diagnostics.resource_hint import ResourceHint
 from climate_ref_prefect.store.sql.column_types import clean_text
@@ -27,9 +27,15 @@ def in_chunks(items: Iterable[T]) -> Iterator[list[T]]:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows. A row that exists already, by any unique key of the table, stays unchanged."""
     if rows:
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        statement: Insert = insert(table).on_conflict_do_nothing()
-        connection.execute(statement, list(rows))
+        connection.execute(_insert_where_new(connection, table), list(rows))
+
+
+def _insert_where_new(connection: Connection, table: Table) -> Insert:
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - its import would be a tenth of that of SQLAlchemy
+
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
 
 
 def identify(

@@ -13,7 +13,7 @@ from prefect.utilities.callables import parameter_schema
 from climate_ref_prefect.flows.reingest import reingest
 from climate_ref_prefect.flows.replay_abandoned import replay_abandoned
 from climate_ref_prefect.flows.retry.retry_rules import RetryRule
-from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
+from climate_ref_prefect.flows.server.server_settings import SERVER_SETTINGS
 from climate_ref_prefect.flows.solve import plan, run_diagnostic, solve
 from climate_ref_prefect.ref.flows import ref_plan, ref_recover, ref_solve
 from climate_ref_prefect.ref.solve_request import AS_CONFIGURED

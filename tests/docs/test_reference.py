@@ -20,7 +20,7 @@ from climate_ref_prefect.execution.host.environment_variables import TABLE
 from climate_ref_prefect.execution.outcome import ExecutionOutcome, FileRecord, Telemetry
 from climate_ref_prefect.execution.worker import resource_sampler
 from climate_ref_prefect.flows.cli.main import app
-from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
+from climate_ref_prefect.flows.server.server_settings import SERVER_SETTINGS
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.ref.executor_settings import ExecutorSettings
 from climate_ref_prefect.ref.failure_reasons import FAILURE_REASONS, RefFailureReason, reason_of

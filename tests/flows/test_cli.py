@@ -5,11 +5,14 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.flows.server.server_description import running_server, server_home
+from climate_ref_prefect.flows.server.server_lease import stop_server
 from climate_ref_prefect.store.sql.schema_revision import VERSION_TABLE
 from tests.flows.coordinator_processes import Ended, Run, run_command
 from tests.flows.temporary_site import PROVIDER, Site
@@ -65,6 +68,8 @@ WITHOUT_PREFECT = """
 import atexit, sys
 atexit.register(lambda: print("Prefect is imported:", "prefect" in sys.modules))
 from climate_ref_prefect.flows.cli.main import main
+from climate_ref_prefect.flows.server.server_description import running_server, server_home
+from climate_ref_prefect.flows.server.server_lease import stop_server
 main()
 """
 NO_SERVER = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
@@ -92,11 +97,21 @@ class TestNothingToRun:
         assert "Prefect is imported: True" in ended.output
         assert "does not answer" in ended.errors
 
+    @pytest.mark.slow
+    def test_a_server_is_begun_unless_the_last_solve_has_left_nothing_to_run(self, solved: Site) -> None:
+        own = {"PREFECT_HOME": str(solved.home / "none"), "CLIMATE_REF_PREFECT_SERVER_LIFETIME": "PT1H"}
+        directory = server_home(solved.home)
+        assert "All up to date" in self.run(*options(solved, "good"), environment=own).output
+        assert stop_server(directory) is not None
+        assert "All up to date" in self.run(*options(solved, "good"), environment=own).output
+        assert running_server(directory) is None
+
     @staticmethod
-    def run(*arguments: str) -> Ended:
+    def run(*arguments: str, environment: Mapping[str, str] = NO_SERVER) -> Ended:
+        inherited = {name: text for name, text in os.environ.items() if name != "PREFECT_API_URL"}
         ended = subprocess.run(
             [sys.executable, "-c", WITHOUT_PREFECT, "solve", *arguments],
-            env={**os.environ, **NO_SERVER},
+            env={**inherited, **environment},
             capture_output=True,
             text=True,
             check=False,

@@ -21,7 +21,7 @@ from prefect.tasks import Task
 
 from climate_ref_prefect.flows.server import task_run_counter
 from climate_ref_prefect.flows.server.event_batches import batched_events
-from climate_ref_prefect.flows.server.local_server import SERVER_SETTINGS
+from climate_ref_prefect.flows.server.server_settings import SERVER_SETTINGS
 
 EVENTS_PER_TASK_RUN = 3
 """Pending, running and a final state."""

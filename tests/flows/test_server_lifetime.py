@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from climate_ref_prefect.execution.host.process_tree import descendants
-from climate_ref_prefect.flows.server import server_lease
 from climate_ref_prefect.flows.server.local_server import LocalServer, StartingServer, local_server
 from climate_ref_prefect.flows.server.server_description import ServerDescription, ServerError, running_server
 from climate_ref_prefect.flows.server.server_lease import stop_server
@@ -127,9 +126,8 @@ def test_one_of_another_version_or_with_other_settings_is_replaced(home: Path, m
         assert second.pid != first.pid
         with monkeypatch.context() as other:
             other.setenv("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
-            other.setattr(server_lease, "_WAIT_SECONDS", 1.0)
             with pytest.raises(ServerError, match=f"process {second.pid} .* cannot have another server beside it"):
-                StartingServer(home)
+                StartingServer(home, wait_seconds=1.0)
         assert found(home) == second
     monkeypatch.setenv("PREFECT_SERVER_LOGGING_LEVEL", "ERROR")
     with local_server(home):

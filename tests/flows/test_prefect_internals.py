@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from prefect import flow
+from prefect import flow, flow_engine
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
 from prefect.events import Event, clients, related, utilities
@@ -14,6 +14,7 @@ from prefect.events.worker import EventsWorker
 from prefect.filesystems import NullFileSystem
 from prefect.logging.handlers import APILogWorker
 from prefect.server.utilities.messaging.memory import Subscription, Topic
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
 from prefect.settings.base import PrefectBaseSettings
 from prefect.settings.models.root import Settings
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -121,6 +122,16 @@ def test_the_servers_queue_holds_what_the_ledger_keeps_in_reserve() -> None:
 
 def test_every_setting_that_our_server_is_given_is_one_of_prefects() -> None:
     assert SERVER_SETTINGS.keys() <= environment_variables(Settings)
+
+
+def test_the_recorder_is_flushed_every_few_whole_seconds_because_prefect_cuts_a_fraction_off() -> None:
+    assert int(SERVER_SETTINGS["PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL"]) >= 1
+
+
+def test_a_flow_run_without_a_frequency_of_heartbeats_has_none() -> None:
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        assert get_current_settings().flows.heartbeat_frequency is None
+    assert "if heartbeat_seconds is None:" in inspect.getsource(flow_engine)
 
 
 def environment_variables(settings: type[PrefectBaseSettings]) -> set[str]:

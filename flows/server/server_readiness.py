@@ -13,7 +13,7 @@ from climate_ref_prefect.flows.server.server_description import ServerDescriptio
 
 STALLED_SECONDS: Final = 90.0
 _START_SECONDS: Final = 900.0
-_PAUSE_SECONDS: Final = 0.1
+_PAUSE_SECONDS: Final = 0.05
 _NICENESS: Final = 10
 
 

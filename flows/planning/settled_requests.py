@@ -63,7 +63,6 @@ def _digest_of_request(settings: Settings, request: SolveRequest) -> str:
 
 
 def _digest_of_data(catalogue: Catalogue) -> str:
-    digest = hashlib.sha256(str(catalogue.root).encode())
-    for dataset in catalogue.datasets:
-        digest.update(f"{dataset.instance_id}\0{dataset.fingerprint}\n".encode())
-    return digest.hexdigest()
+    # Of the directories and not of the data sets, of which few are made where few are wanted.
+    parts = (f"{found.directory}\0{found.fingerprint}" for found in catalogue.found)
+    return hashlib.sha256(os.fsencode("\n".join([str(catalogue.root), *parts]))).hexdigest()

@@ -110,7 +110,9 @@ class Site:
         self.directory = directory
         self.links: list[Link] = []
         self.logs = directory / "logs"
-        limits = Limits(PoolLimits(max_jobs=2, **{"poll_seconds": 0.05, "idle_seconds": 0, **rules}), 100)
+        limits = Limits(
+            PoolLimits(max_jobs=2, **{"poll_seconds": 0.05, "idle_seconds": 0, **rules}), 100, starts_at_once=1
+        )
         self.pool = PoolThread(
             limits, self.scheduler, self._open, lambda _: self._write, file_delay_seconds=0.0, logs=self.logs
         )

@@ -7,9 +7,9 @@ Each library is used as its documentation says for a pool of two workers on one 
 """
 
 import argparse
+import asyncio
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.bare_forks import run_in_forks
@@ -17,6 +17,8 @@ from benchmarks.peers.prefect_flow import run_flow
 from benchmarks.peers.tasks import Task, make_tasks, run_task
 
 WORKERS = 2
+_POLL_SECONDS = 0.05
+"""How often to look whether a job of submitit has ended, which by itself looks once a second."""
 
 
 def forks(tasks: Sequence[Task], directory: Path) -> int:
@@ -68,12 +70,20 @@ def prefect_processes(tasks: Sequence[Task], directory: Path) -> int:
 
 
 def submitit(tasks: Sequence[Task], directory: Path) -> int:
-    """Use submitit's local executor, which has no queue: two threads wait for a job each."""
+    """Use submitit's local executor, which has no queue: jobs are submitted when one of two has ended."""
     import submitit as library  # noqa: PLC0415
 
     executor = library.AutoExecutor(folder=directory / "jobs", cluster="local")
-    with ThreadPoolExecutor(WORKERS) as threads:
-        return len(list(threads.map(lambda task: executor.submit(run_task, task).result(), tasks)))
+
+    async def run_one(task: Task, free: asyncio.Semaphore) -> float:
+        async with free:
+            return float(await executor.submit(run_task, task).awaitable().result(poll_interval=_POLL_SECONDS))
+
+    async def run() -> int:
+        free = asyncio.Semaphore(WORKERS)
+        return len(await asyncio.gather(*(run_one(task, free) for task in tasks)))
+
+    return asyncio.run(run())
 
 
 LIBRARIES: dict[str, Callable[[Sequence[Task], Path], int]] = {

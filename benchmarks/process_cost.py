@@ -92,14 +92,21 @@ def _ends_in(program: "subprocess.Popen[bytes]", seconds: float) -> bool:
     try:
         program.wait(seconds)
     except subprocess.TimeoutExpired:
-        below = psutil.Process(program.pid).children(recursive=True)
-        program.kill()
-        program.wait()
-        for process in below:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
         return False
-    return True
+    else:
+        return True
+    finally:
+        if program.returncode is None:  # It takes too long, or this process has been interrupted.
+            _kill_with_all_below(program)
+
+
+def _kill_with_all_below(program: "subprocess.Popen[bytes]") -> None:
+    below = psutil.Process(program.pid).children(recursive=True)
+    program.kill()
+    program.wait()
+    for process in below:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _text(file: IO[str]) -> str:

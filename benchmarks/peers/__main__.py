@@ -7,9 +7,9 @@ What an execution costs, and what a start costs, beside peers, in turns.
 
 Each side runs its tasks on two workers, once few of them and once many: the difference, divided by the number of tasks
 that it has more, is what one costs, whatever a start costs. Processor time is that of all processes, as the kernel
-counts it for those that have ended. Every side has run once before, so that its home is a used one. This project and
-bare forks always take part, since the ratios are to them. A side that fails is left out from then on; the exit code is
-1 then.
+counts it for those that have ended. A side that keeps a home has run once before, so that it is a used one. This
+project and bare forks always take part, since the ratios are to them. A side that fails is left out from then on; the
+exit code is 1 then.
 
 The peers need Python 3.12 or newer and environments of their own, which the first run makes below `.cache/`.
 """

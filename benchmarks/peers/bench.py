@@ -39,7 +39,8 @@ class Bench:
         """Yield every measurement of one kind of work as soon as it is made."""
         taking_part = [name for name in names if work in self._sides[name].works]
         for name in taking_part:
-            self._run(name, work, FEW)
+            if self._sides[name].keeps:
+                self._run(name, work, FEW)
         for number in range(1, rounds + 1):
             for name in taking_part:
                 many = self._many(name, work)

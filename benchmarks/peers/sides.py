@@ -25,6 +25,8 @@ class Side:
         What `run` knows it by.
     slow
         Whether a task without work takes seconds, so that fewer of them tell enough.
+    keeps
+        Whether it keeps a home from run to run, so that the first run, which makes that, does not count.
     works
         What it can run.
     """
@@ -32,6 +34,7 @@ class Side:
     run: Run
     program: str
     slow: bool = False
+    keeps: bool = False
     works: Sequence[str] = ("noop", "real")
 
 
@@ -39,7 +42,7 @@ FORKS: Final = "forks"
 OURS: Final = "climate-ref-prefect"
 SIDES: Final[Mapping[str, Side]] = {
     FORKS: Side(commands.run_forks, ""),
-    OURS: Side(commands.run_ours, ""),
+    OURS: Side(commands.run_ours, "", keeps=True),
     "climate-ref synchronous": Side(commands.run_climate_ref, "synchronous"),
     "climate-ref local": Side(commands.run_climate_ref, "local", slow=True),
     "climate-ref hpc": Side(commands.run_climate_ref, "hpc"),
@@ -47,7 +50,7 @@ SIDES: Final[Mapping[str, Side]] = {
     "submitit": Side(commands.run_library, "submitit"),
     "parsl": Side(commands.run_library, "parsl"),
     "dask": Side(commands.run_library, "dask"),
-    "prefect-threads": Side(commands.run_library, "prefect-threads", works=("noop",)),
-    "prefect-processes": Side(commands.run_library, "prefect-processes"),
+    "prefect-threads": Side(commands.run_library, "prefect-threads", keeps=True, works=("noop",)),
+    "prefect-processes": Side(commands.run_library, "prefect-processes", keeps=True),
 }
 """netCDF does not bear threads, so that the real work cannot be run by `prefect-threads`."""

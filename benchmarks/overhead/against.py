@@ -82,6 +82,14 @@ def compare_with_forks(alternations: int, *, side_by_side: bool = False) -> None
     Console(width=120).print(_table("bare forks", now, forks, "Half a second of real work, medians"))
 
 
+def measure_growth(count: int) -> None:
+    """Run `count` no-ops, and print what each tenth of them has cost and how the last compares with the first."""
+    program = (str(_PROGRAM), "--count", str(count), "--step", str(count // 10))
+    measured = _Program(Path(sys.executable), ROOT, *program).result(count)
+    steps = measured["cpu_ms_of_steps"]
+    print(json.dumps({**measured, "last_to_first": round(steps[-1] / steps[0], 3)}), flush=True)
+
+
 def check_out(commit: str) -> Path:
     """Return a checkout of a commit, which is made where it is not there yet."""
     found = _git("rev-parse", "--short=12", f"{commit}^{{commit}}").decode().strip()

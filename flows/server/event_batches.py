@@ -27,7 +27,8 @@ from prefect.utilities.context import temporary_context
 
 from climate_ref_prefect.flows.server.best_effort_calls import SERVER_ERRORS
 
-_BATCH_SECONDS: Final = 0.25
+_BATCH_SECONDS: Final = 0.5
+"""How late an event may be sent. What ends within this time needs one event, and an event is what costs the server."""
 _CLOSE_SECONDS: Final = 30.0
 _PASSING: Final = frozenset({StateType.PENDING.value, StateType.RUNNING.value})
 _FINAL: Final = frozenset(state.value for state in TERMINAL_STATES)
@@ -151,16 +152,22 @@ async def _related(flow_run_id: UUID, context: contextvars.Context, client: Pref
 
 
 def _without_outdated(batch: Sequence[_Emitted]) -> list[_Emitted]:
-    """Remove pending and running events of task runs whose final event is in the same batch."""
-    ended = {emitted.event.resource.id for emitted in batch if _state(emitted.event) in _FINAL}
-    kept = []
-    for emitted in batch:
-        if emitted.event.resource.id in ended:
-            if _state(emitted.event) in _PASSING:
-                continue
-            emitted.event.follows = None  # A server would wait for the event that was removed.
+    """Remove pending and running events of task runs of which the same batch holds a later such event, or the final."""
+    superseded: set[str] = set()
+    shortened: set[str] = set()
+    kept: list[_Emitted] = []
+    for emitted in reversed(batch):
+        task_run, state = emitted.event.resource.id, _state(emitted.event)
+        if state in _PASSING and task_run in superseded:
+            shortened.add(task_run)
+            continue
+        if state in _PASSING or state in _FINAL:
+            superseded.add(task_run)
         kept.append(emitted)
-    return kept
+    for emitted in kept:
+        if emitted.event.resource.id in shortened:
+            emitted.event.follows = None  # A server would wait for the event that was removed.
+    return kept[::-1]
 
 
 def _state(event: Event) -> str | None:

@@ -41,11 +41,18 @@ def wait_until_ready(server: ServerDescription, api_url: str, log: Path, stalled
 
 def run_in_background(pid: int) -> None:
     """Lower the priority of a server that answers: from now on executions get the processors first."""
-    for process in (pid, *descendants(pid)):
-        for thread in _threads_of(process):
-            with suppress(ProcessLookupError):  # It has just ended.
-                present = os.getpriority(os.PRIO_PROCESS, thread)
-                os.setpriority(os.PRIO_PROCESS, thread, max(present, _NICENESS))
+    # From the beginning after each, until all have it: one that starts meanwhile has the priority of its parent.
+    while any(_lower_priority(thread) for process in (pid, *descendants(pid)) for thread in _threads_of(process)):
+        pass
+
+
+def _lower_priority(thread: int) -> bool:
+    """Lower the priority of a thread; return False if it had that, or has ended."""
+    with suppress(ProcessLookupError):
+        if os.getpriority(os.PRIO_PROCESS, thread) < _NICENESS:
+            os.setpriority(os.PRIO_PROCESS, thread, _NICENESS)
+            return True
+    return False
 
 
 def _answers(api_url: str) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,11 @@ def priorities(home: Path) -> set[int]:
     """Return the priorities of all threads of the server and of its parent."""
     pid = server_of(home).pid
     threads = [int(path.name) for one in (pid, *descendants(pid)) for path in Path(f"/proc/{one}/task").iterdir()]
-    return {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+    found = set()
+    for thread in threads:
+        with suppress(ProcessLookupError):  # It has just ended.
+            found.add(os.getpriority(os.PRIO_PROCESS, thread))
+    return found
 
 
 def test_its_priority_is_lowered_once_it_answers(tmp_path: Path) -> None:

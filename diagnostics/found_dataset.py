@@ -71,7 +71,7 @@ def _statuses(directory: str, names: Sequence[str]) -> list[Status]:
 
 
 def _statuses_in_opened(directory: str, names: Sequence[str]) -> list[Status]:
-    opened = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened = os.open(directory, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return [os.stat(name, dir_fd=opened) for name in names]
     finally:

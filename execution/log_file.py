@@ -43,6 +43,6 @@ def end_of_log(path: Path, longest_bytes: int) -> str:
         file.seek(max(0, size - longest_bytes))
         end = file.read(longest_bytes)
     if size > longest_bytes:
-        _, newline, whole_lines = end.partition(b"\n")
-        end = whole_lines if newline else end
+        _, _, whole_lines = end.partition(b"\n")
+        end = whole_lines if whole_lines.strip() else end  # A progress bar is one endless line.
     return end.decode(errors="backslashreplace")

@@ -47,7 +47,7 @@ class RefDiagnosticReport(ExecutionsReport):
 
     def headline(self) -> str:
         """Return the outcome in one sentence."""
-        return f"{self.succeeded} succeeded, {len(self.failed)} failed; {self.seconds:.1f} s."
+        return f"{', '.join(self.counts())}; {self.seconds:.1f} s."
 
     def remarks(self) -> Iterator[str]:
         """Yield what to do next."""

@@ -212,7 +212,8 @@ class SolveSession:
         if history.last_given is not None:
             policy = self._workspace.policy_of(address)
             resources = policy.continued(resources, history.last_failure, history.last_given, transport.check)
-        return item.model_copy(update={"counts": history.counts, "resources": resources, "granted": resources})
+        before = {"counts": history.counts, "previous_failure": history.last_failure}
+        return item.model_copy(update={**before, "resources": resources, "granted": resources})
 
     @contextmanager
     def _server_answers(self) -> Iterator[None]:

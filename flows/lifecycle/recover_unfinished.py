@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 from climate_ref_prefect.diagnostics.errors import ClimateRefPrefectError, UnreadableDocumentError
 from climate_ref_prefect.execution.envelope import ExecutionEnvelope
 from climate_ref_prefect.execution.execution_directory import ExecutionDirectory
-from climate_ref_prefect.execution.failure_kinds import FailureKind
+from climate_ref_prefect.execution.failure_kinds import Decision, FailureKind
 from climate_ref_prefect.execution.outcome import ExecutionFailure, ExecutionOutcome
 from climate_ref_prefect.flows.lifecycle.attempt import Attempt
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
@@ -55,7 +55,8 @@ def settle_leftovers(
     unfinished = retry_while_unavailable(workspace.recorder.unfinished, timeout_seconds)
     with low_overhead_task_runs() if unfinished else nullcontext():
         calls = PhaseCalls(task_run_counter or counter_of_flow_run(), transport, workspace.writer)
-        undecided = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
+        leftovers = [_Leftover(workspace, execution, transport, calls) for execution in unfinished]
+        undecided = leftovers
         while undecided:
             decisions = [
                 (leftover, retry_while_unavailable(leftover.settle, timeout_seconds)) for leftover in undecided
@@ -64,7 +65,8 @@ def settle_leftovers(
             elsewhere += [leftover.label for leftover, decision in decisions if decision is False]
             _report_once(undecided, still := [leftover for leftover, decision in decisions if decision is None])
             undecided = still
-    return Leftovers(settled=settled, elsewhere=tuple(elsewhere))
+    given_up = sum(leftover.is_given_up for leftover in leftovers)
+    return Leftovers(settled=settled, given_up=given_up, elsewhere=tuple(elsewhere))
 
 
 def _report_once(before: Sequence["_Leftover"], undecided: Sequence["_Leftover"]) -> None:
@@ -93,6 +95,8 @@ class _Leftover:
         self.label = execution.label
         self.is_reported = False
         """Whether the log has named it as awaited."""
+        self.is_given_up = False
+        """Whether the outcome that it had left was a failure for good."""
         self._workspace = workspace
         self._execution = execution
         self._transport = transport
@@ -169,6 +173,7 @@ class _Leftover:
             return False
         with DeferredSignals():
             complete(attempt, self._calls.call)
+        self.is_given_up = attempt.verdict is not None and attempt.verdict.decision is Decision.GIVE_UP
         return True
 
     def _attempt_with_outcome(self, timeout_seconds: float) -> Attempt | None:

@@ -78,7 +78,7 @@ def single_records(directory: str, record: str) -> Iterator[tuple[str, str]]:
 
 
 def chained(records: dict[str, str]) -> dict[str, str]:
-    """Return records with those of each chain joined. Each directory comes after the one that it is in."""
+    """Return records with those of each chain joined, given with each directory after the one that it is in."""
     joined: dict[str, str] = {}
     for directory in reversed(records):
         record = records[directory]

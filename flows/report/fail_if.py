@@ -1,9 +1,10 @@
 """In which state a flow run ends whose executions have not all succeeded, and how callers get the report even so."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Self, TypeAlias, TypeVar
 
 from prefect import Flow
+from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from climate_ref_prefect.flows.report.solve_report import ExecutionsFailedError, ExecutionsReport
@@ -29,6 +30,12 @@ class ReportingFlow(Flow[P, Report]):
             except ExecutionsFailedError as error:
                 return error.report
 
+        def with_options(self, **options: Any) -> Self:
+            """Return a flow with other options, which returns its report in the same way."""
+            other = super().with_options(**options)
+            other.__class__ = type(self)  # Prefect makes a plain `Flow`.
+            return other
+
 
 def reporting_flow(name: str) -> Callable[[Callable[P, Report]], ReportingFlow[P, Report]]:
     """Make a function a flow that validates its parameters and returns a report by `in_state`."""
@@ -39,6 +46,8 @@ def in_state(report: Report, fail_if: FailIf) -> Report:
     """
     Return a report in the state that the flow run ends in. Prefect, and then `ReportingFlow`, take it out again.
 
+    In a flow of somebody else's, which has called the function of a `ReportingFlow`, it is returned as it is.
+
     Parameters
     ----------
     report
@@ -46,6 +55,9 @@ def in_state(report: Report, fail_if: FailIf) -> Report:
     fail_if
         When the state is Failed.
     """
+    context = FlowRunContext.get()
+    if context is None or not isinstance(context.flow, ReportingFlow):
+        return report
     message = report.headline()
     if _is_failed(report, fail_if):
         return Failed(message=message, data=ExecutionsFailedError(report))  # type: ignore[return-value]

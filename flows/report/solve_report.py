@@ -174,7 +174,7 @@ class SolveReport(ExecutionsReport):
     @property
     def has_given_up(self) -> bool:
         """Whether this solve has given something up, or could not plan it."""
-        return bool(self.plan.broken) or super().has_given_up
+        return bool(self.plan.broken or self.leftovers.given_up) or super().has_given_up
 
     @property
     def retry_rules(self) -> Mapping[str, str]:
@@ -211,7 +211,8 @@ class SolveReport(ExecutionsReport):
         for provider in self.plan.broken:
             yield f"{provider.name} could not be run: {one_line(provider.failure.message, LONGEST_MESSAGE)}"
         if self.leftovers.settled:
-            yield f"{self.leftovers.settled} executions of a coordinator that had ended were taken up again."
+            given_up = f", {self.leftovers.given_up} of them given up" if self.leftovers.given_up else ""
+            yield f"{self.leftovers.settled} executions of a coordinator that had ended were taken up again{given_up}."
         for label in self.leftovers.elsewhere:
             yield f"{label} was left alone: it may still run, in a batch job or on another host. Solve again later."
         if not self.recorded.complete:

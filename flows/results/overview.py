@@ -38,9 +38,12 @@ class GroupsOverview(TabularReport):
 
     def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield a row per group."""
+        names: dict[int, list[str]] = {}
+        for file in self.files:
+            names.setdefault(file.execution_id, []).append(file.filename)
         for row in self.attempts:
-            names = [file.filename for file in self.files if file.execution_id == row.execution_id]
-            yield (row.label, str(row.execution_id), outcome_of(row), " ".join(names))
+            files = " ".join(names.get(row.execution_id, ()))
+            yield (row.label, str(row.execution_id), outcome_of(row), files)
 
     def headline(self) -> str:
         """Return how to go on."""

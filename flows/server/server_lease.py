@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import IO, Final
 
 from climate_ref_prefect.execution.host.process_tree import end_tree
 from climate_ref_prefect.flows.server import server_keeper
+from climate_ref_prefect.flows.server.reserved_port import reserved_port
 from climate_ref_prefect.flows.server.server_description import (
     LOG,
     ServerDescription,
@@ -244,7 +244,7 @@ def described_as_own(directory: Path, port: int) -> Iterator[None]:
 
 
 def _start(directory: Path, request: ServerRequest, running: IO[bytes]) -> ServerDescription:
-    with _reserved_port(request.port or 0) as (port, place), (directory / LOG).open("ab") as log:
+    with reserved_port(request.port or 0) as (port, place), (directory / LOG).open("ab") as log:
         program = [sys.executable, "-P", "-m", server_keeper.__name__, str(directory), str(request.lifetime_seconds)]
         started = subprocess.run(  # noqa: S603 - our own arguments
             [*program, str(running.fileno()), str(port)],
@@ -259,24 +259,6 @@ def _start(directory: Path, request: ServerRequest, running: IO[bytes]) -> Serve
         )
     pid = int(started.stdout)
     return describe(directory, pid, port, settings=request.settings, lifetime_seconds=request.lifetime_seconds)
-
-
-@contextmanager
-def _reserved_port(port: int) -> Iterator[tuple[int, list[int]]]:
-    """Choose a port if none is given, and keep other programs from it by a socket that the server's parent holds."""
-    with socket.socket() as place:
-        if port:  # It may be that of a server that has just ended.
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            place.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ServerError(f"Port {port} is in use: {error.strerror}.") from error
-        chosen = place.getsockname()[1]
-        if sys.platform == "linux":
-            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # The server, which does so, can bind, too.
-            yield chosen, [place.fileno()]
-            return
-    yield chosen, []  # Elsewhere no two sockets can be bound to one port.
 
 
 def _wait_until_ended(directory: Path, server: ServerDescription) -> None:

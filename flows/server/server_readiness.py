@@ -41,8 +41,8 @@ def wait_until_ready(server: ServerDescription, api_url: str, log: Path, stalled
 
 def run_in_background(pid: int) -> None:
     """Lower the priority of a server that answers: from now on executions get the processors first."""
-    # From the beginning after each, until all have it: one that starts meanwhile has the priority of its parent.
-    while any(_lower_priority(thread) for process in (pid, *descendants(pid)) for thread in _threads_of(process)):
+    # Until a round finds none, because a thread that starts meanwhile has the priority of the one that started it.
+    while sum(_lower_priority(thread) for process in (pid, *descendants(pid)) for thread in _threads_of(process)):
         pass
 
 

@@ -5,6 +5,7 @@ import re
 from uuid import UUID
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 
@@ -14,6 +15,7 @@ from climate_ref_prefect.flows.report.solve_report import ExecutionsFailedError
 from climate_ref_prefect.testing.executions import QUICK
 from climate_ref_prefect.testing.processes import wait_until
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
+from climate_ref_prefect.transports.this_machine.one_at_a_time import InlineTransport
 from tests.flows.coordinator_processes import run_command
 from tests.flows.temporary_site import PROVIDER, Site
 from tests.prefect_server import messages_of_task_run, task_runs
@@ -104,9 +106,27 @@ def test_the_console_has_a_line_of_each_failure_and_no_traceback(site: Site) -> 
 
 
 def test_a_success_explains_nothing(site: Site) -> None:
-    solved = site.solve("good")
+    solved = site.solve("good", "own-error", transport=InlineTransport(limits=QUICK))  # one after the other
+    (failed,) = runs_of(solved.flow_run_id, "own-error")
+    wait_until(lambda: messages_of_task_run(failed.id))
     (run,) = runs_of(solved.flow_run_id, "good")
     assert messages_of_task_run(run.id) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"flow_run_name": "mine"}])
+def test_a_flow_with_other_options_returns_the_report_too(site: Site, options: dict[str, str]) -> None:
+    mine = flows.solve.with_options(**options)  # type: ignore[arg-type]
+    report = mine(str(site.data), [PROVIDER], ["own-error"], LocalTransport(cpu=2, limits=QUICK))
+    assert (report.ok, len(report.failed)) == (False, 1)
+
+
+def test_the_plain_function_returns_the_report_in_a_flow_of_ones_own(site: Site) -> None:
+    @flow
+    def mine() -> bool:
+        report = flows.solve.fn(str(site.data), [PROVIDER], ["own-error"], LocalTransport(cpu=2, limits=QUICK))
+        return report.ok
+
+    assert mine() is False
 
 
 def test_another_attempt_says_why_there_is_one_and_at_what_size(site: Site) -> None:

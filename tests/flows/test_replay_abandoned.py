@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.schemas.objects import StateType
 
 from climate_ref_prefect.execution.failure_kinds import FailureKind
 from climate_ref_prefect.flows.replay_abandoned import RecoveryReport, replay_abandoned
@@ -16,6 +17,7 @@ from climate_ref_prefect.flows.retry.retry_rules import RetryRule
 from climate_ref_prefect.testing.processes import wait_until
 from tests.flows.coordinator_processes import coordinator, run_command
 from tests.flows.temporary_site import Site
+from tests.prefect_server import state_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -73,6 +75,15 @@ def test_outcomes_that_were_left_are_taken_in_and_nothing_is_run(site: Site, rul
     assert recover().headline() == "No coordinator has left anything behind."
     assert site.solve("waits-for-go").report.headline().startswith("All up to date")
     assert len(site.runs()) == 2 * len(MODELS)
+
+
+def test_a_solve_that_gives_up_what_was_left_is_failed(site: Site) -> None:
+    site.add_models(*MODELS)
+    kill_with_outcomes_left(site, "fails-after-go")
+    solved = site.solve("fails-after-go", retry_rules=[GIVE_UP])
+    assert (solved.report.leftovers.given_up, solved.report.executions) == (len(MODELS), ())
+    assert state_of(solved.flow_run_id) is StateType.FAILED
+    assert "2 of them given up" in str(solved.report)
 
 
 def test_the_command_takes_in_what_was_running_and_the_next_solve_runs_it_again(site: Site) -> None:

@@ -3,9 +3,12 @@
 import csv
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from climate_ref_prefect.flows.results.recorded_values import RecordedValue
+from climate_ref_prefect.flows.results.value_formats import write_csv
 from tests.flows.coordinator_processes import Run
 from tests.flows.temporary_site import PROVIDER, Site
 
@@ -109,6 +112,23 @@ class TestValues:
     def test_what_does_not_exist_is_refused(self, solved: Site, run: Run, options: tuple[str, ...], words: str) -> None:
         refused = run("values", *options)
         assert (refused.code, words in refused.errors) == (2, True)
+
+
+def test_columns_of_csv_are_told_apart(tmp_path: Path) -> None:
+    value = RecordedValue(
+        provider="p",
+        diagnostic="d",
+        key="k",
+        execution_id=1,
+        dimensions={"value": "a", "key": "b", "model": "c"},
+        value=2.5,
+    )
+    with (tmp_path / "values.csv").open("w+", newline="") as file:
+        write_csv([value], file)
+        file.seek(0)
+        (row,) = csv.DictReader(file)
+    assert (row["key"], row["value"]) == ("k", "2.5")
+    assert (row["dimension.key"], row["dimension.value"], row["model"]) == ("b", "a", "c")
 
 
 def test_the_table_of_values_is_for_people(solved: Site, run: Run) -> None:

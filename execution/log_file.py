@@ -1,25 +1,9 @@
-"""Read the log of an execution, whatever has been put in its place."""
+"""Read the end of an execution's log."""
 
 import os
-import stat
 from pathlib import Path
-from typing import IO
 
-
-def open_log(path: Path) -> IO[bytes]:
-    """
-    Open a log without following a link, and without waiting for the writer of a pipe.
-
-    Raises
-    ------
-    OSError
-        If it cannot be read, or is no regular file.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError("it is no regular file")
-    return os.fdopen(descriptor, "rb")
+from climate_ref_prefect.execution.open_regular_file import open_regular
 
 
 def end_of_log(path: Path, longest_bytes: int) -> str:
@@ -36,9 +20,9 @@ def end_of_log(path: Path, longest_bytes: int) -> str:
     Raises
     ------
     OSError
-        As for `open_log`.
+        If it cannot be read, or is no regular file.
     """
-    with open_log(path) as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(0, size - longest_bytes))
         end = file.read(longest_bytes)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from climate_ref_prefect.diagnostics.errors import BadInputError
-from climate_ref_prefect.execution.log_file import open_log
+from climate_ref_prefect.execution.open_regular_file import open_regular
 from climate_ref_prefect.flows.display.text_escaping import escape_control_characters
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.store.query_results import ExecutionRow
@@ -58,7 +58,7 @@ def _print(file: IO[bytes], size: int, *, on_terminal: bool) -> None:
 
 def _open(path: Path) -> IO[bytes]:
     try:
-        return open_log(path)
+        return open_regular(path)
     except OSError as error:
         raise BadInputError(f"The log {path} cannot be read: {error.strerror or error}.") from error
 

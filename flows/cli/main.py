@@ -148,7 +148,7 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
         f"{counts.failed_for_good} failed for good. Groups: {counts.groups}, of which {counts.dirty_groups} to be run."
     )
     if found is not None:
-        console.print(f"Prefect's UI: {found.ui(server_directory)}; {found.lifetime}.")
+        console.print(f"Prefect's UI: {found.ui(server_directory)}; {found.lifetime}. Automations are off there.")
     table = console_table("execution", "attempt", "status", "seconds", "MiB", "message")
     for row in rows:
         add_row(table, _cells(row))

@@ -22,6 +22,10 @@ from climate_ref_prefect.transports.this_machine.in_parallel import LocalTranspo
 ROOT = Path(__file__).resolve().parents[2]
 TEXT, TEXTS = {"type": "string"}, {"type": "array", "items": {"type": "string"}}
 RERUN = {"type": "string", "enum": ["none", "failed", "all"]}
+AUTOMATIONS = {
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "true",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "true",
+}
 FAIL_IF = {"type": "string", "enum": ["given_up", "any", "all", "none"]}
 RULES = {"type": "array", "items": {"$ref": "#/definitions/RetryRule"}}
 CHOICES = {"local": "LocalTransport", "inline": "InlineTransport", "site": "Site"}
@@ -166,7 +170,7 @@ def test_parameters_of_a_deployment_are_the_defaults_of_its_flow(deployment: dic
     assert deployment["parameters"] == defaults
 
 
-def test_the_environment_file_has_the_settings_of_our_own_server() -> None:
+def test_the_environment_file_has_the_settings_of_our_own_server_and_automations() -> None:
     lines = (ROOT / "deployments" / "prefect-server.env").read_text().splitlines()
     settings = dict(line.split("=", maxsplit=1) for line in lines if line and not line.startswith("#"))
-    assert settings == SERVER_SETTINGS
+    assert settings == {**SERVER_SETTINGS, **AUTOMATIONS}

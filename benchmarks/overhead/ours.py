@@ -1,5 +1,5 @@
 """
-Time this project on the benchmark's work, with a real Prefect server of its own, and print one JSON line.
+Time this project on the benchmark's work, with the Prefect server that is configured or its own, and print a JSON line.
 
 `seconds` runs from the first phase of the first execution until all results are in the store, starting the
 provider's warm server included; `recorded_seconds` is what Prefect's server then still took to record every task run.
@@ -11,11 +11,12 @@ import os
 import platform
 import resource
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from climate_ref_prefect import __version__
 from climate_ref_prefect.flows.report.solve_report import SolveReport
-from climate_ref_prefect.flows.server.local_server import local_server
+from climate_ref_prefect.flows.server.local_server import configured_or_local_server
 from climate_ref_prefect.flows.settings import Settings
 from climate_ref_prefect.flows.solve import solve
 from climate_ref_prefect.transports.this_machine.in_parallel import LocalTransport
@@ -39,7 +40,7 @@ def measure(work: str, count: int, workers: int, root: Path) -> SolveReport:
     """Run `count` executions (`noop`), or all there are of the real ones, and return the report."""
     os.environ["CLIMATE_REF_PREFECT_HOME"] = str(root / "home")
     data = str(make_tree(root / "data", count)) if work == "noop" else "sample"
-    with local_server(Settings().home_directory):
+    with configured_or_local_server(Settings().home_directory, lifetime=timedelta(0)):
         report: SolveReport = solve(data=data, providers=[_PROVIDERS + work], transport=LocalTransport(cpu=workers))
     return report
 

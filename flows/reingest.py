@@ -16,6 +16,7 @@ from climate_ref_prefect.flows.display.text_escaping import LONGEST_MESSAGE, one
 from climate_ref_prefect.flows.lifecycle.deferred_signals import DeferredSignals
 from climate_ref_prefect.flows.lifecycle.reingest_execution import FINE, Reingested, counted, reingest_one
 from climate_ref_prefect.flows.report.prefect_artifacts import create_artifact_table
+from climate_ref_prefect.flows.results.executions_by_number import executions_by_number
 from climate_ref_prefect.flows.server.best_effort_calls import best_effort
 from climate_ref_prefect.store.query_results import ExecutionRow
 from climate_ref_prefect.store.sql.record_reingestion import MENDABLE
@@ -80,7 +81,7 @@ def reingest(
     executions = []
     with coordinator_workspace() as workspace:
         if execution_ids:
-            rows = _by_number(workspace.store, execution_ids)
+            rows = executions_by_number(workspace.store, execution_ids)
         else:
             rows = _chosen(workspace.store, providers, diagnostics, kinds, failed_only=failed_only)
         for row in rows:
@@ -109,14 +110,6 @@ def check_request(
     for kind in kinds or ():
         if kind not in MENDABLE:
             raise BadInputError(f"What failed by {kind} has no results: kinds are {', '.join(MENDABLE)}.")
-
-
-def _by_number(store: Store, execution_ids: Sequence[int]) -> Sequence[ExecutionRow]:
-    rows = store.executions(execution_ids=execution_ids, newest_first=False)
-    if missing := sorted(set(execution_ids) - {row.execution_id for row in rows}):
-        numbers = ", ".join(map(str, missing))
-        raise BadInputError(f"There is no execution {numbers}; `climate-ref-prefect status` lists the latest.")
-    return rows
 
 
 def _chosen(

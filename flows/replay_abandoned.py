@@ -82,7 +82,7 @@ class RecoveryReport(TabularReport):
             return f"Nothing done: {self.busy}"
         if not (self.settled or self.running or self.elsewhere):
             return "No coordinator has left anything behind."
-        outcomes = Counter(map(_outcome, self.settled))
+        outcomes = Counter(row.outcome for row in self.settled)
         found = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
         parts = [f"{len(self.settled)} settled" + (f" ({found})" if found else "")]
         if self.running:
@@ -94,7 +94,7 @@ class RecoveryReport(TabularReport):
     def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield a row per execution."""
         for row in self.settled:
-            yield _name(row), row.transport or "", _outcome(row), one_line(row.failure_message or "")
+            yield _name(row), row.transport or "", row.outcome, one_line(row.failure_message or "")
         for row in (*self.running, *self.elsewhere):
             yield _name(row), row.transport or "", "may still run", "left alone"
 
@@ -109,10 +109,6 @@ class RecoveryReport(TabularReport):
 
 def _name(row: ExecutionRow) -> str:
     return f"{row.label} #{row.execution_id}"
-
-
-def _outcome(row: ExecutionRow) -> str:
-    return "success" if row.successful else str(row.failure_kind)
 
 
 def _command_for(transport: str) -> str:

@@ -80,6 +80,13 @@ class ExecutionRow(FrozenModel):
         """Name for people: provider, diagnostic and key."""
         return f"{self.provider}/{self.diagnostic}/{self.key}"
 
+    @property
+    def outcome(self) -> str:
+        """How it ended, in a word: its status while it is unfinished, `success`, or the kind of its failure."""
+        if self.successful is None:
+            return self.status
+        return "success" if self.successful else str(self.failure_kind)
+
 
 class Reingestion(FrozenModel):
     """The result of ingesting the results of a finished execution again."""

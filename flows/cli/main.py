@@ -158,14 +158,13 @@ def status(limit: Annotated[int, typer.Option(min=0, help="How many executions t
 @app.command()
 def log(execution: Annotated[int, typer.Argument(help="Number of the execution.")]) -> None:
     """Print what an execution printed and logged."""
+    from climate_ref_prefect.flows.results.executions_by_number import executions_by_number  # noqa: PLC0415 - for this command
     from climate_ref_prefect.store.sql.sql_store import open_store  # noqa: PLC0415 - SQLAlchemy takes long
 
     settings = existing_settings()
     with open_store(settings.store_url) as store:
-        rows = store.executions(execution_ids=[execution])
-    if not rows:
-        raise BadInputError(f"There is no execution {execution}; `climate-ref-prefect status` lists the latest.")
-    print_log(settings, rows[0])
+        (row,) = executions_by_number(store, [execution])
+    print_log(settings, row)
 
 
 @app.command()
@@ -281,11 +280,10 @@ def main() -> NoReturn:
 
 
 def _cells(row: ExecutionRow) -> tuple[str, ...]:
-    outcome = row.status if row.successful is None else "success" if row.successful else str(row.failure_kind)
     return (
         f"{row.label} #{row.execution_id}",
         str(row.attempt),
-        outcome,
+        row.outcome,
         "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
         "" if row.peak_rss_mb is None else f"{row.peak_rss_mb:.0f}",
         one_line(row.failure_message or ""),

@@ -116,7 +116,7 @@ def _execution_cells(report: ExecutionsReport) -> list[dict[str, str]]:
         {
             "execution": markdown_text(f"{row.label} #{row.execution_id}"),
             "attempt": str(row.attempt),
-            "outcome": "success" if row.successful else str(row.failure_kind),
+            "outcome": row.outcome,
             "seconds": "" if row.duration_seconds is None else f"{row.duration_seconds:.2f}",
             "retry rule": markdown_text(retry_rules.get(f"{row.provider}/{row.diagnostic}", DEFAULT_RULE)),
             "message": markdown_text(row.failure_message or ""),

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from climate_ref_prefect.diagnostics.errors import BadInputError
 from climate_ref_prefect.execution.failure_kinds import FAILURE_RULES
 from climate_ref_prefect.flows.display.tables import TabularReport
+from climate_ref_prefect.flows.results.executions_by_number import executions_by_number
 from climate_ref_prefect.flows.results.recorded_values import latest_attempts
 from climate_ref_prefect.store.query_results import ExecutionRow, OutputRow
 from climate_ref_prefect.store.reading_port import ExecutionReader
@@ -43,7 +43,7 @@ class GroupsOverview(TabularReport):
             names.setdefault(file.execution_id, []).append(file.filename)
         for row in self.attempts:
             files = " ".join(names.get(row.execution_id, ()))
-            yield (row.label, str(row.execution_id), outcome_of(row), files)
+            yield (row.label, str(row.execution_id), row.outcome, files)
 
     def headline(self) -> str:
         """Return how to go on."""
@@ -63,7 +63,7 @@ class ExecutionOverview(TabularReport):
         """Yield what is known, with its name."""
         row, meta = self.row, self.row.telemetry_meta or {}
         yield "execution", f"{row.label} #{row.execution_id}, attempt {row.attempt}"
-        yield "outcome", outcome_of(row)
+        yield "outcome", row.outcome
         yield "message", row.failure_message or ""
         yield "allocated", f"{row.created_at:%Y-%m-%d %H:%M:%S}"
         yield "took", "" if row.duration_seconds is None else f"{row.duration_seconds:.2f} s"
@@ -109,11 +109,6 @@ def overview(reader: ExecutionReader, name: str | None) -> TabularReport:
     return GroupsOverview(attempts=attempts, files=tuple(reader.outputs(_ids(attempts))))
 
 
-def outcome_of(row: ExecutionRow) -> str:
-    """Return the outcome of an attempt in a word or two."""
-    return row.status if row.successful is None else "success" if row.successful else str(row.failure_kind)
-
-
 def _of_everything(reader: ExecutionReader) -> DiagnosticsOverview:
     by_diagnostic: dict[str, list[ExecutionRow]] = {}
     for row in latest_attempts(reader):
@@ -129,12 +124,8 @@ def _line(reader: ExecutionReader, name: str, rows: Sequence[ExecutionRow]) -> t
 
 
 def _of_execution(reader: ExecutionReader, number: int) -> ExecutionOverview:
-    rows = reader.executions(execution_ids=[number])
-    if not rows:
-        raise BadInputError(f"There is no execution {number}; `climate-ref-prefect status` lists the latest.")
-    return ExecutionOverview(
-        row=rows[0], files=tuple(reader.outputs([number])), value_count=len(reader.scalars([number]))
-    )
+    (row,) = executions_by_number(reader, [number])
+    return ExecutionOverview(row=row, files=tuple(reader.outputs([number])), value_count=len(reader.scalars([number])))
 
 
 def _ids(rows: Sequence[ExecutionRow]) -> list[int]:
